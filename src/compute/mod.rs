@@ -1,0 +1,1 @@
+//! What a job is and what its right answer is: bit for bit, on any machine.

@@ -1,0 +1,33 @@
+//! ByteLeap's compute network (Bittensor subnet 128): the rooms of the house.
+//!
+//! Each daemon is **one event loop around one pure state machine**. The machine (validator, miner or
+//! worker) never touches a clock, socket, disk, GPU or thread: it is told what happened and when, and it
+//! says what it wants. The loop (thread `net`) owns every socket and the machine. Everything that blocks
+//! lives in a **spoke**: one named thread that owns one blocking thing and serves one request at a time
+//! over a bounded channel. In the tests a simulator stands in for the loop and the spokes.
+//!
+//! ```text
+//!                 signals    listeners    connections (WebSocket, HTTP/1.1)
+//!                      \         |         /
+//! spoke chain  ───►  ┌──────────────────────┐ ◄───  spoke store (SQLite)
+//! (ureq JSON-RPC)◄── │ thread net: mio Poll │ ───►
+//! spoke verify-N ──► │   + Machine (pure)   │ ◄───  spoke cpu / probe (worker)
+//!               ◄─── └──────────────────────┘ ───►  spoke bulk (big bodies: decrypt, parse)
+//!      a star: spokes speak only with the hub; the hub never waits
+//! ```
+//!
+//! How a line of code knows its room: decides what to do next → [`machine`]; defines bytes that another
+//! program reads → [`wire`]; arithmetic on which two honest parties must agree bit for bit → [`compute`]
+//! or [`machine::score`]; touches a socket → [`net`]; blocks, or owns a device, file, key or remote →
+//! [`spoke`]; read or written by an operator → the hallway (`config`, `log`, `exit`, `notify`, `metrics`,
+//! `wallet`); connects these → `src/bin`.
+//!
+//! Imports go one way: units ← wire ← compute ← machine ← {net, spoke} ← bin. The quiet rooms (`units`,
+//! `wire`, `compute`, `machine`) name no clock, socket, file, thread or channel; `tests/tidy` holds that wall.
+
+pub mod compute;
+pub mod machine;
+pub mod net;
+pub mod spoke;
+pub mod units;
+pub mod wire;

@@ -1,0 +1,7 @@
+//! What machines ask of their spokes, and what they are told. Values only; the code behind lives in `spoke`.
+//!
+//! Every spoke answers each request with exactly one reply, in order. A machine counts what it has in
+//! flight, so a full channel is a bug and not a state.
+
+pub mod chain;
+pub mod store;

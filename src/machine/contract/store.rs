@@ -1,0 +1,191 @@
+//! The validator's durable memory, as its machine sees it: load once, then batches of writes, each one
+//! transaction: all of it or nothing. What must be durable before it is said waits for `Committed`.
+
+use std::collections::BTreeSet;
+
+use crate::{
+    machine::score::{Facts, MinerScore},
+    units::{BlockNumber, ChallengeId, Hotkey, Uid, Wall, WorkerId, WorkerKey},
+};
+
+#[derive(Debug)]
+pub enum StoreRequest {
+    /// What the machine must know to go on after a restart. The first request, and only once.
+    Load,
+    /// One transaction. `batch` comes back in the answer.
+    Commit { batch: u64, writes: Vec<Write> },
+    /// The typed facts that scoring needs, as of `at`.
+    Facts { at: Wall, window: FactsWindow },
+}
+
+#[derive(Debug)]
+pub enum StoreReply {
+    Loaded(Box<Snapshot>),
+    Committed {
+        batch: u64,
+    },
+    Facts(Box<Facts>),
+    /// Nothing of the request took effect. A full disk ends here; the daemon stays up and says so.
+    Failed {
+        batch: Option<u64>,
+        text: String,
+    },
+}
+
+/// How far back facts reach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FactsWindow {
+    pub ranking_minutes: u64,
+    pub availability_hours: u64,
+}
+
+/// One durable change.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Write {
+    /// A miner's heartbeat was accepted: the miner was seen, and this is all it said of its workers.
+    Heartbeat(Box<HeartbeatWrite>),
+    /// A challenge exists. Durable before it is sent.
+    ChallengeCreated(ChallengeRow),
+    ChallengeSent {
+        id: ChallengeId,
+        at: Wall,
+    },
+    ChallengeCommitted {
+        id: ChallengeId,
+        at: Wall,
+        /// Monotonic time from sent to committed.
+        computation_ms: f64,
+        /// (device uuid, Merkle root); "-1" is the CPU.
+        commitments: Vec<(String, String)>,
+        /// What the validator then asked to see.
+        rows: Vec<u32>,
+    },
+    ChallengeVerifying {
+        id: ChallengeId,
+        at: Wall,
+    },
+    /// Verified, failed or void, with the reason. Said once; a second end of one challenge is refused.
+    ChallengeEnded {
+        id: ChallengeId,
+        at: Wall,
+        end: End,
+        verify_ms: Option<f64>,
+    },
+    /// Lease scores in [0, 1], by worker; workers not named keep theirs.
+    Leases {
+        at: Wall,
+        scores: Vec<(WorkerKey, f64)>,
+    },
+    /// One score calculation: what each miner got and why.
+    Scored {
+        at: Wall,
+        miners: Vec<MinerScore>,
+    },
+    /// A weight vector that we mean to set. Durable before it is submitted.
+    WeightIntent {
+        at: Wall,
+        at_block: BlockNumber,
+        weights: Vec<(Uid, Hotkey, u16)>,
+    },
+    WeightOutcome {
+        at: Wall,
+        outcome: WeightOutcome,
+    },
+    /// Drop what retention no longer keeps, and compact verified challenges behind the ranking window.
+    Prune {
+        at: Wall,
+        events: Wall,
+        availability: Wall,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct HeartbeatWrite {
+    pub hotkey: Hotkey,
+    /// When it arrived, by our clock.
+    pub at: Wall,
+    pub workers: Vec<WorkerSeen>,
+}
+
+/// What a heartbeat said of one worker.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WorkerSeen {
+    pub worker: WorkerId,
+    pub name: Option<String>,
+    pub version: Option<String>,
+    pub capabilities: Vec<String>,
+    pub status: String,
+    /// Public IP as reported; `None` when it said none.
+    pub public_ip: Option<String>,
+    /// UUIDs in `system_info.gpu_info` (availability).
+    pub gpus_present: BTreeSet<String>,
+    /// (UUID, model) in `system_info.gpu_plugin` (inventory).
+    pub gpus_owned: Vec<(String, String)>,
+    /// The rest of the hardware, JSON as sent; `None` when unchanged since the last write of this process.
+    pub hardware: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct ChallengeRow {
+    pub id: ChallengeId,
+    pub target: WorkerKey,
+    /// `cpu_matrix`, …
+    pub kind: String,
+    pub matrix_size: u32,
+    pub iterations: u32,
+    /// Hex, as sent.
+    pub seed: String,
+    pub round_id: String,
+    pub created: Wall,
+}
+
+/// How a challenge ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum End {
+    Verified {
+        success_count: u32,
+    },
+    /// The worker's doing.
+    Failed(String),
+    /// Nobody can blame the worker: counts for nothing.
+    Void(String),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum WeightOutcome {
+    Submitted {
+        hash: [u8; 32],
+        after: BlockNumber,
+        until: BlockNumber,
+    },
+    Included {
+        block: BlockNumber,
+    },
+    /// `LastUpdate` moved to that block.
+    Confirmed {
+        block: BlockNumber,
+    },
+    Refused(String),
+    Expired,
+}
+
+/// What a validator knows when it starts.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Snapshot {
+    /// Challenges that had not ended when the process did.
+    pub open_challenges: Vec<ChallengeRow>,
+    /// Last lease scores, with their stamp.
+    pub leases: Vec<(WorkerKey, f64, Wall)>,
+    /// Known workers with their last heartbeat.
+    pub workers: Vec<(WorkerKey, Wall)>,
+    /// The newest weight intent and its last outcome.
+    pub weights: Option<StoredWeights>,
+}
+
+/// A weight vector that was meant to be set, and how far it came.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredWeights {
+    pub at: Wall,
+    pub weights: Vec<(Uid, Hotkey, u16)>,
+    pub outcome: Option<WeightOutcome>,
+}

@@ -1,0 +1,143 @@
+//! The quiet machines: what a daemon does next, as pure state.
+//!
+//! A machine is told what happened and when ([`Input`]) and says what it wants ([`Output`]). It never
+//! reads a clock, opens a socket, starts a thread or touches a disk, so the machine that the simulator
+//! tortures is the one that runs in production.
+//!
+//! The contract: the driver calls [`Machine::handle`], then [`Machine::poll`] until it is empty, before
+//! the next `handle`. It calls `handle` with [`Input::Deadline`] once [`Machine::deadline`] has passed.
+//! Each accepted connection is reported by one `Opened` and one `Closed`; each dial by one `Opened` and
+//! one `Closed`, or by one `DialFailed`, also when the machine itself asked for the close.
+
+pub mod contract;
+pub mod score;
+
+use std::{net::SocketAddr, time::Duration};
+
+use crate::{
+    units::{Mono, Now, PeerId, Secret},
+    wire::http,
+};
+
+pub trait Machine {
+    /// What it asks of its spokes.
+    type Command;
+    /// What its spokes report.
+    type Event;
+
+    fn handle(&mut self, now: Now, input: Input<Self::Event>);
+    /// The next thing it wants, oldest first; `None` when there is nothing more to do for now.
+    fn poll(&mut self) -> Option<Output<Self::Command>>;
+    /// When it wants to be woken with `Input::Deadline`, if at all.
+    fn deadline(&self) -> Option<Mono>;
+}
+
+/// Which door or which kind of dial a connection belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Link {
+    /// The validator's axon: HTTP requests of miners.
+    Axon,
+    /// The miner's port for workers: WebSocket.
+    Workers,
+    /// The worker's connection to its miner: WebSocket.
+    Miner,
+    /// One HTTP request of a miner to a validator.
+    Validator,
+}
+
+/// What happened.
+#[derive(Debug)]
+pub enum Input<E> {
+    /// A connection was accepted, or a dial succeeded. WebSockets report it after the upgrade.
+    Opened { peer: PeerId, link: Link, remote: SocketAddr },
+    /// A whole message arrived; `at` is when its last byte was read.
+    Received { peer: PeerId, message: Message, at: Mono },
+    /// A connection that was reported `Opened` is gone.
+    Closed { peer: PeerId, reason: Gone },
+    /// A dial that was asked for never opened.
+    DialFailed { peer: PeerId, reason: Gone },
+    /// A spoke's report.
+    Event(E),
+    /// `deadline()` has passed.
+    Deadline,
+    /// Finish and say `Output::Exit`; the driver ends the process by force when that takes too long.
+    Stop,
+}
+
+/// A message as the loop frames it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Message {
+    /// On [`Link::Axon`], received. One at a time: the next request of a connection is read after the answer was sent.
+    Request(http::Request),
+    /// On [`Link::Axon`] sent, on [`Link::Validator`] received (then the connection closes).
+    Response(http::Response),
+    /// A WebSocket text frame.
+    Text(String),
+}
+
+/// Why a connection is gone.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Gone {
+    /// The machine asked for it.
+    #[error("closed by us: {0}")]
+    ByUs(String),
+    /// An orderly end by the other side; WebSockets give their close code.
+    #[error("closed by the peer ({code}: {reason})")]
+    ByPeer { code: u16, reason: String },
+    /// The transport failed: refused, reset, unreachable.
+    #[error("{0}")]
+    Io(String),
+    /// The peer broke the protocol (bad HTTP, bad frame, refused upgrade).
+    #[error("protocol: {0}")]
+    Protocol(String),
+    /// A limit was reached; the text names it and its value.
+    #[error("limit: {0}")]
+    Limit(String),
+    /// No answer, no progress or no pong in time; the text names the wait and its length.
+    #[error("timeout: {0}")]
+    Timeout(String),
+}
+
+/// What a machine wants.
+#[derive(Debug)]
+pub enum Output<C> {
+    /// Open a connection under an id that the machine chose ([`PeerId::dialed`]).
+    Dial {
+        peer: PeerId,
+        dial: Dial,
+    },
+    /// Sent to a peer that is already gone: dropped.
+    Send {
+        peer: PeerId,
+        message: Message,
+    },
+    /// Flush what was sent, then close. `code` is the WebSocket close code; HTTP ignores it.
+    Close {
+        peer: PeerId,
+        code: u16,
+        reason: String,
+    },
+    Command(C),
+    /// The machine is done; the driver flushes, joins the spokes and ends the process.
+    Exit(Exit),
+}
+
+/// How to open a connection. Addresses are resolved already: DNS blocks, so a spoke does it.
+#[derive(Clone, Debug)]
+pub enum Dial {
+    /// [`Link::Miner`]. `timeout` covers connect and upgrade.
+    WebSocket { to: SocketAddr, host: String, path: String, bearer: Option<Secret>, timeout: Duration },
+    /// [`Link::Validator`]. `timeout` covers connect, request and the whole response.
+    Http { to: SocketAddr, request: http::Request, timeout: Duration },
+}
+
+/// How a daemon ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Asked to stop, and stopped.
+    Done,
+    /// It cannot go on; the text says what and what to do. systemd restarts it.
+    Failed(String),
+    /// The operator must change something first (exit status 78): no restart helps.
+    Config(String),
+}

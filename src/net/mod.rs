@@ -1,0 +1,1 @@
+//! The loop: the one thread that owns every socket and the machine.

@@ -1,0 +1,1 @@
+//! Spokes: one named thread a blocking thing, one request at a time, a bounded channel each way.
