@@ -75,6 +75,10 @@ pub struct Metagraph {
     pub weights_rate_limit: u64,
     /// The least version key that the chain accepts.
     pub weights_version: u64,
+    /// A vector with fewer weights is refused (unless the subnet has fewer neurons).
+    pub min_allowed_weights: u16,
+    /// No normalised weight may be over this; 65535 is no limit.
+    pub max_weights_limit: u16,
     pub commit_reveal: bool,
     /// By uid, ascending.
     pub neurons: Vec<Neuron>,
@@ -116,6 +120,10 @@ pub enum ChainFaultKind {
     RateLimited,
     /// The transaction pool refused the extrinsic (1010, "Custom error: N" …).
     Pool,
+    /// The node understood the call and answered with an error.
+    Node,
     /// The answer or the metadata is not what we know how to read.
     Shape,
+    /// The call must be signed, and this daemon was given no hotkey.
+    NoKey,
 }
