@@ -9,6 +9,7 @@
 //! Each accepted connection is reported by one `Opened` and one `Closed`; each dial by one `Opened` and
 //! one `Closed`, or by one `DialFailed`, also when the machine itself asked for the close.
 
+pub mod availability;
 pub mod backoff;
 pub mod clock;
 pub mod contract;

@@ -1,9 +1,12 @@
 //! Scoring: a pure function from dated, typed facts to scores and weights.
+//!
+//! Deterministic to the bit: facts are ordered, sums run in a defined order, nothing is drawn. It never
+//! queries, never reads a clock, and never decides whether weights are submitted.
 
-/// Everything that scoring may look at, as of one moment.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Facts {}
+pub mod facts;
+pub mod outcome;
+pub mod policy;
 
-/// What one miner got, and why.
-#[derive(Clone, Debug, PartialEq)]
-pub struct MinerScore {}
+pub use facts::{ChallengeFact, Claim, Facts, MinerFacts, Outcome, WorkerFacts};
+pub use outcome::{Availability, MinerScore, Scores, WorkerScore};
+pub use policy::{Policy, PolicyId};

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    machine::score::{Facts, MinerScore},
+    machine::score::{Facts, Scores},
     units::{BlockNumber, ChallengeId, Hotkey, Uid, Wall, WorkerId, WorkerKey},
 };
 
@@ -15,6 +15,7 @@ pub enum StoreRequest {
     /// One transaction. `batch` comes back in the answer.
     Commit { batch: u64, writes: Vec<Write> },
     /// The typed facts that scoring needs, as of `at`.
+    /// `Facts::metagraph` comes back empty: the machine fills it in.
     Facts { at: Wall, window: FactsWindow },
 }
 
@@ -25,11 +26,25 @@ pub enum StoreReply {
         batch: u64,
     },
     Facts(Box<Facts>),
-    /// Nothing of the request took effect. A full disk ends here; the daemon stays up and says so.
+    /// Nothing of the request took effect; `batch` when it was a commit.
     Failed {
         batch: Option<u64>,
-        text: String,
+        fault: StoreFault,
     },
+}
+
+/// Why a request took no effect.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StoreFault {
+    /// No space left. The daemon stays up and says so; later batches work when there is space again.
+    #[error("no space left for the database: {0}")]
+    Full(String),
+    /// A write that makes no sense (a second end of a challenge, an unknown challenge): a bug of ours, not bad luck.
+    #[error("write {index} of the batch refused: {what}")]
+    Refused { index: usize, what: String },
+    /// Anything else the database says: I/O, corruption found late.
+    #[error("database: {0}")]
+    Broken(String),
 }
 
 /// How far back facts reach.
@@ -77,24 +92,25 @@ pub enum Write {
         scores: Vec<(WorkerKey, f64)>,
     },
     /// One score calculation: what each miner got and why.
-    Scored {
-        at: Wall,
-        miners: Vec<MinerScore>,
-    },
+    Scored(Box<Scores>),
     /// A weight vector that we mean to set. Durable before it is submitted.
     WeightIntent {
         at: Wall,
         at_block: BlockNumber,
         weights: Vec<(Uid, Hotkey, u16)>,
     },
+    /// What became of the newest intent.
     WeightOutcome {
         at: Wall,
         outcome: WeightOutcome,
     },
-    /// Drop what retention no longer keeps, and compact verified challenges behind the ranking window.
+    /// Forget what lies before these moments.
     Prune {
-        at: Wall,
+        /// Verified challenges created before it keep only their verdict and time.
+        ranking: Wall,
+        /// Challenges, scores and weights of before it go.
         events: Wall,
+        /// Heartbeats of before it go, and workers and miners not heard since, unless a lease is on them.
         availability: Wall,
     },
 }

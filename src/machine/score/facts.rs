@@ -1,0 +1,86 @@
+//! What scoring may look at: typed, dated, complete for its windows, and nothing else.
+//!
+//! The store reads facts, the machine adds the metagraph, [`score`](super::score) only looks. Everything is
+//! ordered, so equal facts are equal values however they were read.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use crate::{
+    machine::availability::{GpuSetId, Segment},
+    units::{Hotkey, Wall, WorkerKey},
+};
+
+/// Everything that scoring may look at, as of one moment.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Facts {
+    /// The moment that the windows end at.
+    pub at: Wall,
+    /// Hotkeys of the subnet. The store leaves it empty; the machine fills it in.
+    pub metagraph: BTreeSet<Hotkey>,
+    /// Every miner ever heard and not forgotten.
+    pub miners: BTreeMap<Hotkey, MinerFacts>,
+    pub workers: BTreeMap<WorkerKey, WorkerFacts>,
+    /// Who says to own which GPU, by uuid.
+    pub claims: BTreeMap<Arc<str>, Vec<Claim>>,
+    /// What the ids in segments and challenges stand for.
+    pub gpu_sets: BTreeMap<GpuSetId, BTreeSet<Arc<str>>>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct MinerFacts {
+    /// Its last heartbeat, by our clock.
+    pub seen: Wall,
+    /// Taken out by the operator: not scored any more.
+    pub removed: bool,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct WorkerFacts {
+    /// Gone from its miner for good: does not count among the miner's workers.
+    pub removed: bool,
+    /// Last lease score; `None` when the marketplace never said one.
+    pub lease: Option<f64>,
+    /// Ended challenges of the ranking window, in any order.
+    pub challenges: Vec<ChallengeFact>,
+    /// Heartbeats of the availability window, in order of time.
+    pub presence: Vec<Segment>,
+}
+
+/// A challenge that ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ChallengeFact {
+    pub created: Wall,
+    /// Tells challenges of one instant apart, later ones higher.
+    pub row: u64,
+    pub outcome: Outcome,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    Verified {
+        /// From hand-out to commitment; `None` (not measured) does not count.
+        computation_ms: Option<f64>,
+        /// Devices that passed; `None` and 0 are taken as 1.
+        success_count: Option<u32>,
+        /// The GPUs it was proved with; `None` for the CPU.
+        gpus: Option<GpuSetId>,
+    },
+    /// The worker's doing.
+    Failed(Arc<str>),
+    /// Nobody can blame the worker: counts for nothing.
+    Void(Arc<str>),
+}
+
+/// One hotkey's word that a GPU is its own.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Claim {
+    pub hotkey: Hotkey,
+    /// First and last heartbeat that said so.
+    pub since: Wall,
+    pub seen: Wall,
+    /// Taken back.
+    pub removed: bool,
+}

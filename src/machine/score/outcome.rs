@@ -1,0 +1,95 @@
+//! What scoring says, with everything that explains it: no number without the numbers it was made of.
+
+use std::collections::BTreeMap;
+
+use super::policy::PolicyId;
+use crate::units::{Hotkey, Wall, WorkerKey};
+
+/// One calculation over the whole subnet.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scores {
+    pub at: Wall,
+    pub policy: PolicyId,
+    /// Scored miners, by hotkey.
+    pub miners: Vec<MinerScore>,
+    /// Workers with a challenge in the window: first the ranked ones in order, then the others by key.
+    pub workers: Vec<WorkerScore>,
+    /// Sum of the best workers, of every hotkey with a ranked worker (also offline, also outside the metagraph).
+    pub raw: BTreeMap<Hotkey, f64>,
+    /// Mean challenge score of all scored miners before any was replaced.
+    pub mean_challenge: f64,
+    /// Counted challenges that make full participation.
+    pub baseline: f64,
+    /// Every composite was 0: the weights are uniform, for the record, and must not be submitted.
+    pub all_zero: bool,
+}
+
+/// What one miner got, and why. All but `raw` lie in [0, 1].
+#[derive(Clone, Debug, PartialEq)]
+pub struct MinerScore {
+    pub hotkey: Hotkey,
+    pub online: bool,
+    /// Workers that are not removed.
+    pub workers: u32,
+    /// Of these and removed ones, how many are in the ranking.
+    pub ranked: u32,
+    /// Sum of its best workers' performance, 1/ms.
+    pub raw: f64,
+    /// `raw` by the largest of all hotkeys.
+    pub own_challenge: f64,
+    /// What the composite used: its own, or the mean of all because it has leases; 0 when offline.
+    pub challenge: f64,
+    /// Its own challenge score was replaced by the mean.
+    pub replaced: bool,
+    pub lease: f64,
+    /// Mean of its ranked workers; 0 when lease and challenge are both 0.
+    pub availability: f64,
+    pub composite: f64,
+    pub weight: f64,
+}
+
+/// What one worker got, and why.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WorkerScore {
+    pub key: WorkerKey,
+    /// Place in the ranking from 0; `None` when no challenge counted.
+    pub rank: Option<u32>,
+    /// Verified challenges that count.
+    pub counted: u32,
+    /// Verified and failed ones.
+    pub attempts: u32,
+    /// Verified ones that count for nothing since a GPU in them belongs to another hotkey or to nobody.
+    pub disowned: u32,
+    /// Void ones: no effect.
+    pub void: u32,
+    /// t: mean time of a challenge per passed device, ms; 0 when none counted.
+    pub time_ms: f64,
+    /// Mean number of passed devices; 0 when none counted.
+    pub devices: f64,
+    /// 1/t, or 0 when t is no usable time.
+    pub base: f64,
+    /// min(1, counted / baseline).
+    pub participation: f64,
+    pub availability: Availability,
+    /// base × participation × availability, 1/ms.
+    pub performance: f64,
+    /// `performance` by the largest of all workers.
+    pub score: f64,
+    pub lease: Option<f64>,
+}
+
+/// A worker's availability, itemised.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Availability {
+    /// Buckets that count …
+    pub buckets: u32,
+    /// … of this many.
+    pub of: u32,
+    /// GPUs that its miner had to show in a bucket; 0 for a CPU worker.
+    pub gpus_required: u32,
+    pub address_changes: u32,
+    /// What the changes of address leave, 0–1.
+    pub address_factor: f64,
+    /// min(1, buckets / of) × factor.
+    pub value: f64,
+}
