@@ -26,6 +26,7 @@
 //! `wire`, `compute`, `machine`) name no clock, socket, file, thread or channel; `tests/tidy` holds that wall.
 
 pub mod compute;
+pub mod config;
 pub mod machine;
 pub mod net;
 pub mod spoke;

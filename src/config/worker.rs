@@ -1,0 +1,134 @@
+//! The worker's settings.
+
+use std::{path::PathBuf, time::Duration};
+
+use super::{
+    Role,
+    form::{Form, text_of},
+    logging::{self, Logging},
+    shared::{self, DAY_S},
+    yaml::Node,
+};
+use crate::units::WorkerId;
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Shown to people; the host's name when `None`.
+    pub name: Option<String>,
+    /// Made from the machine's identity when `None`.
+    pub id: Option<WorkerId>,
+    pub miner: MinerUrl,
+    /// A file with the token that the miner asks for.
+    pub token_file: Option<PathBuf>,
+    /// First wait before another attempt; it doubles, with jitter.
+    pub reconnect_interval: Duration,
+    pub ping_interval: Duration,
+    /// Longer than `ping_interval`.
+    pub ping_timeout: Duration,
+    pub heartbeat_interval: Duration,
+    pub system_info_interval: Duration,
+    /// For a task that names no timeout.
+    pub default_task_timeout: Duration,
+    /// Threads of a CPU task; all cores when `None`.
+    pub cpu_threads: Option<usize>,
+    pub logging: Logging,
+    pub metrics: Option<std::net::SocketAddr>,
+}
+
+/// `ws://host[:port][/path]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MinerUrl {
+    /// A name or an address, without brackets.
+    pub host: String,
+    pub port: u16,
+    /// Starts with `/`.
+    pub path: String,
+}
+
+impl MinerUrl {
+    /// For the `Host` header.
+    pub fn authority(&self) -> String {
+        if self.host.contains(':') {
+            format!("[{}]:{}", self.host, self.port)
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
+    }
+}
+
+const ONE_A_KIND: &str = "a worker does one task per compute kind at a time";
+const NO_GPU: &str = "this version of the worker computes on the CPU only";
+
+impl Role for Config {
+    const NAME: &'static str = "worker";
+
+    fn read(form: &mut Form) -> Config {
+        let config = Config {
+            name: form.text("worker_name"),
+            id: worker_id(form),
+            miner: miner_url(form),
+            token_file: shared::token_file(form, "token_file"),
+            reconnect_interval: form.seconds("reconnect_interval", 5, 0.1..=DAY_S),
+            ping_interval: form.seconds("ping_interval", 15, 0.1..=DAY_S),
+            ping_timeout: form.seconds("ping_timeout", 30, 0.1..=DAY_S),
+            heartbeat_interval: form.seconds("heartbeat_interval", 30, 0.1..=DAY_S),
+            system_info_interval: form.seconds("system_info_interval", 60, 0.1..=DAY_S),
+            default_task_timeout: form.seconds("default_task_timeout", 300, 0.1..=DAY_S),
+            cpu_threads: cpu_threads(form),
+            logging: logging::worker(form),
+            metrics: shared::metrics(form),
+        };
+        let longer = config.ping_timeout > config.ping_interval;
+        form.relation(longer, "ping_timeout", "ping_interval", "more than ping_interval");
+        form.replaced("max_concurrent_tasks", Node::Whole(2), ONE_A_KIND);
+        gpu(form);
+        config
+    }
+
+    fn logging(&self) -> &Logging {
+        &self.logging
+    }
+}
+
+fn gpu(form: &mut Form) {
+    form.replaced("gpu.enable", Node::Bool(true), NO_GPU);
+    form.replaced("gpu.auto_start", Node::Bool(true), NO_GPU);
+    form.replaced("gpu.binary_path", Node::Null, NO_GPU);
+    form.replaced("gpu.socket_path", Node::Text("/tmp/gpu_tensor.sock".into()), NO_GPU);
+}
+
+fn worker_id(form: &mut Form) -> Option<WorkerId> {
+    let allowed = "1 to 64 letters, digits, '.', '_' or '-'; left out, it is made from the machine's identity";
+    form.value("worker_id", Node::Null, allowed, |node| {
+        let text = text_of(node)?;
+        let plain = text.len() <= 64 && text.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
+        plain.then(|| WorkerId::new(&text))
+    })
+}
+
+fn cpu_threads(form: &mut Form) -> Option<usize> {
+    form.value("cpu.threads", Node::Null, "a whole number from 1 to 1024; left out, all cores", |node| match node {
+        Node::Whole(threads @ 1..=1024) => usize::try_from(*threads).ok(),
+        _ => None,
+    })
+}
+
+fn miner_url(form: &mut Form) -> MinerUrl {
+    let allowed = "ws://host:port (no TLS: across the internet put the worker and its miner into one private network)";
+    let default = "ws://127.0.0.1:7799";
+    let given = form.value("miner_url", Node::Text(default.into()), allowed, |node| url_of(&text_of(node)?));
+    given.unwrap_or_else(|| MinerUrl { host: "127.0.0.1".into(), port: 7799, path: "/".into() })
+}
+
+fn url_of(text: &str) -> Option<MinerUrl> {
+    let rest = text.strip_prefix("ws://")?;
+    let (authority, path) = rest.find('/').map_or((rest, "/"), |slash| rest.split_at(slash));
+    let (host, port) = match authority.strip_prefix('[') {
+        Some(bracketed) => bracketed.split_once(']')?,
+        None => authority.find(':').map_or((authority, ""), |colon| authority.split_at(colon)),
+    };
+    let port = if port.is_empty() { 80 } else { port.strip_prefix(':')?.parse().ok()? };
+    let plain = |text: &str| text.chars().all(|c| c.is_ascii_graphic() && !"@#\"<>\\".contains(c));
+    let good = !host.is_empty() && host.len() <= 253 && plain(host) && plain(path) && port != 0;
+    good.then(|| MinerUrl { host: host.into(), port, path: path.into() })
+}
