@@ -13,6 +13,7 @@ pub mod availability;
 pub mod backoff;
 pub mod clock;
 pub mod contract;
+pub mod credit;
 pub mod score;
 
 use std::{net::SocketAddr, time::Duration};
