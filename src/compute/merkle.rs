@@ -161,7 +161,7 @@ fn check_shape(leaves: u32, index: u32, siblings: &[String], on_the_right: &[boo
         return Err(MerkleFault::Directions { got: on_the_right.len(), want, leaves });
     }
     for (level, (sibling, right)) in siblings.iter().zip(on_the_right).enumerate() {
-        if *right != ((index >> level) % 2 == 0) {
+        if *right != (index >> level).is_multiple_of(2) {
             return Err(MerkleFault::Direction { level, index });
         }
         let digits = if level == 0 { ROW_HASH_DIGITS } else { NODE_DIGITS };
