@@ -27,8 +27,12 @@
 
 pub mod compute;
 pub mod config;
+pub mod exit;
+pub mod log;
 pub mod machine;
+pub mod metrics;
 pub mod net;
+pub mod notify;
 pub mod spoke;
 pub mod units;
 pub mod wire;
