@@ -1,0 +1,201 @@
+//! One worker's performance: how fast, how often, how present.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    facts::{ChallengeFact, Facts, Outcome, WorkerFacts},
+    outcome::{Availability, WorkerScore},
+    ownership::Owners,
+    policy::Policy,
+};
+use crate::{
+    machine::availability::{self, Buckets, GpuSetId, Segment, Window},
+    units::{Hotkey, Wall, WorkerKey},
+};
+
+/// A mean time below this, in ms, was measured by no clock.
+const LEAST_TIME_MS: f64 = 1e-12;
+
+/// What a worker's challenges of the window add up to.
+#[derive(Default)]
+struct Tally {
+    counted: u32,
+    attempts: u32,
+    disowned: u32,
+    void: u32,
+    time_sum_ms: f64,
+    devices_sum: f64,
+    /// Sets of GPUs in verified challenges, whoever owns them.
+    proved: BTreeSet<GpuSetId>,
+    /// Newest verified challenge of its own.
+    newest: Option<(Wall, u64)>,
+}
+
+impl Tally {
+    fn of(challenges: &[ChallengeFact], from: Wall, owned: impl Fn(GpuSetId) -> bool) -> Tally {
+        let mut window: Vec<&ChallengeFact> = challenges.iter().filter(|fact| fact.created >= from).collect();
+        window.sort_by_key(|fact| (fact.created, fact.row));
+        let mut tally = Tally::default();
+        window.into_iter().for_each(|fact| tally.add(fact, &owned));
+        tally
+    }
+
+    fn add(&mut self, fact: &ChallengeFact, owned: &impl Fn(GpuSetId) -> bool) {
+        match fact.outcome {
+            Outcome::Void(_) => self.void += 1,
+            Outcome::Failed(_) => self.attempts += 1,
+            Outcome::Verified { computation_ms, success_count, gpus } => {
+                self.proved.extend(gpus);
+                if gpus.is_some_and(|set| !owned(set)) {
+                    self.disowned += 1;
+                    return;
+                }
+                self.attempts += 1;
+                self.newest = Some((fact.created, fact.row));
+                self.count(computation_ms, success_count);
+            }
+        }
+    }
+
+    fn count(&mut self, computation_ms: Option<f64>, success_count: Option<u32>) {
+        let Some(time_ms) = computation_ms else { return };
+        let devices = f64::from(success_count.unwrap_or(1).max(1));
+        self.counted += 1;
+        self.time_sum_ms += time_ms / devices;
+        self.devices_sum += devices;
+    }
+
+    fn mean(&self, sum: f64) -> f64 {
+        if self.counted == 0 { 0.0 } else { sum / f64::from(self.counted) }
+    }
+}
+
+/// Everything about one hotkey's workers that only shows when they are looked at together.
+pub(super) struct Fleet<'a> {
+    facts: &'a Facts,
+    policy: &'a Policy,
+    hotkey: &'a Hotkey,
+    workers: &'a [(&'a WorkerKey, &'a WorkerFacts)],
+    window: Window,
+    /// In which buckets some heartbeat of the hotkey showed a GPU; made when the first worker needs it.
+    shown: Option<BTreeMap<&'a str, Buckets>>,
+}
+
+/// A worker's score before it is ranked among all.
+pub(super) struct Unranked {
+    pub(super) score: WorkerScore,
+    /// Newest verified challenge: the last word between equals.
+    pub(super) newest: Option<(Wall, u64)>,
+}
+
+impl<'a> Fleet<'a> {
+    pub(super) fn new(facts: &'a Facts, policy: &'a Policy, workers: &'a [(&'a WorkerKey, &'a WorkerFacts)]) -> Self {
+        let window = Window::ending(facts.at, policy.availability_hours);
+        let hotkey = &workers[0].0.hotkey;
+        Fleet { facts, policy, hotkey, workers, window, shown: None }
+    }
+
+    /// Scores of the hotkey's workers that had a challenge in the window.
+    pub(super) fn scores(mut self, owners: &Owners) -> Vec<Unranked> {
+        let from = self.facts.at - self.policy.ranking_window;
+        let mut scores = Vec::new();
+        for (key, worker) in self.workers {
+            let tally = Tally::of(&worker.challenges, from, |set| owners.all_belong(set, self.hotkey));
+            if tally.attempts + tally.disowned + tally.void > 0 {
+                let availability = self.availability(worker, &tally.proved);
+                scores.push(unranked(key, worker, &tally, availability, self.policy));
+            }
+        }
+        scores
+    }
+
+    fn availability(&mut self, worker: &WorkerFacts, proved: &BTreeSet<GpuSetId>) -> Availability {
+        let facts = self.facts;
+        let uuids: BTreeSet<&str> =
+            proved.iter().filter_map(|set| facts.gpu_sets.get(set)).flatten().map(|uuid| &**uuid).collect();
+        let own = buckets(&worker.presence, self.window);
+        let counted = match own.count() {
+            0 => 0,
+            own if uuids.is_empty() => own,
+            _ => self.showing_all(&uuids),
+        };
+        let changes = availability::address_changes(&worker.presence, self.window);
+        itemised(counted, uuids.len(), changes, self.window, self.policy)
+    }
+
+    /// Buckets in which the hotkey's heartbeats together showed all of these GPUs.
+    fn showing_all(&mut self, uuids: &BTreeSet<&str>) -> u32 {
+        let (facts, window, workers) = (self.facts, self.window, self.workers);
+        let shown = self.shown.get_or_insert_with(|| shown(facts, window, workers));
+        let mut all: Option<Buckets> = None;
+        for uuid in uuids {
+            let Some(here) = shown.get(uuid) else { return 0 };
+            match &mut all {
+                Some(all) => all.intersect(here),
+                None => all = Some(here.clone()),
+            }
+        }
+        all.map_or(0, |all| all.count())
+    }
+}
+
+fn shown<'a>(facts: &'a Facts, window: Window, workers: &[(&WorkerKey, &WorkerFacts)]) -> BTreeMap<&'a str, Buckets> {
+    let mut shown: BTreeMap<&str, Buckets> = BTreeMap::new();
+    for segment in workers.iter().flat_map(|(_, worker)| &worker.presence) {
+        for uuid in segment.gpus.and_then(|set| facts.gpu_sets.get(&set)).into_iter().flatten() {
+            shown.entry(uuid).or_insert_with(|| Buckets::none(window)).add(segment);
+        }
+    }
+    shown
+}
+
+fn buckets(presence: &[Segment], window: Window) -> Buckets {
+    let mut buckets = Buckets::none(window);
+    presence.iter().filter(|segment| window.contains(segment)).for_each(|segment| buckets.add(segment));
+    buckets
+}
+
+fn itemised(counted: u32, gpus: usize, changes: u32, window: Window, policy: &Policy) -> Availability {
+    let left = policy.address_change_factor.powi(i32::try_from(changes).unwrap_or(i32::MAX));
+    let address_factor = if left < policy.address_change_floor { 0.0 } else { left };
+    let of = window.buckets();
+    let share = if of == 0 { 0.0 } else { (f64::from(counted) / f64::from(of)).min(1.0) };
+    Availability {
+        buckets: counted,
+        of,
+        gpus_required: u32::try_from(gpus).unwrap_or(u32::MAX),
+        address_changes: changes,
+        address_factor,
+        value: share * address_factor,
+    }
+}
+
+fn unranked(
+    key: &WorkerKey,
+    worker: &WorkerFacts,
+    tally: &Tally,
+    availability: Availability,
+    policy: &Policy,
+) -> Unranked {
+    let time_ms = tally.mean(tally.time_sum_ms);
+    let base = if time_ms.is_finite() && time_ms >= LEAST_TIME_MS { 1.0 / time_ms } else { 0.0 };
+    let participation = (f64::from(tally.counted) / policy.baseline()).min(1.0);
+    let performance = base * participation * availability.value;
+    let score = WorkerScore {
+        key: key.clone(),
+        rank: None,
+        counted: tally.counted,
+        attempts: tally.attempts,
+        disowned: tally.disowned,
+        void: tally.void,
+        time_ms,
+        devices: tally.mean(tally.devices_sum),
+        base,
+        participation,
+        availability,
+        performance,
+        score: 0.0,
+        lease: worker.lease,
+    };
+    Unranked { score, newest: tally.newest }
+}
