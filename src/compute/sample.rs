@@ -60,7 +60,7 @@ mod tests {
     #[test]
     fn a_small_matrix_is_asked_for_whole() {
         assert_eq!(rows(&mut rng(1), 3, 50, 0.5), [0, 1, 2]);
-        assert_eq!(rows(&mut rng(1), 0, 50, 0.5), []);
+        assert_eq!(rows(&mut rng(1), 0, 50, 0.5), Vec::<u32>::new());
     }
 
     #[test]
