@@ -4,4 +4,6 @@
 //! flight, so a full channel is a bug and not a state.
 
 pub mod chain;
+pub mod cpu;
+pub mod resolve;
 pub mod store;
