@@ -1,0 +1,96 @@
+//! Identities: sr25519 key pairs and their signatures, in Substrate's signing context. It reads no wallet file.
+
+use std::fmt;
+
+use subxt_signer::sr25519;
+
+use crate::units::{AccountId, Hotkey};
+
+/// An sr25519 signature.
+pub type Signature = [u8; 64];
+
+/// A hotkey with its secret. `Debug` shows the public side; the secret is wiped on drop.
+#[derive(Clone)]
+pub struct Keypair {
+    hotkey: Hotkey,
+    pair: sr25519::Keypair,
+}
+
+/// A seed that is no sr25519 secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("these 32 bytes are no sr25519 seed")]
+pub struct BadSeed;
+
+impl Keypair {
+    /// The pair that Substrate derives from a 32-byte mini-secret (`secretSeed` of a wallet file).
+    pub fn from_seed(seed: [u8; 32]) -> Result<Keypair, BadSeed> {
+        let pair = sr25519::Keypair::from_secret_key(seed).map_err(|_| BadSeed)?;
+        Ok(Keypair { hotkey: Hotkey::from_account(&pair.public_key().0), pair })
+    }
+    pub fn hotkey(&self) -> &Hotkey {
+        &self.hotkey
+    }
+    pub fn account(&self) -> AccountId {
+        self.pair.public_key().0
+    }
+    /// Signs the plain bytes. Signatures are randomised: two of one text differ, both verify.
+    pub fn sign(&self, message: &[u8]) -> Signature {
+        self.pair.sign(message).0
+    }
+}
+
+impl fmt::Debug for Keypair {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Keypair({})", self.hotkey)
+    }
+}
+
+/// Whether `signature` is `signer`'s over `message`. A text that is no account never signs anything.
+pub fn verify(signer: &Hotkey, message: &[u8], signature: &Signature) -> bool {
+    let Ok(account) = signer.account() else { return false };
+    sr25519::verify(&sr25519::Signature(*signature), message, &sr25519::PublicKey(account))
+}
+
+/// A signature as the wire writes it: `0x` and 128 hex digits.
+pub fn signature_text(signature: &Signature) -> String {
+    format!("0x{}", hex::encode(signature))
+}
+
+/// Reads `0x` and 128 hex digits.
+pub fn parse_signature(text: &str) -> Option<Signature> {
+    let mut signature = [0; 64];
+    hex::decode_to_slice(text.strip_prefix("0x")?, &mut signature).ok()?;
+    Some(signature)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn alice() -> Keypair {
+        Keypair::from_seed([1; 32]).unwrap()
+    }
+
+    #[test]
+    fn a_signature_holds_for_its_text_and_its_signer_alone() {
+        let signature = alice().sign(b"text");
+        assert!(verify(alice().hotkey(), b"text", &signature));
+        assert!(!verify(alice().hotkey(), b"Text", &signature));
+        assert!(!verify(Keypair::from_seed([2; 32]).unwrap().hotkey(), b"text", &signature));
+        assert!(!verify(&Hotkey::label("5A"), b"text", &signature));
+    }
+
+    #[test]
+    fn signatures_are_written_in_hex() {
+        let signature = alice().sign(b"text");
+        assert_eq!(parse_signature(&signature_text(&signature)), Some(signature));
+        for text in ["", "0x", "0x11", &"1".repeat(128), &format!("0x{}", "g".repeat(128))] {
+            assert_eq!(parse_signature(text), None);
+        }
+    }
+
+    #[test]
+    fn the_secret_never_shows() {
+        assert_eq!(format!("{:?}", alice()), format!("Keypair({})", alice().hotkey()));
+    }
+}

@@ -1,0 +1,228 @@
+//! `ChallengeSynapse` and `ChallengeProofSynapse`: commitment, what to prove, proof. Arithmetic is `compute`'s.
+
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value};
+
+use super::{Raw, SCHEMA_VERSION, schema_version};
+use crate::units::{ChallengeId, WorkerId};
+
+/// Phase 1: the roots that a worker commits itself to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CommitmentData {
+    pub challenge_id: ChallengeId,
+    pub worker_id: WorkerId,
+    pub commitments: Vec<Commitment>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub debug_info: Option<Raw>,
+    #[serde(default = "schema_version")]
+    pub schema_version: u32,
+}
+
+impl CommitmentData {
+    pub fn new(challenge_id: ChallengeId, worker_id: WorkerId, commitments: Vec<Commitment>) -> CommitmentData {
+        CommitmentData { challenge_id, worker_id, commitments, debug_info: None, schema_version: SCHEMA_VERSION }
+    }
+}
+
+/// One device's root. The CPU's uuid is `-1`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "UncheckedCommitment")]
+pub struct Commitment {
+    pub uuid: String,
+    /// Hex.
+    pub merkle_root: String,
+    /// 0 CPU, 1 GPU.
+    pub sig_ver: u8,
+    /// A GPU's signature, hex or base64; "" for the CPU.
+    pub sig_val: String,
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
+}
+
+/// The device uuid of the CPU.
+pub const CPU_UUID: &str = "-1";
+
+impl Commitment {
+    pub fn cpu(merkle_root: String) -> Commitment {
+        Commitment { uuid: CPU_UUID.into(), merkle_root, sig_ver: 0, sig_val: String::new(), extra: Map::new() }
+    }
+}
+
+#[derive(Deserialize)]
+struct UncheckedCommitment {
+    uuid: String,
+    merkle_root: String,
+    #[serde(default)]
+    sig_ver: u8,
+    #[serde(default)]
+    sig_val: String,
+    #[serde(flatten)]
+    extra: Map<String, Value>,
+}
+
+impl TryFrom<UncheckedCommitment> for Commitment {
+    type Error = &'static str;
+    fn try_from(from: UncheckedCommitment) -> Result<Commitment, &'static str> {
+        let UncheckedCommitment { uuid, merkle_root, sig_ver, sig_val, extra } = from;
+        if merkle_root.is_empty() || !merkle_root.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err("merkle_root must be hex");
+        }
+        match sig_ver {
+            0 => {}
+            1 if is_encoded(&sig_val) => {}
+            1 => return Err("sig_val of a GPU must be hex or base64"),
+            _ => return Err("sig_ver must be 0 or 1"),
+        }
+        Ok(Commitment { uuid, merkle_root, sig_ver, sig_val, extra })
+    }
+}
+
+fn is_encoded(text: &str) -> bool {
+    let letter = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=');
+    !text.is_empty() && text.bytes().all(letter)
+}
+
+/// The answer to a commitment: what to prove.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ProofRequests {
+    pub proof_requests: Vec<DeviceRequest>,
+}
+
+/// What one device is to prove. Rows and coordinates are not both empty.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceRequest {
+    pub uuid: String,
+    #[serde(default)]
+    pub rows: Vec<u32>,
+    /// (row, column); the CPU is asked for none.
+    #[serde(default)]
+    pub coordinates: Vec<(u32, u32)>,
+}
+
+/// Phase 2. The validator reads `P` as [`DeviceProof`]s; a miner passes them on unread (`ProofData<Raw>`).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ProofData<P = Vec<DeviceProof>> {
+    pub challenge_id: ChallengeId,
+    pub proofs: P,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub debug_info: Option<DebugInfo>,
+    #[serde(default = "schema_version")]
+    pub schema_version: u32,
+}
+
+/// When each side did its part, Unix ms by name. Curiosity of people: it decides nothing.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct DebugInfo {
+    #[serde(default)]
+    pub timestamps: Map<String, Value>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DeviceProof {
+    pub uuid: String,
+    #[serde(default)]
+    pub row_hashes: Vec<String>,
+    #[serde(default)]
+    pub merkle_proofs: Vec<MerkleProof>,
+    /// What was no number is NaN here, and fails where it is compared.
+    #[serde(default, deserialize_with = "numbers")]
+    pub coordinate_values: Vec<f64>,
+}
+
+/// From a leaf to the root.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MerkleProof {
+    pub leaf_index: u32,
+    pub leaf_hash: String,
+    pub proof_hashes: Vec<String>,
+    /// True: the sibling is on the right.
+    pub proof_directions: Vec<bool>,
+}
+
+fn numbers<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<f64>, D::Error> {
+    let values = Vec::<Option<f64>>::deserialize(from)?;
+    Ok(values.into_iter().map(|value| value.unwrap_or(f64::NAN)).collect())
+}
+
+/// The answer to a proof.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StatusAnswer {
+    pub challenge_status: String,
+    #[serde(default)]
+    pub message: Option<String>,
+    #[serde(default)]
+    pub challenge_id: Option<ChallengeId>,
+}
+
+impl StatusAnswer {
+    /// The proof waits for its verification.
+    pub fn queued(challenge: &ChallengeId) -> StatusAnswer {
+        StatusAnswer {
+            challenge_status: "queued".into(),
+            message: Some("Proof data received and queued for verification".into()),
+            challenge_id: Some(challenge.clone()),
+        }
+    }
+}
+
+impl<P> ProofData<P> {
+    pub fn new(challenge_id: ChallengeId, proofs: P) -> ProofData<P> {
+        ProofData { challenge_id, proofs, debug_info: None, schema_version: SCHEMA_VERSION }
+    }
+}
+
+impl DeviceProof {
+    /// A proof of CPU rows; the counts of hashes and Merkle proofs are the verifier's to check.
+    pub fn cpu(row_hashes: Vec<String>, merkle_proofs: Vec<MerkleProof>) -> DeviceProof {
+        DeviceProof { uuid: CPU_UUID.into(), row_hashes, merkle_proofs, coordinate_values: vec![] }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::json::{self, JsonFault};
+
+    fn commitment(text: &str) -> Result<Commitment, JsonFault> {
+        json::parse(text)
+    }
+
+    #[test]
+    fn a_root_is_hex_and_a_gpu_signs() {
+        assert!(commitment(r#"{"uuid":"-1","merkle_root":"ab","sig_ver":0,"sig_val":""}"#).is_ok());
+        assert!(commitment(r#"{"uuid":"GPU-1","merkle_root":"ab","sig_ver":1,"sig_val":"aGk="}"#).is_ok());
+        for bad in [
+            r#"{"uuid":"-1","merkle_root":"zz"}"#,
+            r#"{"uuid":"-1","merkle_root":""}"#,
+            r#"{"uuid":"GPU-1","merkle_root":"ab","sig_ver":1,"sig_val":""}"#,
+            r#"{"uuid":"GPU-1","merkle_root":"ab","sig_ver":1,"sig_val":"a b"}"#,
+            r#"{"uuid":"-1","merkle_root":"ab","sig_ver":2}"#,
+            r#"{"merkle_root":"ab"}"#,
+        ] {
+            assert!(matches!(commitment(bad), Err(JsonFault::Shape(_))), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_commitments_further_fields_are_passed_on() {
+        let sent = r#"{"uuid":"-1","merkle_root":"ab","sig_ver":0,"sig_val":"","note":[1]}"#;
+        assert_eq!(json::text(&commitment(sent).unwrap()), sent);
+    }
+
+    #[test]
+    fn directions_are_booleans_and_an_index_is_whole() {
+        let good = r#"{"leaf_index":3,"leaf_hash":"a","proof_hashes":["b"],"proof_directions":[true]}"#;
+        assert!(json::parse::<MerkleProof>(good).is_ok());
+        for (from, to) in [("true", "1"), (":3", ":3.0"), (":3", ":-1"), (":3", ":\"3\"")] {
+            assert!(json::parse::<MerkleProof>(&good.replace(from, to)).is_err(), "{to}");
+        }
+    }
+
+    #[test]
+    fn a_value_that_is_no_number_survives_as_such() {
+        let proof: DeviceProof = json::parse(r#"{"uuid":"G","coordinate_values":[1.5,NaN,-Infinity]}"#).unwrap();
+        assert_eq!(proof.coordinate_values[0], 1.5);
+        assert!(proof.coordinate_values[1..].iter().all(|value| value.is_nan()));
+        assert!(json::text(&proof).contains("[1.5,null,null]"));
+    }
+}

@@ -1,0 +1,138 @@
+//! `HeartbeatSynapse`: what a miner says of its workers, and the validator's answer.
+
+use serde::{Deserialize, Deserializer, Serialize, de::Error};
+
+use super::{SCHEMA_VERSION, SystemInfo, schema_version, worker_id};
+use crate::{
+    units::{Wall, WorkerId},
+    wire::{
+        code::{self, Code},
+        limits,
+    },
+};
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HeartbeatData {
+    /// The miner by its own word; what counts is the peer of the session.
+    pub hotkey: String,
+    /// Unix seconds.
+    pub timestamp: f64,
+    /// At most [`crate::wire::limits::HEARTBEAT_WORKERS`].
+    #[serde(default, deserialize_with = "bounded_workers")]
+    pub workers: Vec<WorkerInfo>,
+    #[serde(default)]
+    pub miner_info: Option<SystemInfo>,
+    #[serde(default = "schema_version")]
+    pub schema_version: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WorkerInfo {
+    #[serde(deserialize_with = "worker_id")]
+    pub worker_id: WorkerId,
+    #[serde(default)]
+    pub worker_name: Option<String>,
+    #[serde(default)]
+    pub worker_version: Option<String>,
+    /// `cpu_matrix`, `gpu_matrix`.
+    #[serde(default)]
+    pub capabilities: Vec<String>,
+    pub status: WorkerStatus,
+    #[serde(default)]
+    pub system_info: SystemInfo,
+    /// Unix seconds.
+    #[serde(default)]
+    pub connected_at: Option<f64>,
+    /// Unix seconds.
+    #[serde(default)]
+    pub last_heartbeat: Option<f64>,
+}
+
+fn bounded_workers<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<WorkerInfo>, D::Error> {
+    let workers = Vec::<WorkerInfo>::deserialize(from)?;
+    match workers.len() <= limits::HEARTBEAT_WORKERS {
+        true => Ok(workers),
+        false => Err(D::Error::custom(format!("{} workers, at most {}", workers.len(), limits::HEARTBEAT_WORKERS))),
+    }
+}
+
+/// Another word refuses the whole heartbeat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WorkerStatus {
+    Online,
+    Busy,
+    Offline,
+}
+
+impl WorkerStatus {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            WorkerStatus::Online => "online",
+            WorkerStatus::Busy => "busy",
+            WorkerStatus::Offline => "offline",
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct HeartbeatResponse {
+    pub error_code: Code,
+    #[serde(default)]
+    pub message: Option<String>,
+    #[serde(default)]
+    pub workers_processed: u32,
+    /// Unix seconds.
+    #[serde(default)]
+    pub timestamp: Option<f64>,
+    #[serde(default)]
+    pub request_id: Option<String>,
+    #[serde(default = "schema_version")]
+    pub schema_version: u32,
+}
+
+impl HeartbeatResponse {
+    pub fn accepted(workers: u32, now: Wall) -> HeartbeatResponse {
+        HeartbeatResponse {
+            error_code: code::SUCCESS,
+            message: Some(format!("Processed heartbeat for {workers} workers")),
+            workers_processed: workers,
+            timestamp: Some(now.as_secs_f64()),
+            request_id: None,
+            schema_version: SCHEMA_VERSION,
+        }
+    }
+    /// The validator could not take it; `why` goes to the miner's log.
+    pub fn failed(why: &str, now: Wall) -> HeartbeatResponse {
+        HeartbeatResponse {
+            error_code: code::HEARTBEAT_FAILED,
+            message: Some(why.into()),
+            workers_processed: 0,
+            ..HeartbeatResponse::accepted(0, now)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{messages::parse_request, session::SessionFault};
+
+    #[test]
+    fn an_empty_heartbeat_is_one() {
+        let text = r#"{"hotkey":"5A","timestamp":1.5,"workers":[],"miner_info":null,"schema_version":1}"#;
+        assert_eq!(parse_request::<HeartbeatData>(text).unwrap().workers, []);
+    }
+
+    #[test]
+    fn a_worker_needs_a_name_and_a_known_status() {
+        let with = |worker: &str| {
+            let text = format!(r#"{{"hotkey":"5A","timestamp":1,"workers":[{worker}]}}"#);
+            parse_request::<HeartbeatData>(&text)
+        };
+        assert!(with(r#"{"worker_id":"w","status":"busy","capabilities":[]}"#).is_ok());
+        for worker in [r#"{"worker_id":"w","status":"sleeping"}"#, r#"{"status":"online"}"#, "1"] {
+            assert!(matches!(with(worker), Err(SessionFault::Body(_))), "{worker}");
+        }
+    }
+}

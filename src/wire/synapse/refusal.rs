@@ -1,0 +1,128 @@
+//! How an axon says no, before a synapse reaches what it was for.
+
+use serde::Serialize;
+
+use super::SynapseKind;
+use crate::wire::{
+    http::{Headers, Response},
+    json,
+};
+
+/// A refusal of the axon itself, in the words of Bittensor's.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum AxonRefusal {
+    #[error("Synapse name '{0}' not found. Available synapses {1}")]
+    UnknownSynapse(String, String),
+    #[error("Method Not Allowed")]
+    Method,
+    /// A header that is no number, or too long.
+    #[error("Bad header {0}")]
+    BadHeader(&'static str),
+    /// Over a limit of the listener: requests of one source address.
+    #[error("Too many requests")]
+    TooManyRequests,
+    #[error("Forbidden. Key is blacklisted: missing_hotkey.")]
+    MissingHotkey,
+    #[error("Forbidden. Key is blacklisted: hotkey_not_in_metagraph.")]
+    NotInMetagraph,
+    #[error("Not Verified with error: Missing Nonce")]
+    MissingNonce,
+    #[error(
+        "Not Verified with error: Nonce is too old: acceptable delta is {allowed_s:.2} seconds but request was {age_s:.2} seconds old"
+    )]
+    NonceTooOld { allowed_s: f64, age_s: f64 },
+    #[error(
+        "Not Verified with error: Nonce is in the future: acceptable delta is {allowed_s:.2} seconds but request was {ahead_s:.2} seconds ahead"
+    )]
+    NonceInFuture { allowed_s: f64, ahead_s: f64 },
+    #[error("Not Verified with error: Nonce is too old, a newer one was last processed")]
+    NonceReused,
+    #[error("Not Verified with error: Missing Signature")]
+    MissingSignature,
+    #[error("Not Verified with error: computed_body_hash is not that of an empty text")]
+    BodyHash,
+    #[error("Not Verified with error: Signature mismatch")]
+    Signature,
+    /// The verified sender speaks for another hotkey in its body.
+    #[error("Not Verified with error: the body names another hotkey than the header")]
+    OtherHotkey,
+    /// The body is no JSON object of a synapse.
+    #[error("Unprocessable body: {0}")]
+    Body(String),
+}
+
+#[derive(Serialize)]
+struct Message<'a> {
+    message: &'a str,
+}
+
+impl AxonRefusal {
+    /// For a target that [`super::kind_of`] does not know.
+    pub fn unknown_synapse(target: &str) -> AxonRefusal {
+        let name = target.trim_start_matches('/').chars().filter(char::is_ascii_graphic).take(64).collect();
+        let known: Vec<&str> = SynapseKind::ALL.iter().map(|kind| kind.class()).collect();
+        AxonRefusal::UnknownSynapse(name, format!("['{}']", known.join("', '")))
+    }
+
+    pub fn status(&self) -> u16 {
+        use AxonRefusal::*;
+        match self {
+            UnknownSynapse(..) => 404,
+            Method => 405,
+            BadHeader(_) => 400,
+            TooManyRequests => 429,
+            MissingHotkey | NotInMetagraph => 403,
+            MissingNonce | NonceTooOld { .. } | NonceInFuture { .. } | NonceReused => 401,
+            MissingSignature | BodyHash | Signature | OtherHotkey => 401,
+            Body(_) => 422,
+        }
+    }
+
+    /// One word for counters.
+    pub fn label(&self) -> &'static str {
+        use AxonRefusal::*;
+        match self {
+            UnknownSynapse(..) => "unknown_synapse",
+            Method => "method",
+            BadHeader(_) => "bad_header",
+            TooManyRequests => "too_many_requests",
+            MissingHotkey => "missing_hotkey",
+            NotInMetagraph => "not_in_metagraph",
+            MissingNonce => "missing_nonce",
+            NonceTooOld { .. } => "nonce_too_old",
+            NonceInFuture { .. } => "nonce_in_future",
+            NonceReused => "nonce_reused",
+            MissingSignature => "missing_signature",
+            BodyHash => "body_hash",
+            Signature => "signature",
+            OtherHotkey => "other_hotkey",
+            Body(_) => "body",
+        }
+    }
+
+    pub fn response(&self) -> Response {
+        let text = self.to_string();
+        let mut headers = Headers::new();
+        headers.push("content-type", "application/json");
+        headers.push("bt_header_axon_status_code", self.status().to_string());
+        if *self == AxonRefusal::Method {
+            headers.push("allow", "POST");
+        }
+        Response { status: self.status(), headers, body: json::text(&Message { message: &text }).into_bytes() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_strange_path_cannot_write_into_the_answer() {
+        let refusal = AxonRefusal::unknown_synapse("/No\r\nSuch\"Synapse");
+        let body = String::from_utf8(refusal.response().body).unwrap();
+        assert!(
+            body.starts_with(r#"{"message":"Synapse name 'NoSuch\"Synapse' not found. Available synapses ['"#),
+            "{body}"
+        );
+    }
+}
