@@ -14,6 +14,7 @@ pub mod backoff;
 pub mod clock;
 pub mod contract;
 pub mod credit;
+pub mod journal;
 pub mod score;
 
 use std::{net::SocketAddr, time::Duration};

@@ -141,6 +141,23 @@ pub struct WorkerSeen {
     pub hardware: Option<String>,
 }
 
+impl WorkerSeen {
+    /// A worker of which the heartbeat said no more than that it is there.
+    pub fn named(worker: &str) -> WorkerSeen {
+        WorkerSeen {
+            worker: WorkerId::new(worker),
+            name: None,
+            version: None,
+            capabilities: Vec::new(),
+            status: String::new(),
+            public_ip: None,
+            gpus_present: BTreeSet::new(),
+            gpus_owned: Vec::new(),
+            hardware: None,
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct ChallengeRow {
     pub id: ChallengeId,
