@@ -8,8 +8,6 @@ use std::ops::Range;
 
 use super::{mt19937::Mt19937, product, row_hash::RowHash};
 
-/// What a CPU commitment and its proofs bear in place of a GPU's UUID.
-pub const CPU_UUID: &str = "-1";
 /// The side lengths that the network draws (1 and up are understood).
 pub const SIDE_DRAWN: std::ops::RangeInclusive<u32> = 100..=10_000;
 /// The longest side that is computed or checked.

@@ -5,5 +5,6 @@
 
 pub mod chain;
 pub mod cpu;
+pub mod probe;
 pub mod resolve;
 pub mod store;

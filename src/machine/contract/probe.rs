@@ -1,0 +1,13 @@
+//! What the machine under us is and how busy it is, measured on request.
+
+use crate::wire::messages::SystemInfo;
+
+/// Measure everything now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProbeRequest;
+
+/// What was found; what could not be measured is absent from it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ProbeReply {
+    pub info: SystemInfo,
+}
