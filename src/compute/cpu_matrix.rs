@@ -33,21 +33,21 @@ pub struct Spec {
 /// Why a challenge is none that we compute.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SpecFault {
-    #[error("seed is not 32 hex digits")]
-    Seed,
     #[error("matrix_size {0} is not in 1 … 10000")]
-    Side(u64),
+    Side(u32),
     #[error("iterations {0} is not in 1 … 1000")]
-    Iterations(u64),
+    Iterations(u32),
 }
 
 impl Spec {
-    /// The challenge as the wire names it: the seed in hex, the numbers unchecked.
-    pub fn from_wire(seed_hex: &str, matrix_size: u64, iterations: u64) -> Result<Spec, SpecFault> {
-        let mut seed = [0; 16];
-        hex::decode_to_slice(seed_hex, &mut seed).map_err(|_| SpecFault::Seed)?;
-        let n = in_range(matrix_size, SIDE_MAX).ok_or(SpecFault::Side(matrix_size))?;
-        let iterations = in_range(iterations, ITERATIONS_MAX).ok_or(SpecFault::Iterations(iterations))?;
+    /// A challenge that is within what we compute.
+    pub fn new(seed: [u8; 16], n: u32, iterations: u32) -> Result<Spec, SpecFault> {
+        if !(1..=SIDE_MAX).contains(&n) {
+            return Err(SpecFault::Side(n));
+        }
+        if !(1..=ITERATIONS_MAX).contains(&iterations) {
+            return Err(SpecFault::Iterations(iterations));
+        }
         Ok(Spec { seed, n, iterations })
     }
 
@@ -85,10 +85,6 @@ impl Spec {
         let b_columns = columns(n, &mut entries, go_on)?;
         Some(Matrices { n, iterations: self.iterations, a, b_columns })
     }
-}
-
-fn in_range(value: u64, max: u32) -> Option<u32> {
-    u32::try_from(value).ok().filter(|value| (1..=max).contains(value))
 }
 
 fn generator(seed: &[u8; 16]) -> Mt19937 {
@@ -206,12 +202,11 @@ mod tests {
 
     #[test]
     fn a_challenge_out_of_range_is_refused_by_name() {
-        let seed = "00112233445566778899aabbccddeeff";
-        assert!(Spec::from_wire(seed, 10_000, 1).is_ok());
-        assert_eq!(Spec::from_wire(seed, 10_001, 1), Err(SpecFault::Side(10_001)));
-        assert_eq!(Spec::from_wire(seed, 0, 1), Err(SpecFault::Side(0)));
-        assert_eq!(Spec::from_wire(seed, 100, 0), Err(SpecFault::Iterations(0)));
-        assert_eq!(Spec::from_wire("0011", 100, 1), Err(SpecFault::Seed));
+        assert!(Spec::new([0; 16], 10_000, 1).is_ok());
+        assert_eq!(Spec::new([0; 16], 10_001, 1), Err(SpecFault::Side(10_001)));
+        assert_eq!(Spec::new([0; 16], 0, 1), Err(SpecFault::Side(0)));
+        assert_eq!(Spec::new([0; 16], 100, 0), Err(SpecFault::Iterations(0)));
+        assert_eq!(Spec::new([0; 16], 100, 1001), Err(SpecFault::Iterations(1001)));
     }
 
     #[test]

@@ -39,8 +39,8 @@ struct Payload {
 #[derive(Deserialize)]
 struct Data {
     seed: String,
-    matrix_size: u64,
-    iterations: u64,
+    matrix_size: u32,
+    iterations: u32,
 }
 
 /// What the reference accepts and ours refuses: see `tests/data/DIFFERENCES.md`.
@@ -62,7 +62,7 @@ enum Verdict {
 
 fn ours(case: &Recorded) -> Verdict {
     let data = &case.payload.challenge_data;
-    let spec = Spec::from_wire(&data.seed, data.matrix_size, data.iterations).expect("a recorded challenge");
+    let spec = Spec::new(super::seed(&data.seed), data.matrix_size, data.iterations).expect("a recorded challenge");
     let targets = case.payload.verification_targets.iter();
     let asked: Vec<u32> = targets.filter(|(_, column)| column.is_none()).map(|(row, _)| *row).collect();
     let root = &case.payload.merkle_commitments[CPU_UUID];
