@@ -1,1 +1,3 @@
 //! Spokes: one named thread a blocking thing, one request at a time, a bounded channel each way.
+
+pub mod bulk;

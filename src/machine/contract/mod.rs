@@ -3,6 +3,7 @@
 //! Every spoke answers each request with exactly one reply, in order. A machine counts what it has in
 //! flight, so a full channel is a bug and not a state.
 
+pub mod bulk;
 pub mod chain;
 pub mod cpu;
 pub mod probe;

@@ -37,12 +37,47 @@ pub struct Call<'a> {
     pub timeout: Duration,
 }
 
+/// A call that was signed: what is left is to write it down. It holds no secret, so that may be done elsewhere.
+#[derive(Clone, Debug)]
+pub struct SignedCall {
+    kind: SynapseKind,
+    from: Hotkey,
+    to: Hotkey,
+    axon: SocketAddr,
+    dendrite_ip: IpAddr,
+    nonce: u64,
+    uuid: String,
+    timeout: Duration,
+    signature: String,
+}
+
 impl Call<'_> {
-    /// The request with `text` (a package, or the handshake's JSON) as its `request`. Signs, so it costs tens of
-    /// microseconds. The loop adds `Content-Length`.
-    pub fn request(&self, text: &str) -> Request {
+    /// Signs, which costs tens of microseconds. The signature does not cover the body.
+    pub fn sign(&self) -> SignedCall {
         let signature = self.from.sign(signed_text(self.nonce, self.from.hotkey(), self.to, self.uuid).as_bytes());
-        let signature = signature_text(&signature);
+        SignedCall {
+            kind: self.kind,
+            from: self.from.hotkey().clone(),
+            to: self.to.clone(),
+            axon: self.axon,
+            dendrite_ip: self.dendrite_ip,
+            nonce: self.nonce,
+            uuid: self.uuid.to_owned(),
+            timeout: self.timeout,
+            signature: signature_text(&signature),
+        }
+    }
+
+    /// [`Call::sign`] and [`SignedCall::request`].
+    pub fn request(&self, text: &str) -> Request {
+        self.sign().request(text)
+    }
+}
+
+impl SignedCall {
+    /// The request with `text` (a package, or the handshake's JSON) as its `request`. The loop adds
+    /// `Content-Length`.
+    pub fn request(&self, text: &str) -> Request {
         let (axon_ip, dendrite_ip) = (self.axon.ip().to_string(), self.dendrite_ip.to_string());
         let mut synapse = Synapse::new(self.kind, self.timeout);
         synapse.total_size = text.len();
@@ -50,9 +85,9 @@ impl Call<'_> {
             ip: Some(&dendrite_ip),
             version: Some(BITTENSOR_VERSION),
             nonce: Some(self.nonce),
-            uuid: Some(self.uuid),
-            hotkey: Some(self.from.hotkey().as_str()),
-            signature: Some(&signature),
+            uuid: Some(&self.uuid),
+            hotkey: Some(self.from.as_str()),
+            signature: Some(&self.signature),
             ..Terminal::default()
         };
         synapse.axon = Terminal {

@@ -14,7 +14,7 @@ mod refusal;
 pub use self::{
     answer::answer,
     body::Body,
-    call::{Call, CallFault, parse_answer},
+    call::{Call, CallFault, SignedCall, parse_answer},
     head::Head,
     refusal::AxonRefusal,
 };

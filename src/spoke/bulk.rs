@@ -1,0 +1,14 @@
+//! The bulk spoke: decrypts, encrypts and parses what is too big for the loop.
+//!
+//! Runs on: its own thread, `bulk`. Owns nothing between two requests; it never decides what a message is
+//! good for, and never numbers one: sequence numbers move in the machine.
+
+use crate::machine::contract::bulk::{MinerBulk, MinerBulkDone};
+
+/// Requests that may wait for the thread; machines count this credit.
+pub const DEPTH: usize = 16;
+
+/// Serves a miner.
+pub fn serve_miner(request: MinerBulk) -> MinerBulkDone {
+    request.work()
+}
