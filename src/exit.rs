@@ -4,7 +4,7 @@
 
 use std::{error::Error, panic, process, thread};
 
-use crate::{config::file::FileError, log, machine::Exit};
+use crate::{config::file::FileError, log, machine::Exit, wallet::WalletError};
 
 /// Exit statuses of every binary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +49,12 @@ impl From<FileError> for Failure {
     }
 }
 
+impl From<WalletError> for Failure {
+    fn from(error: WalletError) -> Failure {
+        Failure::config(error)
+    }
+}
+
 /// The whole of a daemon's `main`: hook, run, say why it ended, status. `role` names the log lines.
 pub fn daemon(role: &'static str, run: impl FnOnce() -> Result<Exit, Failure>) -> process::ExitCode {
     install_panic_hook();
@@ -62,6 +68,17 @@ pub fn daemon(role: &'static str, run: impl FnOnce() -> Result<Exit, Failure>) -
         log::say(::log::Level::Error, role, &text);
     }
     code.into()
+}
+
+/// The whole of a tool's `main`: run, say why it failed, status.
+pub fn tool(name: &'static str, run: impl FnOnce() -> Result<(), Failure>) -> process::ExitCode {
+    match run() {
+        Ok(()) => Code::Done.into(),
+        Err(failure) => {
+            eprintln!("{name}: {}", causes(failure.error.as_ref()));
+            failure.code.into()
+        }
+    }
 }
 
 /// An error and what caused it, outermost first: `a: b: c`.

@@ -35,4 +35,5 @@ pub mod net;
 pub mod notify;
 pub mod spoke;
 pub mod units;
+pub mod wallet;
 pub mod wire;

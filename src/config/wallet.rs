@@ -15,20 +15,28 @@ pub struct Wallet {
     pub password_file: Option<PathBuf>,
 }
 
+/// Bittensor's own defaults.
+pub const DEFAULT_PATH: &str = "~/.bittensor/wallets";
+pub const DEFAULT_NAME: &str = "default";
+
 pub fn read(form: &mut Form) -> Wallet {
     Wallet {
         name: part(form, "wallet.name"),
         hotkey: part(form, "wallet.hotkey"),
-        path: PathBuf::from(form.text_or("wallet.path", "~/.bittensor/wallets")),
+        path: PathBuf::from(form.text_or("wallet.path", DEFAULT_PATH)),
         password_file: form.path("wallet.password_file"),
     }
 }
 
-/// One part of a path: no separators, no step upwards.
 fn part(form: &mut Form, path: &'static str) -> String {
-    let name = form.text_or(path, "default");
-    if name.contains(['/', '\\', '\0']) || name == ".." || name == "." {
+    let name = form.text_or(path, DEFAULT_NAME);
+    if !is_part(&name) {
         form.problem(path, &format!("{name:?}"), "a name without path separators");
     }
     name
+}
+
+/// One part of a path: no separators, no step upwards.
+pub fn is_part(name: &str) -> bool {
+    !name.is_empty() && !name.contains(['/', '\\', '\0']) && name != "." && name != ".."
 }

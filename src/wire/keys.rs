@@ -4,6 +4,8 @@ use std::fmt;
 
 use subxt_signer::sr25519;
 
+use zeroize::Zeroizing;
+
 use crate::units::{AccountId, Hotkey};
 
 /// An sr25519 signature.
@@ -13,8 +15,18 @@ pub type Signature = [u8; 64];
 #[derive(Clone)]
 pub struct Keypair {
     hotkey: Hotkey,
-    pair: sr25519::Keypair,
+    signer: Signer,
 }
+
+/// Either form signs alike; only wallets that keep nothing but the expanded key need the second.
+#[derive(Clone)]
+enum Signer {
+    Seeded(sr25519::Keypair),
+    Expanded(schnorrkel::Keypair),
+}
+
+/// Substrate's.
+const SIGNING_CONTEXT: &[u8] = b"substrate";
 
 /// A seed that is no sr25519 secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -25,17 +37,37 @@ impl Keypair {
     /// The pair that Substrate derives from a 32-byte mini-secret (`secretSeed` of a wallet file).
     pub fn from_seed(seed: [u8; 32]) -> Result<Keypair, BadSeed> {
         let pair = sr25519::Keypair::from_secret_key(seed).map_err(|_| BadSeed)?;
-        Ok(Keypair { hotkey: Hotkey::from_account(&pair.public_key().0), pair })
+        Ok(Keypair { hotkey: Hotkey::from_account(&pair.public_key().0), signer: Signer::Seeded(pair) })
     }
+
+    /// The pair of an expanded secret: scalar and nonce, 64 bytes (`privateKey` of a wallet file).
+    pub fn from_expanded(secret: &[u8; 64]) -> Result<Keypair, BadSeed> {
+        let secret = schnorrkel::SecretKey::from_bytes(secret).map_err(|_| BadSeed)?;
+        let pair = secret.to_keypair();
+        Ok(Keypair { hotkey: Hotkey::from_account(&pair.public.to_bytes()), signer: Signer::Expanded(pair) })
+    }
+
+    /// The expanded secret of a seed, as a wallet file keeps it (`privateKey`).
+    pub fn expand(seed: &[u8; 32]) -> Result<Zeroizing<[u8; 64]>, BadSeed> {
+        let mini = schnorrkel::MiniSecretKey::from_bytes(seed).map_err(|_| BadSeed)?;
+        Ok(Zeroizing::new(mini.expand(schnorrkel::ExpansionMode::Ed25519).to_bytes()))
+    }
+
     pub fn hotkey(&self) -> &Hotkey {
         &self.hotkey
     }
     pub fn account(&self) -> AccountId {
-        self.pair.public_key().0
+        match &self.signer {
+            Signer::Seeded(pair) => pair.public_key().0,
+            Signer::Expanded(pair) => pair.public.to_bytes(),
+        }
     }
     /// Signs the plain bytes. Signatures are randomised: two of one text differ, both verify.
     pub fn sign(&self, message: &[u8]) -> Signature {
-        self.pair.sign(message).0
+        match &self.signer {
+            Signer::Seeded(pair) => pair.sign(message).0,
+            Signer::Expanded(pair) => pair.sign_simple(SIGNING_CONTEXT, message).to_bytes(),
+        }
     }
 }
 
@@ -78,6 +110,13 @@ mod tests {
         assert!(!verify(alice().hotkey(), b"Text", &signature));
         assert!(!verify(Keypair::from_seed([2; 32]).unwrap().hotkey(), b"text", &signature));
         assert!(!verify(&Hotkey::label("5A"), b"text", &signature));
+    }
+
+    #[test]
+    fn an_expanded_secret_signs_like_its_seed() {
+        let expanded = Keypair::from_expanded(&Keypair::expand(&[1; 32]).unwrap()).unwrap();
+        assert_eq!((expanded.hotkey(), expanded.account()), (alice().hotkey(), alice().account()));
+        assert!(verify(alice().hotkey(), b"text", &expanded.sign(b"text")));
     }
 
     #[test]

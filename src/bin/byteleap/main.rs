@@ -1,0 +1,32 @@
+//! The operator's tool. One file a subcommand; this one only reads the command line and ends the process.
+
+mod wallet;
+
+use std::process::ExitCode;
+
+use byteleap::exit::{self, Failure};
+use clap::{Parser, Subcommand};
+
+/// ByteLeap's compute network: the operator's tool
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Make a hotkey, or say whose it is
+    Wallet(wallet::Arguments),
+}
+
+fn main() -> ExitCode {
+    exit::tool("byteleap", || run(Arguments::parse()))
+}
+
+fn run(arguments: Arguments) -> Result<(), Failure> {
+    match arguments.command {
+        Command::Wallet(arguments) => wallet::run(arguments),
+    }
+}

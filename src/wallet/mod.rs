@@ -1,0 +1,134 @@
+//! Hotkeys on disk, in Bittensor's layout: `<path>/<name>/hotkeys/<hotkey>`.
+//!
+//! Read once at start, written by the operator's tool. Only hotkeys: it never looks at a coldkey. It holds
+//! no key longer than a call, prints none, and overwrites no file.
+
+mod create;
+mod keyfile;
+mod nacl;
+
+use std::{
+    fs::{self, File},
+    io::{self, Read as _},
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
+
+use zeroize::Zeroizing;
+
+pub use create::{Created, create};
+pub use keyfile::KeyfileError;
+
+use crate::{
+    config::{file::from_home, wallet::Wallet},
+    units::{Hotkey, Secret},
+    wire::keys::Keypair,
+};
+
+/// Larger than any key file of Bittensor's.
+const MAX_FILE_BYTES: u64 = 64 * 1024;
+
+/// Why there is no hotkey.
+#[derive(Debug, thiserror::Error)]
+pub enum WalletError {
+    #[error("no hotkey at {}; `byteleap wallet new {arguments}` makes one", path.display())]
+    Missing { path: PathBuf, arguments: String },
+    #[error("cannot read the hotkey {}", path.display())]
+    Unreadable { path: PathBuf, source: io::Error },
+    #[error("the hotkey {} is encrypted; wallet.password_file must name a file with its password", path.display())]
+    Encrypted { path: PathBuf },
+    #[error("cannot read the password file {}", path.display())]
+    PasswordFile { path: PathBuf, source: io::Error },
+    #[error("the password file {} is empty", path.display())]
+    NoPassword { path: PathBuf },
+    #[error("the hotkey {} does not open", path.display())]
+    Keyfile { path: PathBuf, source: KeyfileError },
+    #[error("{} exists already; nothing was written", path.display())]
+    Exists { path: PathBuf },
+    #[error("cannot write {}", path.display())]
+    Unwritable { path: PathBuf, source: io::Error },
+    #[error("the system gave no random bytes: {0}")]
+    Randomness(getrandom::Error),
+}
+
+/// What a key file says of itself without its secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shown {
+    pub path: PathBuf,
+    pub hotkey: Hotkey,
+    pub encrypted: bool,
+}
+
+/// The key pair of the wallet's hotkey.
+pub fn load(wallet: &Wallet) -> Result<Keypair, WalletError> {
+    let path = hotkey_path(wallet);
+    let bytes = read(&path, wallet)?;
+    let text = if nacl::is_encrypted(&bytes) { decrypt(&path, wallet, &bytes)? } else { bytes };
+    keyfile::keypair(&text).map_err(|source| WalletError::Keyfile { path, source })
+}
+
+/// Whose hotkey it is. For an encrypted one the public file beside it answers when no password is given.
+pub fn show(wallet: &Wallet) -> Result<Shown, WalletError> {
+    let path = hotkey_path(wallet);
+    let encrypted = nacl::is_encrypted(&read(&path, wallet)?);
+    if !encrypted || wallet.password_file.is_some() {
+        let hotkey = load(wallet)?.hotkey().clone();
+        return Ok(Shown { path, hotkey, encrypted });
+    }
+    let public = public_path(&path);
+    let text = read(&public, wallet).map_err(|_| WalletError::Encrypted { path: path.clone() })?;
+    let hotkey = keyfile::public(&text).map_err(|source| WalletError::Keyfile { path: public, source })?;
+    Ok(Shown { path, hotkey, encrypted })
+}
+
+/// Where the hotkey lies.
+pub fn hotkey_path(wallet: &Wallet) -> PathBuf {
+    from_home(&wallet.path).join(&wallet.name).join("hotkeys").join(&wallet.hotkey)
+}
+
+/// `<hotkey>pub.txt`, the public half that Bittensor's tools write beside a hotkey.
+fn public_path(hotkey: &Path) -> PathBuf {
+    let mut name = hotkey.as_os_str().to_owned();
+    name.push("pub.txt");
+    name.into()
+}
+
+fn read(path: &Path, wallet: &Wallet) -> Result<Zeroizing<Vec<u8>>, WalletError> {
+    let opened = File::open(path).map_err(|source| match source.kind() {
+        io::ErrorKind::NotFound => WalletError::Missing { path: path.to_owned(), arguments: arguments(wallet) },
+        _ => WalletError::Unreadable { path: path.to_owned(), source },
+    });
+    let unreadable = |source| WalletError::Unreadable { path: path.to_owned(), source };
+    let file = opened?;
+    if file.metadata().map_err(unreadable)?.mode() & 0o077 != 0 {
+        log::warn!(target: "wallet", "{} can be read by others than its owner; chmod 600 it", path.display());
+    }
+    let mut bytes = Zeroizing::new(Vec::new());
+    file.take(MAX_FILE_BYTES).read_to_end(&mut bytes).map_err(unreadable)?;
+    Ok(bytes)
+}
+
+/// The wallet as arguments of `byteleap wallet`.
+fn arguments(wallet: &Wallet) -> String {
+    format!("--path {} --name {} --hotkey {}", wallet.path.display(), wallet.name, wallet.hotkey)
+}
+
+fn decrypt(path: &Path, wallet: &Wallet, bytes: &[u8]) -> Result<Zeroizing<Vec<u8>>, WalletError> {
+    let file = wallet.password_file.as_ref().ok_or(WalletError::Encrypted { path: path.to_owned() })?;
+    let password = password(&from_home(file))?;
+    let opened = nacl::open(bytes, password.reveal().as_bytes());
+    opened.map_err(|source| WalletError::Keyfile { path: path.to_owned(), source })
+}
+
+/// The first line of a password file.
+fn password(path: &Path) -> Result<Secret, WalletError> {
+    let text = fs::read_to_string(path).map(Zeroizing::new);
+    let text = text.map_err(|source| WalletError::PasswordFile { path: path.to_owned(), source })?;
+    match text.lines().next() {
+        Some(line) if !line.is_empty() => Ok(Secret::new(line.to_owned())),
+        _ => Err(WalletError::NoPassword { path: path.to_owned() }),
+    }
+}
+
+#[cfg(test)]
+mod tests;
