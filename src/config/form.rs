@@ -81,7 +81,9 @@ impl Form {
         if holds || troubled {
             return;
         }
-        let found = self.at(path).map_or_else(|| "its default".into(), |node| node.shown());
+        let default = self.keys.iter().find(|key| key.path == path).map(|key| key.default.shown());
+        let found = self.at(path).map(|node| node.shown());
+        let found = found.unwrap_or_else(|| format!("{} by default", default.unwrap_or_default()));
         self.problem(path, &found, allowed);
     }
 
@@ -194,12 +196,7 @@ impl Form {
 
     /// Ends the reading: what nobody asked for is an unknown key.
     pub fn finish<T>(mut self, config: T) -> Result<Checked<T>, ConfigError> {
-        let mut unknown = Vec::new();
-        collect_unknown(&self.root, "", &self.keys, &mut unknown);
-        for (path, found) in unknown {
-            let meant = suggest::nearest(&path, self.keys.iter().map(|key| key.path)).map(str::to_owned);
-            self.problems.push(Problem { path, wrong: Wrong::UnknownKey { found, meant } });
-        }
+        unread(&self.root, "", &self.keys, &mut self.problems);
         if self.problems.is_empty() {
             Ok(Checked { config, warnings: self.warnings })
         } else {
@@ -208,21 +205,28 @@ impl Form {
     }
 }
 
-fn collect_unknown(node: &Node, above: &str, keys: &[Key], unknown: &mut Vec<(String, String)>) {
+/// Notes what no call has named. Values are not quoted: behind a misspelt key may be a secret.
+fn unread(node: &Node, above: &str, keys: &[Key], problems: &mut Vec<Problem>) {
     let Node::Map(entries) = node else { return };
     for (name, child) in entries {
         let path = if above.is_empty() { name.clone() } else { format!("{above}.{name}") };
         if keys.iter().any(|key| key.path == path) {
             continue;
         }
-        let section = format!("{path}.");
-        if !keys.iter().any(|key| key.path.starts_with(&section)) {
-            unknown.push((path, child.shown()));
-        } else if matches!(child, Node::Map(_)) {
-            collect_unknown(child, &path, keys, unknown);
-        } else if *child != Node::Null {
-            unknown.push((path, format!("{} in place of a section", child.shown())));
-        }
+        let inside = format!("{path}.");
+        let wrong = match child {
+            _ if !keys.iter().any(|key| key.path.starts_with(&inside)) => {
+                let meant = suggest::nearest(&path, keys.iter().map(|key| key.path)).map(str::to_owned);
+                Wrong::UnknownKey { meant }
+            }
+            Node::Map(_) => {
+                unread(child, &path, keys, problems);
+                continue;
+            }
+            Node::Null => continue,
+            other => Wrong::Value { found: other.shown(), allowed: "a section of keys".into() },
+        };
+        problems.push(Problem { path, wrong });
     }
 }
 

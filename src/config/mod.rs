@@ -54,7 +54,7 @@ pub enum Wrong {
     /// What the file says (or that it says nothing), and what it may say.
     Value { found: String, allowed: String },
     /// No such key; perhaps another one was meant.
-    UnknownKey { found: String, meant: Option<String> },
+    UnknownKey { meant: Option<String> },
 }
 
 impl fmt::Display for Problem {
@@ -62,10 +62,8 @@ impl fmt::Display for Problem {
         let path = if self.path.is_empty() { "(the file)" } else { &self.path };
         match &self.wrong {
             Wrong::Value { found, allowed } => write!(f, "{path}: is {found}; allowed: {allowed}"),
-            Wrong::UnknownKey { found, meant: None } => write!(f, "{path}: unknown key (is {found})"),
-            Wrong::UnknownKey { found, meant: Some(near) } => {
-                write!(f, "{path}: unknown key (is {found}); did you mean {near}?")
-            }
+            Wrong::UnknownKey { meant: None } => write!(f, "{path}: unknown key"),
+            Wrong::UnknownKey { meant: Some(near) } => write!(f, "{path}: unknown key; did you mean {near}?"),
         }
     }
 }

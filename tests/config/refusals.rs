@@ -1,0 +1,175 @@
+//! What a configuration may not say, and how it is told.
+
+use byteleap::config::{ConfigError, Role, miner, validator, worker};
+
+fn refused<R: Role>(text: &str) -> ConfigError {
+    match R::from_yaml(text) {
+        Ok(_) => panic!("accepted: {text}"),
+        Err(why) => why,
+    }
+}
+
+/// The one line that a file with one problem gives.
+fn line<R: Role>(text: &str) -> String {
+    let why = refused::<R>(text);
+    assert_eq!(why.problems.len(), 1, "{why}");
+    why.problems[0].to_string()
+}
+
+#[test]
+fn all_problems_are_told_at_once() {
+    let why = refused::<worker::Config>("ping_interval: soon\nheartbeat_interval: -1\nminer_ulr: ws://a\ncpu: 3\n");
+    assert_eq!(
+        why.to_string(),
+        "4 problems in the configuration\n  \
+         ping_interval: is \"soon\"; allowed: seconds from 0.1 to 86400\n  \
+         heartbeat_interval: is -1; allowed: seconds from 0.1 to 86400\n  \
+         miner_ulr: unknown key; did you mean miner_url?\n  \
+         cpu: is 3; allowed: a section of keys"
+    );
+}
+
+#[test]
+fn an_unknown_key_is_named_with_its_path() {
+    let told = line::<validator::Config>("validation: {cpu: {matrix_sise: 500}}");
+    assert_eq!(told, "validation.cpu.matrix_sise: unknown key; did you mean validation.cpu.matrix_size?");
+    let told = line::<validator::Config>("validation: {matrix_size: 500}");
+    assert_eq!(told, "validation.matrix_size: unknown key; did you mean validation.cpu.matrix_size?");
+    assert_eq!(line::<miner::Config>("telemetry: {on: true}"), "telemetry: unknown key");
+}
+
+#[test]
+fn what_is_no_document_is_told() {
+    assert!(line::<worker::Config>("a: [1").starts_with("(the file): is not YAML: "));
+    assert_eq!(line::<worker::Config>("- 1"), "(the file): is a list of 1; allowed: a section of keys");
+    assert!(line::<worker::Config>("ping_interval: 1\nping_interval: 2\n").contains("duplicate entry"));
+}
+
+#[test]
+fn values_out_of_range_are_told_with_what_is_allowed() {
+    let told = [
+        (line::<validator::Config>("port: 0"), "port: is 0; allowed: a whole number from 1 to 65535"),
+        (line::<validator::Config>("port: 70000"), "port: is 70000; allowed: a whole number from 1 to 65535"),
+        (line::<validator::Config>("port: 9091.5"), "port: is 9091.5; allowed: a whole number from 1 to 65535"),
+        (
+            line::<validator::Config>("validation: {cpu: {matrix_size: 99}}"),
+            "validation.cpu.matrix_size: is 99; allowed: a whole number from 100 to 10000",
+        ),
+        (
+            line::<validator::Config>("validation: {participation_rate_threshold: 0.05}"),
+            "validation.participation_rate_threshold: is 0.05; allowed: a number from 0.1 to 1",
+        ),
+        (
+            line::<validator::Config>("validation: {cpu: {size_variance: .nan}}"),
+            "validation.cpu.size_variance: is NaN; allowed: a number from 0 to 0.5",
+        ),
+        (
+            line::<validator::Config>("validation: {verification_concurrent: 0}"),
+            "validation.verification_concurrent: is 0; allowed: a whole number from 1 to 256, or -1 for all cores but one",
+        ),
+        (line::<miner::Config>("netuid: 65536"), "netuid: is 65536; allowed: a whole number from 0 to 65535"),
+    ];
+    for (told, expected) in told {
+        assert_eq!(told, expected);
+    }
+}
+
+#[test]
+fn contradictions_are_told() {
+    let told = [
+        (
+            line::<worker::Config>("ping_interval: 30"),
+            "ping_timeout: is 30 by default; allowed: more than ping_interval",
+        ),
+        (line::<worker::Config>("ping_timeout: 15"), "ping_timeout: is 15; allowed: more than ping_interval"),
+        (
+            line::<miner::Config>("worker_management: {heartbeat_timeout: 30}"),
+            "worker_management.heartbeat_timeout: is 30; allowed: more than worker_management.heartbeat_interval",
+        ),
+        (
+            line::<miner::Config>("communication: {connection_timeout: 31}"),
+            "communication.request_timeout: is 30 by default; allowed: not less than communication.connection_timeout",
+        ),
+        (
+            line::<miner::Config>("worker_management: {token_file: /t, allow: [10.0.0.0/8]}"),
+            "worker_management.allow: is a list of 1; allowed: left out when token_file is set: the token admits, not the network",
+        ),
+        (
+            line::<validator::Config>("validation: {ranking_window_minutes: 3}"),
+            "validation.ranking_window_minutes: is 3; allowed: at least validation.challenge_interval",
+        ),
+        (
+            line::<validator::Config>("weight_management: {score_weights: {lease_weight: 0.9}}"),
+            "weight_management.score_weights.lease_weight: is 0.9; allowed: 1 less weight_management.score_weights.challenge_weight",
+        ),
+        (
+            line::<validator::Config>("external_port: 9000"),
+            "external_port: is 9000; allowed: left out unless external_ip is set",
+        ),
+        (
+            line::<validator::Config>(
+                "database: {event_retention_days: 1}\nvalidation: {ranking_window_minutes: 1500}",
+            ),
+            "database.event_retention_days: is 1; allowed: at least validation.ranking_window_minutes",
+        ),
+    ];
+    for (told, expected) in told {
+        assert_eq!(told, expected);
+    }
+}
+
+#[test]
+fn a_contradiction_is_not_told_of_a_value_that_is_wrong_anyway() {
+    let told = line::<worker::Config>("ping_interval: 90000");
+    assert_eq!(told, "ping_interval: is 90000; allowed: seconds from 0.1 to 86400");
+}
+
+#[test]
+fn other_kinds_of_challenges_and_policies_are_refused_honestly() {
+    for kind in ["gpu_matrix", "gemm_i8", "auto"] {
+        let told = line::<validator::Config>(&format!("validation: {{challenge_type: {kind}}}"));
+        assert!(told.contains("this version verifies no other kind"), "{told}");
+    }
+    let told = line::<validator::Config>("scoring: {policy: lease-only}");
+    assert_eq!(told, "scoring.policy: is \"lease-only\"; allowed: reference-70-30 (the only policy of this version)");
+}
+
+#[test]
+fn a_token_in_the_file_is_refused_and_not_quoted() {
+    let told = line::<validator::Config>("meshhub: {access_token: hunter2-hunter2}");
+    assert!(told.contains("meshhub.access_token_file") && !told.contains("hunter2"), "{told}");
+    let told = line::<validator::Config>("meshhub: {acces_token: hunter2-hunter2}");
+    assert!(told.contains("did you mean") && !told.contains("hunter2"), "{told}");
+}
+
+#[test]
+fn addresses_and_urls_are_checked() {
+    for text in ["wss://a:1", "http://a:1", "ws://", "ws://a:0", "ws://a:x", "ws://[::1", "ws://a b", "ws://u@a"] {
+        assert!(line::<worker::Config>(&format!("miner_url: \"{text}\"")).starts_with("miner_url: is"), "{text}");
+    }
+    for text in ["mainnet", "ftp://a", "http://", "http://user@host"] {
+        let told = line::<miner::Config>(&format!("subtensor: {{network: \"{text}\"}}"));
+        assert!(told.starts_with("subtensor.network: is"), "{told}");
+    }
+    for text in ["postgresql:///x", "sqlite://", "sqlite:///", "sqlite:///:memory:", "sqlite:///dir/", "x.db"] {
+        let told = line::<validator::Config>(&format!("database: {{url: \"{text}\"}}"));
+        assert!(told.starts_with("database.url: is"), "{told}");
+    }
+    assert!(line::<worker::Config>("metrics: {listen: 9100}").starts_with("metrics.listen: is 9100; allowed: address"));
+    assert!(line::<worker::Config>("worker_id: \"a:b\"").starts_with("worker_id: is"));
+    assert!(line::<miner::Config>("wallet: {hotkey: ../x}").starts_with("wallet.hotkey: is"));
+    assert!(line::<validator::Config>("external_ip: 0.0.0.0").starts_with("external_ip: is"));
+}
+
+#[test]
+fn each_entry_of_the_whitelist_is_checked() {
+    let text = "metagraph:\n  validator_whitelist:\n    5Nonsense: null\n    \
+                5FLGJvNvq2seB59UkKb2ftuVRab1aHzMVxuPJtPAyfsZ3vKY: host:1\n";
+    let why = refused::<miner::Config>(text);
+    let paths: Vec<_> = why.problems.iter().map(|problem| problem.path.as_str()).collect();
+    let expected = [
+        "metagraph.validator_whitelist.5Nonsense",
+        "metagraph.validator_whitelist.5FLGJvNvq2seB59UkKb2ftuVRab1aHzMVxuPJtPAyfsZ3vKY",
+    ];
+    assert_eq!(paths, expected);
+}

@@ -1,0 +1,155 @@
+//! What a configuration may say, and what it then means.
+
+use std::{path::Path, time::Duration};
+
+use byteleap::config::{
+    Checked, Role,
+    miner::{self},
+    validator::{self, Verifiers},
+    worker,
+};
+use log::LevelFilter;
+
+fn accepted<R: Role>(text: &str) -> Checked<R> {
+    R::from_yaml(text).unwrap_or_else(|why| panic!("{why}"))
+}
+
+fn warnings<R: Role>(text: &str) -> Vec<String> {
+    accepted::<R>(text).warnings.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn null_and_an_empty_section_are_the_default() {
+    let text = "ping_interval: null\nlogging:\nmetrics: {}\ngpu:\n";
+    assert_eq!(accepted::<worker::Config>(text), accepted::<worker::Config>(""));
+}
+
+#[test]
+fn a_workers_own_values_are_taken() {
+    let text = "miner_url: ws://[2001:db8::7]:7800/fleet\nworker_id: 00112233445566aa\nping_interval: 0.5\n\
+                cpu: {threads: 3}\nlogging: {level: warning, targets: {net: Debug}}\nmetrics: {listen: '[::1]:9100'}\n";
+    let config = accepted::<worker::Config>(text).config;
+    assert_eq!(
+        (config.miner.host.as_str(), config.miner.port, config.miner.path.as_str()),
+        ("2001:db8::7", 7800, "/fleet")
+    );
+    assert_eq!(config.miner.authority(), "[2001:db8::7]:7800");
+    assert_eq!(config.id.unwrap().as_str(), "00112233445566aa");
+    assert_eq!(config.ping_interval, Duration::from_millis(500));
+    assert_eq!(config.cpu_threads, Some(3));
+    assert_eq!((config.logging.level, config.logging.targets["net"]), (LevelFilter::Warn, LevelFilter::Debug));
+    assert_eq!(config.metrics.unwrap().to_string(), "[::1]:9100");
+}
+
+#[test]
+fn a_miner_url_without_port_or_path_has_the_usual_ones() {
+    let config = accepted::<worker::Config>("miner_url: ws://miner.example").config;
+    assert_eq!((config.miner.authority().as_str(), config.miner.path.as_str()), ("miner.example:80", "/"));
+}
+
+#[test]
+fn networks_have_names_urls_and_lists() {
+    let endpoints = |text: &str| accepted::<miner::Config>(text).config.subtensor.endpoints;
+    assert_eq!(endpoints("subtensor: {network: local}"), ["http://127.0.0.1:9944"]);
+    assert_eq!(endpoints("subtensor: {network: 'ws://10.0.0.1:9944'}"), ["http://10.0.0.1:9944"]);
+    assert_eq!(endpoints("subtensor: {network: 'wss://node.example:443'}"), ["https://node.example:443"]);
+    assert_eq!(endpoints("subtensor: {endpoints: ['http://a:1', 'https://b:2']}"), ["http://a:1", "https://b:2"]);
+}
+
+#[test]
+fn a_whitelist_names_validators_with_or_without_address() {
+    let text = "metagraph:\n  validator_whitelist:\n    5FLGJvNvq2seB59UkKb2ftuVRab1aHzMVxuPJtPAyfsZ3vKY: null\n    \
+                5GzrzkuT6kzZj7QMFBSiZwJ1GMmQdrMhzJoirW61nAuU7DMx: \"192.0.2.7:9091\"\n";
+    let whitelist = accepted::<miner::Config>(text).config.validators.whitelist;
+    let addresses: Vec<_> = whitelist.values().map(|to| to.map(|to| to.to_string())).collect();
+    assert_eq!(addresses, [None, Some("192.0.2.7:9091".to_owned())]);
+}
+
+#[test]
+fn without_a_list_loopback_and_private_networks_may_connect() {
+    let allow = accepted::<miner::Config>("").config.workers.allow;
+    let admitted = |address: &str| allow.iter().any(|network| network.contains(address.parse().unwrap()));
+    for address in
+        ["127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "::1", "fd00::1", "fe80::1", "::ffff:10.0.0.1"]
+    {
+        assert!(admitted(address), "{address}");
+    }
+    for address in ["8.8.8.8", "172.32.0.1", "192.169.0.1", "2001:db8::1", "::ffff:8.8.8.8"] {
+        assert!(!admitted(address), "{address}");
+    }
+}
+
+#[test]
+fn a_store_is_where_its_url_says() {
+    let path = |url: &str| accepted::<validator::Config>(&format!("database: {{url: '{url}'}}")).config.store.path;
+    assert_eq!(path("sqlite:///./validator.db"), Path::new("./validator.db"));
+    assert_eq!(path("sqlite:////var/lib/v.db"), Path::new("/var/lib/v.db"));
+    assert_eq!(path("sqlite+aiosqlite:///v.db"), Path::new("v.db"));
+}
+
+#[test]
+fn what_is_announced_is_the_external_address() {
+    let config = |text: &str| accepted::<validator::Config>(text).config;
+    assert_eq!(config("").announce, None);
+    assert_eq!(config("external_ip: 192.0.2.7\nport: 8000").announce.unwrap().to_string(), "192.0.2.7:8000");
+    let mapped = config("external_ip: '2001:db8::1'\nexternal_port: 80").announce.unwrap();
+    assert_eq!(mapped.to_string(), "[2001:db8::1]:80");
+}
+
+#[test]
+fn verifiers_are_counted_or_all_cores_but_one() {
+    let config = accepted::<validator::Config>("validation: {verification_concurrent: -1}").config;
+    assert_eq!(config.validation.verifiers, Verifiers::AllCoresButOne);
+    assert_eq!(config.validation.verifiers.threads(8), 7);
+    assert_eq!(config.validation.verifiers.threads(1), 1);
+    assert_eq!(Verifiers::Count(3).threads(1), 3);
+}
+
+#[test]
+fn a_tempo_of_zero_switches_weights_off() {
+    let config = accepted::<validator::Config>("metagraph: {weight_update_tempo: 0}").config;
+    assert_eq!(config.weights.update_tempo_blocks, None);
+}
+
+#[test]
+fn debugging_is_a_level_or_a_switch() {
+    let level = |text: &str| accepted::<miner::Config>(text).config.logging.level;
+    assert_eq!(level("logging: {log_level: ERROR, enable_debug: yes}"), LevelFilter::Debug);
+    assert_eq!(level("logging: {log_level: TRACE, enable_debug: true}"), LevelFilter::Trace);
+    assert_eq!(level("logging: {log_level: CRITICAL}"), LevelFilter::Error);
+}
+
+/// A file as an operator of the reference implementation has it: it works, and says what has no effect.
+#[test]
+fn an_old_file_works_and_says_what_has_no_effect() {
+    let text = "netuid: 128\nsubtensor: {network: finney}\nlogging: {log_level: INFO, enable_debug: false, log_dir: logs}\n\
+                worker_management: {host: 0.0.0.0, port: 7799, max_tasks_per_worker: 1}\nmax_retries: 3\n";
+    let journal = "logs go to standard error; journald (or a shell redirection) keeps and rotates them";
+    assert_eq!(
+        warnings::<miner::Config>(text),
+        [
+            format!("logging.log_dir: has no effect: {journal}"),
+            "worker_management.max_tasks_per_worker: has no effect: a worker has one task at a time, until its two phases \
+             have ended"
+                .to_owned(),
+        ]
+    );
+}
+
+#[test]
+fn the_marketplace_and_gpu_challenges_are_checked_and_announced_as_missing() {
+    let text = "external_ip: 192.0.2.7\nmeshhub: {ws_url: 'wss://hub.example/ws', access_token: ''}\nvalidation: {gpu: {iterations: 2}}\n";
+    let warnings = warnings::<validator::Config>(text);
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
+    assert!(warnings[0].starts_with("meshhub.ws_url: this version has no marketplace client"));
+    assert!(warnings[1].starts_with("validation.gpu: checked, and without effect"));
+}
+
+#[test]
+fn other_shares_than_the_policys_are_used_and_told() {
+    let text =
+        "external_ip: 192.0.2.7\nweight_management: {score_weights: {lease_weight: 0.9, challenge_weight: 0.1}}\n";
+    let checked = accepted::<validator::Config>(text);
+    assert_eq!(checked.config.weights.lease_weight, 0.9);
+    assert_eq!(checked.warnings.len(), 1);
+}
