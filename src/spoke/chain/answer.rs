@@ -1,0 +1,38 @@
+//! Reading the JSON of a node's answers: numbers, hashes, bytes. What is not there is named, never assumed.
+
+use serde_json::Value as Json;
+
+use super::{ChainError, rpc::from_hex};
+use crate::units::BlockNumber;
+
+/// Exactly so many answers.
+pub fn exactly<const N: usize>(answers: Vec<Json>) -> Result<[Json; N], ChainError> {
+    let count = answers.len();
+    answers
+        .try_into()
+        .map_err(|_| ChainError::Answer { method: "batch", what: format!("{count} results to {N} calls") })
+}
+
+/// The number in a header.
+pub fn header_number(header: &Json) -> Result<BlockNumber, ChainError> {
+    let number = header["number"].as_str().and_then(|text| text.strip_prefix("0x"));
+    let number = number.and_then(|digits| u64::from_str_radix(digits, 16).ok());
+    number.ok_or_else(|| wrong("chain_getHeader", "without a block number"))
+}
+
+pub fn hash(method: &'static str, answer: &Json) -> Result<[u8; 32], ChainError> {
+    bytes(method, answer)?.try_into().map_err(|_| wrong(method, "a hash that has not 32 bytes"))
+}
+
+pub fn bytes(method: &'static str, answer: &Json) -> Result<Vec<u8>, ChainError> {
+    answer.as_str().and_then(from_hex).ok_or_else(|| wrong(method, "without bytes"))
+}
+
+pub fn u32_field(method: &'static str, answer: &Json, field: &str) -> Result<u32, ChainError> {
+    let number = answer[field].as_u64().and_then(|number| u32::try_from(number).ok());
+    number.ok_or_else(|| wrong(method, &format!("without {field}")))
+}
+
+pub fn wrong(method: &'static str, what: &str) -> ChainError {
+    ChainError::Answer { method, what: what.into() }
+}

@@ -1,0 +1,178 @@
+//! The chain spoke: one request of a machine is one conversation with a node.
+//!
+//! Runs on its own thread, `chain`. Owns the connections to the nodes, the runtime's metadata (fetched from
+//! the node, and again when a block shows another spec version) and the hotkey that signs. Decides nothing:
+//! when to ask, to retry or to give up is the machine's; which endpoint to ask is its own.
+
+pub mod calls;
+pub mod endpoints;
+pub mod events;
+pub mod extrinsic;
+pub mod hash;
+pub mod http;
+pub mod metadata;
+pub mod metagraph;
+pub mod rpc;
+pub mod scale;
+
+mod answer;
+
+mod find;
+mod runtime;
+mod submit;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use serde_json::{Value as Json, json};
+
+use self::{
+    metadata::ShapeFault,
+    rpc::{Call, NodeError, Rpc, RpcError},
+    runtime::Runtime,
+};
+use crate::{
+    machine::contract::chain::{ChainFault, ChainFaultKind, ChainReply, ChainRequest, Head, Metagraph},
+    units::{BlockNumber, Netuid, Uid},
+    wire::keys::Keypair,
+};
+
+/// Why a conversation with a node came to nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ChainError {
+    #[error(transparent)]
+    Rpc(#[from] RpcError),
+    #[error("{method}: {error}")]
+    Node { method: &'static str, error: NodeError },
+    #[error("{0}")]
+    Pool(String),
+    #[error(transparent)]
+    Shape(#[from] ShapeFault),
+    #[error("{method} answered {what}")]
+    Answer { method: &'static str, what: String },
+    #[error("subnet {0} does not exist")]
+    NoSubnet(u16),
+    #[error("no hotkey was given to sign with")]
+    NoKey,
+}
+
+impl ChainError {
+    fn kind(&self) -> ChainFaultKind {
+        match self {
+            ChainError::Rpc(RpcError::Unreachable { .. }) => ChainFaultKind::Unreachable,
+            ChainError::Rpc(RpcError::RateLimited { .. }) => ChainFaultKind::RateLimited,
+            ChainError::Node { .. } | ChainError::NoSubnet(_) => ChainFaultKind::Node,
+            ChainError::Pool(_) => ChainFaultKind::Pool,
+            ChainError::Shape(_) | ChainError::Answer { .. } => ChainFaultKind::Shape,
+            ChainError::NoKey => ChainFaultKind::NoKey,
+        }
+    }
+}
+
+/// The spoke. `serve` is what its thread runs.
+pub struct Chain<R> {
+    rpc: R,
+    key: Option<Keypair>,
+    runtime: Option<Arc<Runtime>>,
+    /// First block that is yet to be searched, by extrinsic: all before it are final and without it.
+    searched: BTreeMap<[u8; 32], BlockNumber>,
+}
+
+impl<R: Rpc> Chain<R> {
+    /// `key` signs; without one, requests that need it are refused.
+    pub fn new(rpc: R, key: Option<Keypair>) -> Chain<R> {
+        Chain { rpc, key, runtime: None, searched: BTreeMap::new() }
+    }
+
+    /// Answers one request; a failure is an answer too.
+    pub fn serve(&mut self, request: ChainRequest) -> ChainReply {
+        let asked = name(&request);
+        self.answer(request).unwrap_or_else(|error| {
+            ChainReply::Failed(ChainFault { asked, kind: error.kind(), text: error.to_string() })
+        })
+    }
+
+    fn answer(&mut self, request: ChainRequest) -> Result<ChainReply, ChainError> {
+        Ok(match request {
+            ChainRequest::Head => ChainReply::Head(self.head()?),
+            ChainRequest::Metagraph(netuid) => ChainReply::Metagraph(Box::new(self.metagraph(netuid)?)),
+            ChainRequest::Weights { netuid, uid } => ChainReply::Weights(self.weights(netuid, uid)?),
+            ChainRequest::ServeAxon { netuid, ip, port, version } => {
+                let arguments = calls::serve_axon(netuid, ip, port, version);
+                ChainReply::Submitted(self.submit("serve_axon", arguments)?)
+            }
+            ChainRequest::SetWeights { netuid, weights, version_key } => {
+                let arguments = calls::set_weights(netuid, &weights, version_key);
+                ChainReply::Submitted(self.submit("set_weights", arguments)?)
+            }
+            ChainRequest::Find(submission) => ChainReply::Found(self.find(&submission)?),
+        })
+    }
+
+    fn head(&mut self) -> Result<Head, ChainError> {
+        let calls = [
+            Call::new("chain_getHeader", json!([])),
+            Call::new("chain_getFinalizedHead", json!([])),
+            Call::new("system_chain", json!([])),
+        ];
+        let (runtime, answers) = self.with_runtime(|_| Ok(calls.to_vec()))?;
+        let [best, finalized, chain] = answer::exactly(answers)?;
+        let best = answer::header_number(&best)?;
+        let finalized = self.number_of(&answer::hash("chain_getFinalizedHead", &finalized)?)?;
+        runtime.check.clone()?;
+        let chain = chain.as_str().unwrap_or_default().to_owned();
+        Ok(Head { best, finalized, spec_version: runtime.spec_version, chain })
+    }
+
+    fn metagraph(&mut self, netuid: Netuid) -> Result<Metagraph, ChainError> {
+        let call = Call::state(metagraph::API, &netuid.0.to_le_bytes(), None);
+        let (runtime, answers) = self.with_runtime(|_| Ok(vec![call.clone()]))?;
+        let [bytes] = answer::exactly(answers)?;
+        let bytes = answer::bytes(metagraph::API, &bytes)?;
+        metagraph::decode(&runtime.metadata, &bytes)?.ok_or(ChainError::NoSubnet(netuid.0))
+    }
+
+    /// What the neuron set in the subnet's first mechanism; never having set any is an empty list.
+    fn weights(&mut self, netuid: Netuid, uid: Uid) -> Result<Vec<(Uid, u16)>, ChainError> {
+        let (runtime, answers) = self.with_runtime(|runtime| {
+            let item = runtime.metadata.storage("SubtensorModule", "Weights")?;
+            let key = item.key(&[&netuid.0.to_le_bytes(), &uid.0.to_le_bytes()])?;
+            Ok(vec![Call::storage(&key, None)])
+        })?;
+        let [stored] = answer::exactly(answers)?;
+        let item = runtime.metadata.storage("SubtensorModule", "Weights")?;
+        let bytes = match &stored {
+            Json::Null => item.default.clone().unwrap_or_default(),
+            stored => answer::bytes("state_getStorage", stored)?,
+        };
+        let weights: Vec<(u16, u16)> = runtime.metadata.decode("SubtensorModule.Weights", item.value, &bytes)?;
+        Ok(weights.into_iter().map(|(uid, weight)| (Uid(uid), weight)).collect())
+    }
+
+    /// The results of calls of which none may fail.
+    fn all(&mut self, calls: &[Call]) -> Result<Vec<Json>, ChainError> {
+        let answers = self.rpc.batch(calls)?.into_iter().zip(calls);
+        let results =
+            answers.map(|(answer, call)| answer.map_err(|error| ChainError::Node { method: call.method, error }));
+        results.collect()
+    }
+
+    fn one(&mut self, call: Call) -> Result<Json, ChainError> {
+        let [result] = answer::exactly(self.all(&[call])?)?;
+        Ok(result)
+    }
+
+    fn number_of(&mut self, hash: &[u8; 32]) -> Result<BlockNumber, ChainError> {
+        answer::header_number(&self.one(Call::new("chain_getHeader", json!([rpc::to_hex(hash)])))?)
+    }
+}
+
+fn name(request: &ChainRequest) -> &'static str {
+    match request {
+        ChainRequest::Head => "head",
+        ChainRequest::Metagraph(_) => "metagraph",
+        ChainRequest::Weights { .. } => "weights",
+        ChainRequest::ServeAxon { .. } => "serve_axon",
+        ChainRequest::SetWeights { .. } => "set_weights",
+        ChainRequest::Find(_) => "find",
+    }
+}

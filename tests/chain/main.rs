@@ -1,0 +1,5 @@
+//! The chain spoke against what a real Subtensor node said (recorded at spec 425), and against the simulated
+//! one, in process and over HTTP.
+
+mod recorded;
+mod recordings;
