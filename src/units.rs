@@ -94,10 +94,10 @@ impl Sub<Duration> for Wall {
 pub struct PeerId(u64);
 
 impl PeerId {
-    pub fn accepted(count: u64) -> PeerId {
+    pub const fn accepted(count: u64) -> PeerId {
         PeerId(count << 1)
     }
-    pub fn dialed(count: u64) -> PeerId {
+    pub const fn dialed(count: u64) -> PeerId {
         PeerId(count << 1 | 1)
     }
     pub fn is_dialed(self) -> bool {

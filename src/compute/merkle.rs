@@ -90,6 +90,12 @@ impl Tree {
         &self.leaves
     }
 
+    /// Memory that it holds, without its own few words.
+    pub fn bytes(&self) -> usize {
+        let inner: usize = self.levels.iter().map(Vec::len).sum();
+        size_of_val(self.leaves.as_slice()) + inner * size_of::<Node>()
+    }
+
     /// The root as it is committed to: 64 hex digits, or the 16 of the only leaf.
     pub fn root(&self) -> String {
         match self.levels.last() {

@@ -16,6 +16,7 @@ pub mod contract;
 pub mod credit;
 pub mod journal;
 pub mod score;
+pub mod worker;
 
 use std::{net::SocketAddr, time::Duration};
 

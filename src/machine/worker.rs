@@ -1,0 +1,392 @@
+//! The worker: registers at its miner, computes what it is given, proves what it computed.
+//!
+//! This file is the switchboard: it takes each input to the part that owns the matter and turns what the
+//! parts want into outputs. The parts: [`uplink`] (the way to the miner), [`pulse`] (signs of life),
+//! [`tasks`] (what is computed, what waits to be sent), [`kept`] (what proofs need), [`answers`] (frames).
+//! A lost connection costs nothing but the connection: tasks and kept results live on.
+
+mod answers;
+mod kept;
+mod pulse;
+mod tasks;
+mod uplink;
+
+use std::{collections::VecDeque, time::Duration};
+
+use rand_chacha::ChaCha20Rng;
+
+use self::{
+    kept::Kept,
+    pulse::Pulse,
+    tasks::{Arrival, Product, Refusal, Task, Tasks},
+    uplink::{Loss, LossClass, Uplink, Wish},
+};
+use super::{
+    Dial, Exit, Gone, Input, Machine, Message, Output,
+    contract::{
+        cpu::{CpuJob, CpuReply, CpuRequest},
+        probe::{ProbeReply, ProbeRequest},
+        resolve::{ResolveReply, ResolveRequest},
+    },
+};
+use crate::{
+    config::worker::{Config, MinerUrl},
+    metrics::{Counters, Metric, Page},
+    units::{Mono, Now, PeerId, Secret, WorkerId},
+    wire::websocket::{ProofRequest, TaskAssignment, ToMiner, ToWorker},
+};
+
+pub use self::tasks::EXECUTOR_DEPTH;
+
+/// How long a stopping worker goes on for what it has begun.
+pub const DRAIN: Duration = Duration::from_secs(5);
+/// WebSocket's own code for an end as planned.
+const NORMAL_CLOSURE: u16 = 1000;
+const STOPPING: &str = "worker stopping";
+
+/// What a worker asks of its spokes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    Cpu(CpuRequest),
+    /// Not a request: it has no answer of its own.
+    CallOff(CpuJob),
+    Probe(ProbeRequest),
+    Resolve(ResolveRequest),
+}
+
+/// What its spokes report.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    Cpu(CpuReply),
+    Probe(ProbeReply),
+    Resolved(ResolveReply),
+}
+
+/// Who this worker says it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Stable for the machine.
+    pub id: WorkerId,
+    /// For people.
+    pub name: Option<String>,
+    /// Of this program; not empty.
+    pub version: String,
+}
+
+#[derive(Debug)]
+pub struct Worker {
+    identity: Identity,
+    miner: MinerUrl,
+    token: Option<Secret>,
+    uplink: Uplink,
+    pulse: Pulse,
+    tasks: Tasks,
+    kept: Kept,
+    /// When a stopping worker gives up waiting for what it has begun.
+    stopping: Option<Mono>,
+    exited: bool,
+    counters: Counters,
+    outputs: VecDeque<Output<Command>>,
+}
+
+impl Worker {
+    /// `token` is what the miner asks for, if it asks for one; `rng` spreads the waits between attempts.
+    pub fn new(config: &Config, identity: Identity, token: Option<Secret>, rng: ChaCha20Rng) -> Worker {
+        Worker {
+            identity,
+            miner: config.miner.clone(),
+            token,
+            uplink: Uplink::new(config.reconnect_interval, rng),
+            pulse: Pulse::new(config.heartbeat_interval, config.system_info_interval),
+            tasks: Tasks::new(config.default_task_timeout),
+            kept: Kept::default(),
+            stopping: None,
+            exited: false,
+            counters: Counters::default(),
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// Counters and gauges of this worker.
+    pub fn observe(&self, page: &mut Page) {
+        self.counters.write(page);
+        page.set(Metric::MinerConnected, &[], f64::from(u8::from(self.uplink.registered().is_some())));
+        page.set(Metric::KeptResults, &[], self.kept.count() as f64);
+        page.set(Metric::KeptBytes, &[], self.kept.bytes() as f64);
+        page.add(Metric::Reconnects, &[], self.uplink.attempts().saturating_sub(1) as f64);
+    }
+
+    fn send(&mut self, peer: PeerId, frame: &ToMiner) {
+        self.outputs.push_back(Output::Send { peer, message: Message::Text(frame.to_text()) });
+    }
+
+    fn fault(&mut self, name: &'static str, what: &str) {
+        self.counters.count(Metric::Faults, &[name]);
+        log::debug!(target: "worker", "ignored from the miner: {what}");
+    }
+
+    fn received(&mut self, now: Now, at: Mono, peer: PeerId, message: &Message) {
+        let Message::Text(text) = message else {
+            return self.fault("not_text", "a message that is no text frame");
+        };
+        match ToWorker::parse(text) {
+            Ok(ToWorker::RegistrationAck) => self.acknowledged(now, peer),
+            Ok(_) if self.uplink.registered() != Some(peer) => self.fault("early_frame", "a frame before the ack"),
+            Ok(ToWorker::HeartbeatAck) => {}
+            Ok(ToWorker::TaskAssignment(given)) => self.assigned(now, at, peer, &given),
+            Ok(ToWorker::ProofRequest(asked)) => self.proof_asked(now, at, peer, &asked),
+            Ok(ToWorker::HeartbeatRequest(message_id)) => {
+                let answer = answers::sign_of_life(&self.identity, now.wall, message_id);
+                self.send(peer, &answer);
+            }
+            Err(fault) => {
+                self.fault("bad_frame", &fault.to_string());
+                self.refuse_unreadable(now, text);
+            }
+        }
+    }
+
+    fn acknowledged(&mut self, now: Now, peer: PeerId) {
+        if !self.uplink.acknowledged(now.mono, peer) {
+            return self.fault("stray_ack", "an acknowledgement of nothing");
+        }
+        log::info!(target: "worker", "registered at {} as {}", self.miner.authority(), self.identity.id);
+        self.pulse.registered(now.mono);
+    }
+
+    fn assigned(&mut self, now: Now, at: Mono, peer: PeerId, given: &TaskAssignment) {
+        if self.tasks.is_current(&given.task_id) {
+            return self.fault("repeated_task", "a task that is being computed");
+        }
+        let arrival = Arrival { mono: at, wall: answers::wall_at(now, at), from: peer };
+        let begun = match self.tasks.read(arrival, given) {
+            Ok(_) if self.stopping.is_some() => Err(Refusal::Stopping),
+            Ok(task) => self.begin(task),
+            Err(refusal) => Err(refusal),
+        };
+        if let Err(refusal) = begun {
+            self.refuse(now, &given.task_id, &refusal);
+        }
+    }
+
+    fn begin(&mut self, task: Task) -> Result<(), Refusal> {
+        if let Some(job) = self.tasks.displaced_by(&task) {
+            log::info!(target: "worker", "task {} takes the place of one that the miner has forgotten", task.id);
+            self.outputs.push_back(Output::Command(Command::CallOff(job)));
+        }
+        let validator = task.validator.clone();
+        let request = self.tasks.begin(task)?;
+        self.kept.superseded(&validator);
+        log::debug!(target: "worker", "computing {0}×{0} for {validator}", request.spec.n);
+        self.outputs.push_back(Output::Command(Command::Cpu(request)));
+        Ok(())
+    }
+
+    /// Answers an assignment that is not computed.
+    fn refuse(&mut self, now: Now, task_id: &str, refusal: &Refusal) {
+        log::warn!(target: "worker", "task {task_id} failed: {refusal}");
+        self.counters.count(Metric::Tasks, &[tasks::CPU_MATRIX, refusal.label()]);
+        let frame = answers::refused(&self.identity, now.wall, task_id, refusal);
+        self.post(&frame, now.mono + answers::REFUSAL_LIFE);
+    }
+
+    /// An assignment whose body is unusable still has a task id that somebody waits for.
+    fn refuse_unreadable(&mut self, now: Now, text: &str) {
+        if let Some(task_id) = answers::task_id_of(text) {
+            self.refuse(now, &task_id, &Refusal::Data("not readable as a task assignment".into()));
+        }
+    }
+
+    fn computed(&mut self, now: Now, reply: CpuReply) {
+        let Some((task, result)) = self.tasks.finished(reply) else { return };
+        match result {
+            Ok(product) => self.deliver(now, task, product),
+            Err(refusal) => self.refuse(now, &task.id, &refusal),
+        }
+    }
+
+    fn deliver(&mut self, now: Now, task: Task, product: Product) {
+        self.counters.count(Metric::Tasks, &[tasks::CPU_MATRIX, "computed"]);
+        self.counters.observe(Metric::TaskSeconds, &[tasks::CPU_MATRIX], product.took);
+        log::debug!(target: "worker", "task {} computed in {:?} on {} threads", task.id, product.took, product.threads);
+        let frame = answers::computed(&self.identity, now.wall, &task, &product);
+        self.post(&frame, task.until);
+        self.kept.keep(now.mono, task.validator, task.challenge, product.tree);
+    }
+
+    fn post(&mut self, frame: &ToMiner, until: Mono) {
+        if !self.tasks.post(frame.to_text(), until) {
+            log::warn!(target: "worker", "the oldest undelivered result was dropped: too many wait for the miner");
+        }
+    }
+
+    fn proof_asked(&mut self, now: Now, at: Mono, peer: PeerId, asked: &ProofRequest) {
+        let data = &asked.data;
+        let proofs = self.kept.prove(now.mono, &data.validator_hotkey, &data.challenge_id, &data.requests);
+        self.counters.count(Metric::Proofs, &[if proofs.is_ok() { "proven" } else { "refused" }]);
+        if let Err(why) = &proofs {
+            log::warn!(target: "worker", "no proof for {}: {why}", data.validator_hotkey);
+        }
+        let frame = answers::proof(&asked.message_id, answers::wall_at(now, at), now.wall, proofs);
+        self.send(peer, &frame);
+    }
+
+    fn lost(&mut self, now: Mono, peer: PeerId, reason: &Gone) {
+        let was_registered = self.uplink.registered() == Some(peer);
+        if was_registered {
+            self.pulse.lost();
+        }
+        match self.uplink.lost(now, peer, reason) {
+            Some(Ok(wish)) => self.fulfil(wish),
+            Some(Err(loss)) => self.report(&loss, was_registered),
+            None => {}
+        }
+    }
+
+    fn report(&self, loss: &Loss, was_registered: bool) {
+        let miner = self.miner.authority();
+        let wait = loss.retry_in.as_secs_f64();
+        match loss.class {
+            LossClass::Refused => {
+                let reason = &loss.reason;
+                log::error!(target: "worker", "{miner} refuses this worker ({reason}): see token_file here and worker_management there; next attempt in {wait:.0} s");
+            }
+            LossClass::Full => log::warn!(target: "worker", "{}; next attempt in {wait:.0} s", loss.reason),
+            LossClass::Transport if was_registered => {
+                log::warn!(target: "worker", "lost {miner}: {}; next attempt in {wait:.1} s", loss.reason);
+            }
+            LossClass::Transport => {
+                log::warn!(target: "worker", "cannot reach {miner}: {}; next attempt in {wait:.1} s", loss.reason);
+            }
+        }
+    }
+
+    fn fulfil(&mut self, wish: Wish) {
+        let output = match wish {
+            Wish::Resolve => {
+                let MinerUrl { host, port, .. } = &self.miner;
+                Output::Command(Command::Resolve(ResolveRequest { host: host.clone(), port: *port }))
+            }
+            Wish::Dial { peer, to } => {
+                let (host, path) = (self.miner.authority(), self.miner.path.clone());
+                let bearer = self.token.clone();
+                let dial = Dial::WebSocket { to, host, path, bearer, timeout: uplink::DIAL_TIMEOUT };
+                Output::Dial { peer, dial }
+            }
+            Wish::Close { peer, code, reason } => Output::Close { peer, code, reason: reason.into() },
+        };
+        self.outputs.push_back(output);
+    }
+
+    fn resolved(&mut self, now: Mono, reply: ResolveReply) {
+        if !self.uplink.is_resolving() {
+            return;
+        }
+        match self.uplink.resolved(now, reply.addresses) {
+            Ok(wish) => self.fulfil(wish),
+            Err(loss) => self.report(&loss, false),
+        }
+    }
+
+    fn opened(&mut self, now: Mono, peer: PeerId) {
+        if self.uplink.opened(now, peer) {
+            let frame = answers::register(&self.identity, self.pulse.info());
+            self.send(peer, &frame);
+        }
+    }
+
+    /// Everything that time alone brings about, and what may be sent since the last input.
+    fn tick(&mut self, now: Now) {
+        if self.pulse.wants_probe(now.mono) {
+            self.outputs.push_back(Output::Command(Command::Probe(ProbeRequest)));
+        }
+        if let Some((job, task)) = self.tasks.timed_out(now.mono) {
+            self.outputs.push_back(Output::Command(Command::CallOff(job)));
+            self.refuse(now, &task.id, &Refusal::TimedOut(task.timeout));
+        }
+        self.kept.expire(now.mono);
+        if let Some(peer) = self.uplink.registered() {
+            self.speak(now, peer);
+        }
+        match self.stopping {
+            None => self.pursue(now.mono),
+            Some(until) => self.drained(now.mono, until),
+        }
+    }
+
+    /// What a registered worker has to say of its own accord.
+    fn speak(&mut self, now: Now, peer: PeerId) {
+        if self.pulse.wants_beat(now.mono) {
+            let frame = answers::heartbeat(self.pulse.info(), self.tasks.active());
+            self.send(peer, &frame);
+        }
+        while let Some(text) = self.tasks.next_parcel(now.mono) {
+            self.outputs.push_back(Output::Send { peer, message: Message::Text(text) });
+        }
+    }
+
+    fn pursue(&mut self, now: Mono) {
+        let begin = if self.pulse.ready(now) { self.uplink.start() } else { None };
+        begin.into_iter().chain(self.uplink.due(now)).for_each(|wish| self.fulfil(wish));
+    }
+
+    fn stop(&mut self, now: Mono) {
+        if self.stopping.is_none() {
+            log::info!(target: "worker", "stopping: no new tasks");
+            self.stopping = Some(now + DRAIN);
+        }
+    }
+
+    /// Ends the worker once nothing that it has begun can still be of use.
+    fn drained(&mut self, now: Mono, until: Mono) {
+        let begun = !self.tasks.is_idle() || self.kept.has_unproven();
+        if self.exited || (begun && self.uplink.registered().is_some() && now < until) {
+            return;
+        }
+        self.exited = true;
+        if let Some(job) = self.tasks.abandon() {
+            self.outputs.push_back(Output::Command(Command::CallOff(job)));
+        }
+        if let Some(peer) = self.uplink.stop() {
+            self.outputs.push_back(Output::Close { peer, code: NORMAL_CLOSURE, reason: STOPPING.into() });
+        }
+        self.outputs.push_back(Output::Exit(Exit::Done));
+    }
+}
+
+impl Machine for Worker {
+    type Command = Command;
+    type Event = Event;
+
+    fn handle(&mut self, now: Now, input: Input<Event>) {
+        if self.exited {
+            return;
+        }
+        match input {
+            Input::Opened { peer, .. } => self.opened(now.mono, peer),
+            Input::Received { peer, message, at } => self.received(now, at, peer, &message),
+            Input::Closed { peer, reason } | Input::DialFailed { peer, reason } => self.lost(now.mono, peer, &reason),
+            Input::Event(Event::Cpu(reply)) => self.computed(now, reply),
+            Input::Event(Event::Probe(reply)) => self.pulse.probed(now.mono, reply.info),
+            Input::Event(Event::Resolved(reply)) => self.resolved(now.mono, reply),
+            Input::Deadline => {}
+            Input::Stop => self.stop(now.mono),
+        }
+        self.tick(now);
+    }
+
+    fn poll(&mut self) -> Option<Output<Command>> {
+        self.outputs.pop_front()
+    }
+
+    fn deadline(&self) -> Option<Mono> {
+        if self.exited {
+            return None;
+        }
+        let parts = [self.pulse.deadline(), self.tasks.deadline(), self.kept.deadline(), self.uplink.deadline()];
+        parts.into_iter().flatten().chain(self.stopping).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {}
