@@ -1,0 +1,102 @@
+//! The life of a challenge, one row: created, sent, committed, verifying, ended. Each step once, in order.
+
+use std::collections::BTreeSet;
+
+use rusqlite::{Transaction, params};
+
+use super::{Problem, exactly_one, heartbeats, nonsense, stamp};
+use crate::{
+    machine::contract::store::{ChallengeRow, End},
+    units::{ChallengeId, Wall},
+};
+
+pub(super) fn created(to: &Transaction, row: &ChallengeRow) -> Result<(), Problem> {
+    let Some(worker) = heartbeats::find(to, &row.target)? else {
+        return Err(nonsense(format!("challenge {} for the unknown worker {}", row.id, row.target)));
+    };
+    let inserted = to
+        .prepare_cached(
+            "INSERT INTO challenges (uuid, worker, kind, matrix_size, iterations, seed, round_id, created)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO NOTHING",
+        )?
+        .execute(params![
+            row.id.as_str(),
+            worker,
+            row.kind,
+            row.matrix_size,
+            row.iterations,
+            row.seed,
+            row.round_id,
+            stamp(row.created)
+        ])?;
+    exactly_one(inserted, || format!("challenge {}: exists, or {} has another open one", row.id, row.target))
+}
+
+pub(super) fn sent(to: &Transaction, id: &ChallengeId, at: Wall) -> Result<(), Problem> {
+    let touched = to
+        .prepare_cached("UPDATE challenges SET sent = ?2 WHERE uuid = ?1 AND sent IS NULL AND ended IS NULL")?
+        .execute(params![id.as_str(), stamp(at)])?;
+    exactly_one(touched, || format!("challenge {id} sent: unknown, sent before or over"))
+}
+
+pub(super) fn committed(
+    to: &Transaction,
+    id: &ChallengeId,
+    at: Wall,
+    computation_ms: f64,
+    commitments: &[(String, String)],
+    rows: &[u32],
+) -> Result<(), Problem> {
+    if !computation_ms.is_finite() || computation_ms < 0.0 {
+        return Err(nonsense(format!("challenge {id} committed after {computation_ms} ms")));
+    }
+    let uuids: BTreeSet<&str> =
+        commitments.iter().map(|(uuid, _)| uuid.as_str()).filter(|uuid| *uuid != "-1").collect();
+    let gpus = heartbeats::gpu_set(to, uuids.into_iter(), at)?.map(|set| set.0.get());
+    let touched = to
+        .prepare_cached(
+            "UPDATE challenges SET committed = ?2, computation_ms = ?3, commitments = ?4, rows = ?5, gpu_set = ?6
+             WHERE uuid = ?1 AND sent IS NOT NULL AND committed IS NULL AND ended IS NULL",
+        )?
+        .execute(params![
+            id.as_str(),
+            stamp(at),
+            computation_ms,
+            heartbeats::json(commitments),
+            heartbeats::json(rows),
+            gpus
+        ])?;
+    exactly_one(touched, || format!("challenge {id} committed: unknown, never sent, committed before or over"))
+}
+
+pub(super) fn verifying(to: &Transaction, id: &ChallengeId, at: Wall) -> Result<(), Problem> {
+    let touched = to
+        .prepare_cached(
+            "UPDATE challenges SET verifying = ?2
+             WHERE uuid = ?1 AND committed IS NOT NULL AND verifying IS NULL AND ended IS NULL",
+        )?
+        .execute(params![id.as_str(), stamp(at)])?;
+    exactly_one(touched, || format!("challenge {id} verifying: unknown, not committed, verifying before or over"))
+}
+
+/// Only a committed challenge can end verified.
+pub(super) fn ended(
+    to: &Transaction,
+    id: &ChallengeId,
+    at: Wall,
+    end: &End,
+    verify_ms: Option<f64>,
+) -> Result<(), Problem> {
+    let (verdict, success_count, reason) = match end {
+        End::Verified { success_count } => ("verified", Some(*success_count), None),
+        End::Failed(reason) => ("failed", None, Some(reason)),
+        End::Void(reason) => ("void", None, Some(reason)),
+    };
+    let touched = to
+        .prepare_cached(
+            "UPDATE challenges SET ended = ?2, verdict = ?3, success_count = ?4, reason = ?5, verify_ms = ?6
+             WHERE uuid = ?1 AND ended IS NULL AND (committed IS NOT NULL OR ?3 <> 'verified')",
+        )?
+        .execute(params![id.as_str(), stamp(at), verdict, success_count, reason, verify_ms])?;
+    exactly_one(touched, || format!("challenge {id} {verdict}: unknown, over before, or verified without a commitment"))
+}

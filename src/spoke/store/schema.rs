@@ -1,0 +1,159 @@
+//! Opening: whose file is it, which schema has it, is it whole; then the migrations.
+//!
+//! Looks before it touches: until the file is known to be ours, whole and not newer, nothing is written to
+//! it or to its log, not even by closing it.
+
+use std::{
+    fs::{File, OpenOptions, TryLockError},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use rusqlite::{Connection, ErrorCode, OpenFlags, config::DbConfig};
+
+/// `PRAGMA application_id` of our files: "BLvd".
+pub(super) const APPLICATION_ID: i32 = 0x424C_7664;
+
+/// Schema changes in order; `PRAGMA user_version` counts those that a file has.
+const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001_first.sql")];
+
+/// How long to wait for somebody who reads the file from outside.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// The log is cut back to this after a burst.
+const LOG_LIMIT_BYTES: i64 = 64 << 20;
+
+/// Why a database was not opened; the file is as it was.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("{}: not an SQLite database; point database.url at another file", .0.display())]
+    NotADatabase(PathBuf),
+    #[error(
+        "{}: an SQLite database of another program (application id {application_id:#010x}, {tables} tables and indexes); \
+         point database.url at another file, a new one is made there", .path.display()
+    )]
+    Foreign { path: PathBuf, application_id: i32, tables: u64 },
+    #[error(
+        "{}: written by a newer byteleap (schema {found}, this one knows {known}); run that version, or point \
+         database.url at another file", .path.display()
+    )]
+    Newer { path: PathBuf, found: usize, known: usize },
+    #[error("{}: damaged ({what}); restore a copy, or move the file away to begin anew", .path.display())]
+    Corrupt { path: PathBuf, what: String },
+    #[error("{}: in use by another process ({} is locked)", .0.display(), beside(.0, ".lock").display())]
+    InUse(PathBuf),
+    #[error("{}: cannot lock it: {source}", .path.display())]
+    Lock { path: PathBuf, source: std::io::Error },
+    #[error("{}: cannot {step} the database", .path.display())]
+    Sqlite { path: PathBuf, step: &'static str, source: rusqlite::Error },
+}
+
+/// What a file turned out to be.
+enum Found {
+    Empty,
+    Ours { version: usize },
+}
+
+pub(super) fn open(path: &Path) -> Result<(Connection, File), OpenError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let logged = std::fs::metadata(beside(path, "-wal")).is_ok_and(|log| log.len() > 0);
+    let mut connection = Connection::open_with_flags(path, flags).map_err(|error| failed(path, "open", error))?;
+    let found = look_only(&connection, path, logged)?;
+    let lock = lock(path)?;
+    migrate(&mut connection, &found).map_err(|error| failed(path, "migrate", error))?;
+    settle(&connection).map_err(|error| failed(path, "configure", error))?;
+    Ok((connection, lock))
+}
+
+pub(super) fn in_memory() -> Result<Connection, OpenError> {
+    let path = Path::new(":memory:");
+    let mut connection = Connection::open_in_memory().map_err(|error| failed(path, "open", error))?;
+    migrate(&mut connection, &Found::Empty).map_err(|error| failed(path, "migrate", error))?;
+    settle(&connection).map_err(|error| failed(path, "configure", error))?;
+    Ok(connection)
+}
+
+fn failed(path: &Path, step: &'static str, source: rusqlite::Error) -> OpenError {
+    let path = path.to_path_buf();
+    match source.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase) => OpenError::NotADatabase(path),
+        Some(ErrorCode::DatabaseCorrupt) => OpenError::Corrupt { path, what: source.to_string() },
+        _ => OpenError::Sqlite { path, step, source },
+    }
+}
+
+/// Identifies the file. An error leaves it, and its log, as they were: with a log that has something, the
+/// connection closes without the checkpoint that SQLite makes otherwise.
+fn look_only(connection: &Connection, path: &Path, logged: bool) -> Result<Found, OpenError> {
+    let error = |error| failed(path, "read", error);
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(error)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, logged).map_err(error)?;
+    let found = identify(connection, path)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false).map_err(error)?;
+    Ok(found)
+}
+
+fn identify(connection: &Connection, path: &Path) -> Result<Found, OpenError> {
+    let error = |error| failed(path, "read", error);
+    let number = |sql| connection.query_row(sql, [], |row| row.get::<_, i64>(0)).map_err(error);
+    let application_id = number("PRAGMA application_id")? as i32;
+    let tables = number("SELECT count(*) FROM sqlite_schema")?.unsigned_abs();
+    let version = usize::try_from(number("PRAGMA user_version")?).unwrap_or(usize::MAX);
+    if application_id == 0 && tables == 0 && version == 0 {
+        return Ok(Found::Empty);
+    }
+    let path_buf = path.to_path_buf();
+    if application_id != APPLICATION_ID {
+        return Err(OpenError::Foreign { path: path_buf, application_id, tables });
+    }
+    if version > MIGRATIONS.len() {
+        return Err(OpenError::Newer { path: path_buf, found: version, known: MIGRATIONS.len() });
+    }
+    let check: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(error)?;
+    if check != "ok" {
+        return Err(OpenError::Corrupt { path: path_buf, what: check });
+    }
+    Ok(Found::Ours { version })
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+/// Two validators on one file would both be right and both be wrong.
+fn lock(path: &Path) -> Result<File, OpenError> {
+    let failed = |source| OpenError::Lock { path: path.to_path_buf(), source };
+    let file =
+        OpenOptions::new().create(true).truncate(false).write(true).open(beside(path, ".lock")).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(OpenError::InUse(path.to_path_buf())),
+        Err(TryLockError::Error(source)) => Err(failed(source)),
+    }
+}
+
+/// Each migration is one transaction with its number, so a file has it whole or not at all.
+fn migrate(connection: &mut Connection, found: &Found) -> rusqlite::Result<()> {
+    let done = match found {
+        Found::Empty => 0,
+        Found::Ours { version } => *version,
+    };
+    for (index, sql) in MIGRATIONS.iter().enumerate().skip(done) {
+        let transaction = connection.transaction()?;
+        transaction.execute_batch(sql)?;
+        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+        transaction.pragma_update(None, "user_version", index as i64 + 1)?;
+        transaction.commit()?;
+    }
+    Ok(())
+}
+
+fn settle(connection: &Connection) -> rusqlite::Result<()> {
+    // A database in memory keeps its own mode and says so.
+    connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get::<_, String>(0))?;
+    connection.query_row(&format!("PRAGMA journal_size_limit = {LOG_LIMIT_BYTES}"), [], |row| row.get::<_, i64>(0))?;
+    connection.pragma_update(None, "synchronous", "NORMAL")?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(())
+}

@@ -1,0 +1,138 @@
+//! Leases, calculated scores, weight intents and what became of them.
+
+use std::collections::BTreeSet;
+
+use rusqlite::{OptionalExtension, Transaction, params};
+
+use super::{Problem, heartbeats::json, nonsense, stamp};
+use crate::{
+    machine::{
+        contract::store::WeightOutcome,
+        score::{MinerScore, Scores, WorkerScore},
+    },
+    units::{BlockNumber, Hotkey, Uid, Wall, WorkerKey},
+};
+
+pub(super) fn leases(to: &Transaction, at: Wall, scores: &[(WorkerKey, f64)]) -> Result<(), Problem> {
+    let mut put = to.prepare_cached(
+        "INSERT INTO leases (hotkey, worker, score, at) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (hotkey, worker) DO UPDATE SET score = excluded.score, at = excluded.at",
+    )?;
+    for (key, score) in scores {
+        if !(0.0..=1.0).contains(score) {
+            return Err(nonsense(format!("lease score {score} of {key}: not in 0–1")));
+        }
+        put.execute(params![key.hotkey.as_str(), key.worker.as_str(), score, stamp(at)])?;
+    }
+    Ok(())
+}
+
+/// Keeps the miners of every calculation, the workers of the newest.
+pub(super) fn scored(to: &Transaction, scores: &Scores) -> rusqlite::Result<()> {
+    let policy = format!("{}/{}", scores.policy.name, scores.policy.version);
+    scores.miners.iter().try_for_each(|miner| put_miner(to, scores.at, &policy, miner))?;
+    to.execute("DELETE FROM worker_scores", [])?;
+    scores.workers.iter().try_for_each(|worker| put_worker(to, scores.at, worker))
+}
+
+fn put_miner(to: &Transaction, at: Wall, policy: &str, miner: &MinerScore) -> rusqlite::Result<()> {
+    to.prepare_cached(
+        "INSERT OR REPLACE INTO scores (at, hotkey, policy, online, workers, ranked, raw, own_challenge, challenge,
+             replaced, lease, availability, composite, weight)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+    )?
+    .execute(params![
+        stamp(at),
+        miner.hotkey.as_str(),
+        policy,
+        miner.online,
+        miner.workers,
+        miner.ranked,
+        miner.raw,
+        miner.own_challenge,
+        miner.challenge,
+        miner.replaced,
+        miner.lease,
+        miner.availability,
+        miner.composite,
+        miner.weight
+    ])?;
+    Ok(())
+}
+
+fn put_worker(to: &Transaction, at: Wall, worker: &WorkerScore) -> rusqlite::Result<()> {
+    let availability = &worker.availability;
+    to.prepare_cached(
+        "INSERT INTO worker_scores (hotkey, worker, at, place, counted, attempts, disowned, void, time_ms, devices,
+             participation, buckets, buckets_of, gpus_required, address_changes, availability, performance, score)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
+    )?
+    .execute(params![
+        worker.key.hotkey.as_str(),
+        worker.key.worker.as_str(),
+        stamp(at),
+        worker.rank,
+        worker.counted,
+        worker.attempts,
+        worker.disowned,
+        worker.void,
+        worker.time_ms,
+        worker.devices,
+        worker.participation,
+        availability.buckets,
+        availability.of,
+        availability.gpus_required,
+        availability.address_changes,
+        availability.value,
+        worker.performance,
+        worker.score
+    ])?;
+    Ok(())
+}
+
+pub(super) fn intent(
+    to: &Transaction,
+    at: Wall,
+    at_block: BlockNumber,
+    weights: &[(Uid, Hotkey, u16)],
+) -> Result<(), Problem> {
+    let uids: BTreeSet<Uid> = weights.iter().map(|(uid, _, _)| *uid).collect();
+    if weights.is_empty() || uids.len() != weights.len() {
+        return Err(nonsense(format!("weight intent of {} entries for {} uids", weights.len(), uids.len())));
+    }
+    let block = i64::try_from(at_block).unwrap_or(i64::MAX);
+    to.prepare_cached("INSERT INTO weight_intents (at, at_block, weights) VALUES (?1, ?2, ?3)")?.execute(params![
+        stamp(at),
+        block,
+        json(weights)
+    ])?;
+    Ok(())
+}
+
+/// Columns of an outcome: kind, hash, block, until, reason.
+type OutcomeColumns<'a> = (&'static str, Option<&'a [u8]>, Option<BlockNumber>, Option<BlockNumber>, Option<&'a str>);
+
+fn columns(outcome: &WeightOutcome) -> OutcomeColumns<'_> {
+    match outcome {
+        WeightOutcome::Submitted { hash, after, until } => ("submitted", Some(hash), Some(*after), Some(*until), None),
+        WeightOutcome::Included { block } => ("included", None, Some(*block), None, None),
+        WeightOutcome::Confirmed { block } => ("confirmed", None, Some(*block), None, None),
+        WeightOutcome::Refused(reason) => ("refused", None, None, None, Some(reason)),
+        WeightOutcome::Expired => ("expired", None, None, None, None),
+    }
+}
+
+pub(super) fn outcome(to: &Transaction, at: Wall, outcome: &WeightOutcome) -> Result<(), Problem> {
+    let newest: Option<i64> = to
+        .prepare_cached("SELECT id FROM weight_intents ORDER BY id DESC LIMIT 1")?
+        .query_row([], |row| row.get(0))
+        .optional()?;
+    let (kind, hash, block, until, reason) = columns(outcome);
+    let Some(intent) = newest else { return Err(nonsense(format!("weights {kind} without an intent"))) };
+    let number = |block: Option<BlockNumber>| block.map(|block| i64::try_from(block).unwrap_or(i64::MAX));
+    to.prepare_cached(
+        "INSERT INTO weight_outcomes (intent, at, kind, hash, block, until, reason) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    )?
+    .execute(params![intent, stamp(at), kind, hash, number(block), number(until), reason])?;
+    Ok(())
+}

@@ -1,0 +1,481 @@
+//! The store as the machine uses it, and as crashes, full disks and strange files treat it.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use rusqlite::Connection;
+use tempfile::TempDir;
+
+use super::*;
+use crate::{
+    machine::{
+        contract::store::{
+            ChallengeRow, End, FactsWindow, HeartbeatWrite, Snapshot, StoredWeights, WeightOutcome, WorkerSeen,
+        },
+        score::{Facts, Outcome, Policy, score},
+    },
+    units::{ChallengeId, Hotkey, Uid, WorkerId, WorkerKey},
+};
+
+const NOON: Wall = Wall(1_768_478_400_000_000_000);
+const WINDOW: FactsWindow = FactsWindow { ranking_minutes: 180, availability_hours: 169 };
+
+fn minutes(count: u64) -> Duration {
+    Duration::from_secs(60 * count)
+}
+
+fn worker_key(hotkey: &str, worker: &str) -> WorkerKey {
+    WorkerKey::new(&Hotkey::label(hotkey), &WorkerId::new(worker))
+}
+
+fn heartbeat_of(hotkey: &str, at: Wall, workers: Vec<WorkerSeen>) -> Write {
+    Write::Heartbeat(Box::new(HeartbeatWrite { hotkey: Hotkey::label(hotkey), at, workers }))
+}
+
+fn heartbeat(hotkey: &str, at: Wall) -> Write {
+    heartbeat_of(hotkey, at, vec![WorkerSeen::named("w1")])
+}
+
+fn row(id: &str, hotkey: &str, created: Wall) -> ChallengeRow {
+    ChallengeRow {
+        id: ChallengeId::new(id),
+        target: worker_key(hotkey, "w1"),
+        kind: "cpu_matrix".into(),
+        matrix_size: 64,
+        iterations: 1,
+        seed: "00".repeat(16),
+        round_id: "round_1".into(),
+        created,
+    }
+}
+
+fn created(id: &str, hotkey: &str, at: Wall) -> Write {
+    Write::ChallengeCreated(row(id, hotkey, at))
+}
+
+fn sent(id: &str, at: Wall) -> Write {
+    Write::ChallengeSent { id: ChallengeId::new(id), at }
+}
+
+fn committed(id: &str, at: Wall, uuid: &str) -> Write {
+    let commitments = vec![(uuid.to_string(), "ab".repeat(32))];
+    Write::ChallengeCommitted { id: ChallengeId::new(id), at, computation_ms: 100.0, commitments, rows: vec![3, 5] }
+}
+
+fn verifying(id: &str, at: Wall) -> Write {
+    Write::ChallengeVerifying { id: ChallengeId::new(id), at }
+}
+
+fn ended(id: &str, at: Wall, end: End) -> Write {
+    Write::ChallengeEnded { id: ChallengeId::new(id), at, end, verify_ms: Some(2.5) }
+}
+
+fn verified(id: &str, hotkey: &str, at: Wall, uuid: &str) -> Vec<Write> {
+    let end = End::Verified { success_count: 1 };
+    vec![created(id, hotkey, at), sent(id, at), committed(id, at, uuid), verifying(id, at), ended(id, at, end)]
+}
+
+/// What a machine may do with a store, in short.
+trait Ask {
+    fn commit_all(&mut self, writes: Vec<Write>) -> Result<(), StoreFault>;
+    fn load(&mut self) -> Snapshot;
+    fn facts(&mut self, at: Wall) -> Facts;
+}
+
+impl Ask for Store {
+    fn commit_all(&mut self, writes: Vec<Write>) -> Result<(), StoreFault> {
+        match self.serve(StoreRequest::Commit { batch: 7, writes }) {
+            StoreReply::Committed { batch: 7 } => Ok(()),
+            StoreReply::Failed { batch: Some(7), fault } => Err(fault),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn load(&mut self) -> Snapshot {
+        match self.serve(StoreRequest::Load) {
+            StoreReply::Loaded(snapshot) => *snapshot,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn facts(&mut self, at: Wall) -> Facts {
+        match self.serve(StoreRequest::Facts { at, window: WINDOW }) {
+            StoreReply::Facts(facts) => *facts,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn a_store() -> Store {
+    let mut store = Store::in_memory().unwrap();
+    store.commit_all(vec![heartbeat("5A", NOON), heartbeat("5B", NOON)]).unwrap();
+    store
+}
+
+fn a_file() -> (TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("validator.db");
+    (dir, path)
+}
+
+#[test]
+fn what_was_committed_is_there_after_a_restart() {
+    let (_dir, path) = a_file();
+    let mut store = Store::open(&path).unwrap();
+    store.commit_all(vec![heartbeat("5A", NOON), created("c1", "5A", NOON)]).unwrap();
+    store.commit_all(vec![Write::Leases { at: NOON, scores: vec![(worker_key("5Z", "later"), 0.5)] }]).unwrap();
+    let weights = vec![(Uid(3), Hotkey::label("5A"), 65535)];
+    let intent = Write::WeightIntent { at: NOON, at_block: 9, weights: weights.clone() };
+    let submitted = WeightOutcome::Submitted { hash: [7; 32], after: 9, until: 73 };
+    store.commit_all(vec![intent, Write::WeightOutcome { at: NOON, outcome: submitted.clone() }]).unwrap();
+    drop(store);
+    let expected = Snapshot {
+        open_challenges: vec![row("c1", "5A", NOON)],
+        leases: vec![(worker_key("5Z", "later"), 0.5, NOON)],
+        workers: vec![(worker_key("5A", "w1"), NOON)],
+        weights: Some(StoredWeights { at: NOON, weights, outcome: Some(submitted) }),
+    };
+    assert_eq!(Store::open(&path).unwrap().load(), expected);
+}
+
+/// What a kill leaves: the files as the kernel has them, log and all, with nobody to close them.
+fn kill(path: &Path, into: &Path) -> PathBuf {
+    let copy = into.join("after-the-kill.db");
+    fs::copy(path, &copy).unwrap();
+    let log = |path: &Path| PathBuf::from(format!("{}-wal", path.display()));
+    fs::copy(log(path), log(&copy)).unwrap();
+    copy
+}
+
+#[test]
+fn a_kill_at_any_moment_loses_nothing_that_was_committed() {
+    let (dir, path) = a_file();
+    let mut store = Store::open(&path).unwrap();
+    store.commit_all(vec![heartbeat("5A", NOON)]).unwrap();
+    let steps = verified("c1", "5A", NOON, "-1");
+    for (done, step) in steps.into_iter().enumerate() {
+        store.commit_all(vec![step]).unwrap();
+        let mut after = Store::open(&kill(&path, dir.path())).unwrap();
+        let open = after.load().open_challenges.len();
+        let verdicts = after.facts(NOON).workers[&worker_key("5A", "w1")].challenges.len();
+        assert_eq!((open, verdicts), if done < 4 { (1, 0) } else { (0, 1) }, "after step {done}");
+    }
+}
+
+#[test]
+fn a_kill_within_a_batch_leaves_nothing_of_it() {
+    let (dir, path) = a_file();
+    let mut store = Store::open(&path).unwrap();
+    store.commit_all(vec![heartbeat("5A", NOON)]).unwrap();
+    let transaction = store.connection.transaction_with_behavior(TransactionBehavior::Immediate).unwrap();
+    apply(&transaction, &created("c1", "5A", NOON)).unwrap();
+    transaction.cache_flush().unwrap();
+    let mut after = Store::open(&kill(&path, dir.path())).unwrap();
+    assert_eq!(after.load().open_challenges, []);
+}
+
+#[test]
+fn a_second_verdict_is_refused_and_the_first_one_stays() {
+    let mut store = a_store();
+    store.commit_all(verified("c1", "5A", NOON, "-1")).unwrap();
+    let again = ended("c1", NOON, End::Failed("late".into()));
+    let fault = store.commit_all(vec![heartbeat("5C", NOON), again]).unwrap_err();
+    let what = "challenge c1 failed: unknown, over before, or verified without a commitment".to_string();
+    assert_eq!(fault, StoreFault::Refused { index: 1, what });
+    let facts = store.facts(NOON);
+    assert!(!facts.miners.contains_key(&Hotkey::label("5C")), "the whole batch is undone");
+    let verdicts = &facts.workers[&worker_key("5A", "w1")].challenges;
+    assert!(matches!(verdicts[..], [ref one] if matches!(one.outcome, Outcome::Verified { .. })));
+}
+
+#[test]
+fn steps_out_of_order_are_refused() {
+    let wrong: [(&str, Vec<Write>); 9] = [
+        ("sent: unknown", vec![sent("c9", NOON)]),
+        ("unknown worker", vec![created("c1", "5Nobody", NOON)]),
+        ("exists", vec![created("c1", "5A", NOON), created("c1", "5B", NOON)]),
+        ("another open one", vec![created("c1", "5A", NOON), created("c2", "5A", NOON)]),
+        ("never sent", vec![created("c1", "5A", NOON), committed("c1", NOON, "-1")]),
+        ("sent before", vec![created("c1", "5A", NOON), sent("c1", NOON), sent("c1", NOON)]),
+        ("not committed", vec![created("c1", "5A", NOON), sent("c1", NOON), verifying("c1", NOON)]),
+        (
+            "without a commitment",
+            vec![created("c1", "5A", NOON), ended("c1", NOON, End::Verified { success_count: 1 })],
+        ),
+        ("without an intent", vec![Write::WeightOutcome { at: NOON, outcome: WeightOutcome::Expired }]),
+    ];
+    for (what, writes) in wrong {
+        let last = writes.len() - 1;
+        match a_store().commit_all(writes) {
+            Err(StoreFault::Refused { index, what: said }) => {
+                assert_eq!(index, last, "{what}");
+                assert!(said.contains(what), "{said}");
+            }
+            other => panic!("{what}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn numbers_that_are_none_are_refused() {
+    let commit = |computation_ms| Write::ChallengeCommitted {
+        id: ChallengeId::new("c1"),
+        at: NOON,
+        computation_ms,
+        commitments: vec![],
+        rows: vec![],
+    };
+    for number in [f64::NAN, f64::INFINITY, -1.0] {
+        let writes = vec![created("c1", "5A", NOON), sent("c1", NOON), commit(number)];
+        assert!(matches!(a_store().commit_all(writes), Err(StoreFault::Refused { index: 2, .. })));
+    }
+    for score in [f64::NAN, 7.5, -3.0] {
+        let leases = Write::Leases { at: NOON, scores: vec![(worker_key("5A", "w1"), score)] };
+        assert!(matches!(a_store().commit_all(vec![leases]), Err(StoreFault::Refused { index: 0, .. })));
+    }
+}
+
+#[test]
+fn a_worker_that_was_voided_can_be_challenged_again() {
+    let mut store = a_store();
+    store.commit_all(vec![created("c1", "5A", NOON)]).unwrap();
+    let void = ended("c1", NOON, End::Void("validator restarted".into()));
+    store.commit_all(vec![void, created("c2", "5A", NOON)]).unwrap();
+    let open = store.load().open_challenges;
+    assert_eq!(open.iter().map(|row| row.id.as_str()).collect::<Vec<_>>(), ["c2"]);
+}
+
+#[test]
+fn a_full_disk_undoes_the_batch_and_later_batches_work_when_there_is_space() {
+    let (_dir, path) = a_file();
+    let mut store = Store::open(&path).unwrap();
+    store.commit_all(vec![heartbeat("5A", NOON)]).unwrap();
+    let limit = |store: &Store, pages: u32| {
+        store.connection.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |row| row.get::<_, u32>(0)).unwrap()
+    };
+    limit(&store, 1);
+    let big = WorkerSeen { hardware: Some("x".repeat(1 << 20)), ..WorkerSeen::named("w2") };
+    let batch = || vec![heartbeat("5B", NOON), heartbeat_of("5B", NOON, vec![big.clone()])];
+    assert!(matches!(store.commit_all(batch()), Err(StoreFault::Full(_))));
+    assert_eq!(store.load().workers, [(worker_key("5A", "w1"), NOON)]);
+    store.commit_all(vec![heartbeat("5A", NOON + minutes(1))]).unwrap();
+    limit(&store, 1_000_000);
+    store.commit_all(batch()).unwrap();
+    assert_eq!(store.load().workers.len(), 3);
+}
+
+#[test]
+fn facts_are_what_the_heartbeats_said() {
+    let mut store = Store::in_memory().unwrap();
+    let gpus = |uuids: &[&str]| uuids.iter().map(|uuid| uuid.to_string()).collect::<BTreeSet<_>>();
+    let seen = |ip: Option<&str>, present: &[&str]| WorkerSeen {
+        public_ip: ip.map(str::to_string),
+        gpus_present: gpus(present),
+        gpus_owned: vec![("GPU-1".into(), "H200".into())],
+        ..WorkerSeen::named("w1")
+    };
+    let at = |minute| NOON + minutes(minute);
+    let beat = |minute, ip, present: &[&str]| heartbeat_of("5A", at(minute), vec![seen(ip, present)]);
+    store.commit_all(vec![beat(0, Some("::1"), &["GPU-1", "GPU-2"]), beat(6, None, &["GPU-2", "GPU-1"])]).unwrap();
+    store.commit_all(vec![beat(7, Some("::2"), &["GPU-1"]), heartbeat_of("5B", at(2), vec![seen(None, &[])])]).unwrap();
+    let facts = store.facts(at(10));
+    let presence = &facts.workers[&worker_key("5A", "w1")].presence;
+    let shape: Vec<(u16, u16)> = presence.iter().map(|segment| (segment.mask, segment.last_s)).collect();
+    assert_eq!(shape, [(0b11, 360), (0b10, 420)]);
+    assert_ne!(presence[0].address, presence[1].address);
+    let sets: Vec<usize> = presence.iter().map(|segment| facts.gpu_sets[&segment.gpus.unwrap()].len()).collect();
+    assert_eq!(sets, [2, 1]);
+    let claims = &facts.claims["GPU-1"];
+    let claims: Vec<_> = claims.iter().map(|claim| (claim.hotkey.as_str(), claim.since, claim.seen)).collect();
+    assert_eq!(claims, [("5A", at(0), at(7)), ("5B", at(2), at(2))]);
+}
+
+#[test]
+fn a_steady_worker_is_few_segments_however_long_the_window() {
+    let mut store = Store::in_memory().unwrap();
+    let beats = (0..169 * 12).map(|bucket| heartbeat("5A", NOON - minutes(5 * bucket))).rev().collect();
+    store.commit_all(beats).unwrap();
+    let facts = store.facts(NOON);
+    assert_eq!(facts.workers[&worker_key("5A", "w1")].presence.len(), 3);
+}
+
+#[test]
+fn stored_challenges_score_as_if_they_had_never_left() {
+    let mut store = a_store();
+    let moments = |hotkey: &'static str| {
+        (0..40).flat_map(move |n| {
+            let at = NOON + minutes(n);
+            let beat = heartbeat(hotkey, at);
+            [beat].into_iter().chain(verified(&format!("{hotkey}-{n}"), hotkey, at, "-1"))
+        })
+    };
+    store.commit_all(moments("5A").collect()).unwrap();
+    store.commit_all(moments("5B").take(6 * 18).collect()).unwrap();
+    let mut facts = store.facts(NOON + minutes(41));
+    facts.metagraph = facts.miners.keys().cloned().collect();
+    let scores = score(&facts, &Policy { availability_hours: 1, ..Policy::reference_70_30() });
+    let counted: Vec<u32> = scores.workers.iter().map(|worker| worker.counted).collect();
+    let challenge: Vec<f64> = scores.miners.iter().map(|miner| miner.challenge).collect();
+    assert_eq!((counted, challenge), (vec![40, 18], vec![1.0, 0.25]));
+    store.commit_all(vec![Write::Scored(Box::new(scores.clone())), Write::Scored(Box::new(scores))]).unwrap();
+    let rows = |table| store.connection.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0));
+    let counts: (u32, u32) = (rows("scores").unwrap(), rows("worker_scores").unwrap());
+    assert_eq!(counts, (2, 2));
+}
+
+#[test]
+fn pruning_compacts_then_forgets_and_keeps_what_matters() {
+    let mut store = a_store();
+    let lease = Write::Leases { at: NOON, scores: vec![(worker_key("5B", "w1"), 1.0)] };
+    let weights = vec![(Uid(1), Hotkey::label("5A"), 65535)];
+    let intent = || Write::WeightIntent { at: NOON, at_block: 1, weights: weights.clone() };
+    let confirmed = || Write::WeightOutcome { at: NOON, outcome: WeightOutcome::Confirmed { block: 2 } };
+    store.commit_all(vec![lease, intent(), confirmed(), intent(), confirmed()]).unwrap();
+    store.commit_all(verified("c1", "5A", NOON, "GPU-1")).unwrap();
+    let hours = |count: u64| NOON + minutes(60 * count);
+    let prune = |ranking, events, availability| Write::Prune {
+        ranking: hours(ranking),
+        events: hours(events),
+        availability: hours(availability),
+    };
+    let row = |store: &Store, sql: &str| store.connection.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
+    store.commit_all(vec![prune(1, 0, 0)]).unwrap();
+    let kept =
+        "SELECT count(*) FROM challenges WHERE verdict = 'verified' AND computation_ms = 100.0 AND commitments IS NULL";
+    assert_eq!(row(&store, kept), 1);
+    store.commit_all(vec![prune(200, 200, 200)]).unwrap();
+    assert_eq!(row(&store, "SELECT count(*) FROM challenges"), 0);
+    assert_eq!(row(&store, "SELECT count(*) FROM availability"), 0);
+    assert_eq!(row(&store, "SELECT count(*) FROM gpu_sets"), 0);
+    assert_eq!(row(&store, "SELECT count(*) FROM weight_intents"), 1);
+    assert_eq!(store.load().workers, [(worker_key("5B", "w1"), NOON)], "a leased worker stays");
+    assert_eq!(store.load().weights.unwrap().outcome, Some(WeightOutcome::Confirmed { block: 2 }));
+}
+
+#[test]
+fn a_worker_is_forgotten_after_its_last_hour_is() {
+    let mut store = a_store();
+    let mut prune = |minute| {
+        let at = NOON + minutes(minute);
+        store.commit_all(vec![Write::Prune { ranking: at, events: at, availability: at }]).unwrap();
+        store.load().workers.len()
+    };
+    assert_eq!([prune(30), prune(59), prune(60), prune(61)], [2, 2, 2, 0]);
+}
+
+#[test]
+fn an_open_challenge_is_never_pruned() {
+    let mut store = a_store();
+    store.commit_all(vec![created("c1", "5A", NOON)]).unwrap();
+    let later = NOON + minutes(60 * 999);
+    store.commit_all(vec![Write::Prune { ranking: later, events: later, availability: later }]).unwrap();
+    assert_eq!(store.load().open_challenges.len(), 1);
+    store.commit_all(vec![ended("c1", later, End::Void("never fetched".into()))]).unwrap();
+}
+
+/// Every file in a directory with its bytes, but for the lock and the log's index, which hold no data.
+fn contents(dir: &TempDir) -> Vec<(PathBuf, Vec<u8>)> {
+    let paths = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path());
+    let data = paths.filter(|path| !path.to_string_lossy().ends_with("-shm"));
+    let mut all: Vec<_> = data.map(|path| (path.clone(), fs::read(path).unwrap())).collect();
+    all.sort();
+    all
+}
+
+#[track_caller]
+fn refused_untouched(dir: &TempDir, path: &Path, expected: &str) {
+    let before = contents(dir);
+    let error = Store::open(path).unwrap_err().to_string();
+    assert!(error.starts_with(&path.display().to_string()), "{error}");
+    assert!(error.contains(expected), "{error}");
+    assert!(contents(dir) == before, "the files changed");
+}
+
+#[test]
+fn a_file_that_is_no_database_is_refused_untouched() {
+    for text in ["port: 9091\n".to_string(), "not a database ".repeat(1000)] {
+        let (dir, path) = a_file();
+        fs::write(&path, text).unwrap();
+        refused_untouched(&dir, &path, "not an SQLite database");
+    }
+}
+
+#[test]
+fn the_database_of_another_program_is_refused_untouched() {
+    for id in [0, 1234] {
+        let (dir, path) = a_file();
+        let other = Connection::open(&path).unwrap();
+        other.execute_batch("CREATE TABLE network_logs (id INTEGER)").unwrap();
+        other.pragma_update(None, "application_id", id).unwrap();
+        drop(other);
+        refused_untouched(&dir, &path, "another program");
+    }
+}
+
+#[test]
+fn a_newer_schema_is_refused_untouched() {
+    let (dir, path) = a_file();
+    drop(Store::open(&path).unwrap());
+    Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
+    fs::remove_file(dir.path().join("validator.db.lock")).unwrap();
+    refused_untouched(&dir, &path, "schema 99, this one knows 1");
+}
+
+#[test]
+fn a_newer_schema_that_is_still_in_the_log_is_refused_untouched() {
+    let (dir, path) = a_file();
+    let store = Store::open(&path).unwrap();
+    store.connection.pragma_update(None, "user_version", 99).unwrap();
+    let killed = tempfile::tempdir().unwrap();
+    let copy = kill(&path, killed.path());
+    refused_untouched(&killed, &copy, "schema 99");
+    drop((store, dir));
+}
+
+#[test]
+fn a_damaged_file_is_refused_untouched() {
+    let (dir, path) = a_file();
+    let mut store = Store::open(&path).unwrap();
+    store.commit_all((0..500).map(|n| heartbeat(&format!("5Miner{n}"), NOON)).collect()).unwrap();
+    drop(store);
+    fs::remove_file(dir.path().join("validator.db.lock")).unwrap();
+    let mut bytes = fs::read(&path).unwrap();
+    let middle = bytes.len() / 2 / 4096 * 4096;
+    bytes[middle..middle + 4096].fill(0xAA);
+    fs::write(&path, &bytes).unwrap();
+    refused_untouched(&dir, &path, "damaged");
+    fs::write(&path, &bytes[..middle]).unwrap();
+    refused_untouched(&dir, &path, "damaged");
+}
+
+#[test]
+fn an_empty_file_is_a_new_database() {
+    let (_dir, path) = a_file();
+    fs::write(&path, "").unwrap();
+    assert_eq!(Store::open(&path).unwrap().load(), Snapshot::default());
+}
+
+#[test]
+fn a_second_process_is_kept_out() {
+    let (_dir, path) = a_file();
+    let first = Store::open(&path).unwrap();
+    let error = Store::open(&path).unwrap_err();
+    assert!(matches!(error, OpenError::InUse(_)), "{error}");
+    drop(first);
+    Store::open(&path).unwrap();
+}
+
+#[test]
+fn the_schema_says_whose_and_which_it_is() {
+    let (_dir, path) = a_file();
+    let store = Store::open(&path).unwrap();
+    let text = |sql: &str| store.connection.query_row(sql, [], |row| row.get::<_, String>(0)).unwrap();
+    let number = |sql: &str| store.connection.query_row(sql, [], |row| row.get::<_, i32>(0)).unwrap();
+    assert_eq!(text("PRAGMA journal_mode"), "wal");
+    assert_eq!(number("PRAGMA application_id"), schema::APPLICATION_ID);
+    assert_eq!(number("PRAGMA user_version"), 1);
+}
