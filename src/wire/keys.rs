@@ -3,7 +3,6 @@
 use std::fmt;
 
 use subxt_signer::sr25519;
-
 use zeroize::Zeroizing;
 
 use crate::units::{AccountId, Hotkey};
@@ -28,28 +27,41 @@ enum Signer {
 /// Substrate's.
 const SIGNING_CONTEXT: &[u8] = b"substrate";
 
-/// A seed that is no sr25519 secret.
+/// Why there is no key pair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("these 32 bytes are no sr25519 seed")]
-pub struct BadSeed;
+pub enum KeyFault {
+    #[error("no sr25519 secret")]
+    Secret,
+    #[error("no mnemonic: wrong words, count or checksum")]
+    Mnemonic,
+}
 
 impl Keypair {
     /// The pair that Substrate derives from a 32-byte mini-secret (`secretSeed` of a wallet file).
-    pub fn from_seed(seed: [u8; 32]) -> Result<Keypair, BadSeed> {
-        let pair = sr25519::Keypair::from_secret_key(seed).map_err(|_| BadSeed)?;
-        Ok(Keypair { hotkey: Hotkey::from_account(&pair.public_key().0), signer: Signer::Seeded(pair) })
+    pub fn from_seed(seed: [u8; 32]) -> Result<Keypair, KeyFault> {
+        sr25519::Keypair::from_secret_key(seed).map(Keypair::seeded).map_err(|_| KeyFault::Secret)
+    }
+
+    /// The pair of a mnemonic, as Substrate derives it without a password.
+    pub fn from_mnemonic(words: &str) -> Result<Keypair, KeyFault> {
+        let mnemonic = bip39::Mnemonic::parse(words).map_err(|_| KeyFault::Mnemonic)?;
+        sr25519::Keypair::from_phrase(&mnemonic, None).map(Keypair::seeded).map_err(|_| KeyFault::Mnemonic)
+    }
+
+    fn seeded(pair: sr25519::Keypair) -> Keypair {
+        Keypair { hotkey: Hotkey::from_account(&pair.public_key().0), signer: Signer::Seeded(pair) }
     }
 
     /// The pair of an expanded secret: scalar and nonce, 64 bytes (`privateKey` of a wallet file).
-    pub fn from_expanded(secret: &[u8; 64]) -> Result<Keypair, BadSeed> {
-        let secret = schnorrkel::SecretKey::from_bytes(secret).map_err(|_| BadSeed)?;
+    pub fn from_expanded(secret: &[u8; 64]) -> Result<Keypair, KeyFault> {
+        let secret = schnorrkel::SecretKey::from_bytes(secret).map_err(|_| KeyFault::Secret)?;
         let pair = secret.to_keypair();
         Ok(Keypair { hotkey: Hotkey::from_account(&pair.public.to_bytes()), signer: Signer::Expanded(pair) })
     }
 
     /// The expanded secret of a seed, as a wallet file keeps it (`privateKey`).
-    pub fn expand(seed: &[u8; 32]) -> Result<Zeroizing<[u8; 64]>, BadSeed> {
-        let mini = schnorrkel::MiniSecretKey::from_bytes(seed).map_err(|_| BadSeed)?;
+    pub fn expand(seed: &[u8; 32]) -> Result<Zeroizing<[u8; 64]>, KeyFault> {
+        let mini = schnorrkel::MiniSecretKey::from_bytes(seed).map_err(|_| KeyFault::Secret)?;
         Ok(Zeroizing::new(mini.expand(schnorrkel::ExpansionMode::Ed25519).to_bytes()))
     }
 
@@ -117,6 +129,14 @@ mod tests {
         let expanded = Keypair::from_expanded(&Keypair::expand(&[1; 32]).unwrap()).unwrap();
         assert_eq!((expanded.hotkey(), expanded.account()), (alice().hotkey(), alice().account()));
         assert!(verify(alice().hotkey(), b"text", &expanded.sign(b"text")));
+    }
+
+    #[test]
+    fn a_mnemonic_names_its_hotkey() {
+        let words = "nothing such tape furnace assume kiwi section attract holiday relief nose cram";
+        let pair = Keypair::from_mnemonic(words).unwrap();
+        assert_eq!(pair.hotkey().as_str(), "5FLGJvNvq2seB59UkKb2ftuVRab1aHzMVxuPJtPAyfsZ3vKY");
+        assert_eq!(Keypair::from_mnemonic("nothing such tape").unwrap_err(), KeyFault::Mnemonic);
     }
 
     #[test]

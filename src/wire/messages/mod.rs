@@ -78,6 +78,11 @@ pub fn parse_request<T: DeserializeOwned>(plaintext: &str) -> Result<T, SessionF
     })
 }
 
+/// Reads the `request` of a handshake; whatever is wrong with it is 4018.
+pub fn parse_handshake(request: &str) -> Result<SessionInitRequest, SessionFault> {
+    json::object(request).map_err(|fault| SessionFault::Handshake(fault.to_string()))
+}
+
 /// A decrypted answer: what was asked for, or the validator's reason why not.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Answer<T> {

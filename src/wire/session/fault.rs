@@ -41,6 +41,11 @@ impl SessionFault {
         SessionFault::Body("Empty synapse request data".into())
     }
 
+    /// The answer to a handshake whose `request` is null, missing or empty.
+    pub fn empty_handshake() -> SessionFault {
+        SessionFault::Handshake("Empty session init request".into())
+    }
+
     pub fn code(&self) -> Code {
         match self {
             SessionFault::Package(_) => code::SESSION_UNKNOWN,

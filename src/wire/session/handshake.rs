@@ -171,21 +171,21 @@ fn wall(seconds: f64) -> Result<Wall, SessionFault> {
     }
 }
 
-type Key = Zeroizing<[u8; 32]>;
+pub(super) type Key = Zeroizing<[u8; 32]>;
 
 /// Everything that goes into the keys: texts as sent.
-struct Exchange<'a> {
-    client: &'a Hotkey,
-    server: &'a Hotkey,
-    client_public: &'a str,
-    server_public: &'a str,
-    client_nonce: &'a str,
-    server_nonce: &'a str,
+pub(super) struct Exchange<'a> {
+    pub client: &'a Hotkey,
+    pub server: &'a Hotkey,
+    pub client_public: &'a str,
+    pub server_public: &'a str,
+    pub client_nonce: &'a str,
+    pub server_nonce: &'a str,
 }
 
 impl Exchange<'_> {
     /// The keys client → server and server → client.
-    fn keys(&self, secret: &StaticSecret, peer_public: &str) -> Result<(Key, Key), SessionFault> {
+    pub fn keys(&self, secret: &StaticSecret, peer_public: &str) -> Result<(Key, Key), SessionFault> {
         let peer: [u8; 32] = decoded(peer_public, "ephemeral public key")?;
         let shared = secret.diffie_hellman(&PublicKey::from(peer));
         if !shared.was_contributory() {

@@ -9,6 +9,9 @@ mod handshake;
 mod package;
 mod window;
 
+#[cfg(test)]
+mod vectors;
+
 use std::{fmt, sync::Arc};
 
 use zeroize::ZeroizeOnDrop;

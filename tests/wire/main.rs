@@ -1,0 +1,8 @@
+//! The wire against the recordings of the reference implementation, through the public API alone.
+
+mod bodies;
+mod frames;
+mod handshakes;
+mod json;
+mod support;
+mod synapses;
