@@ -15,6 +15,7 @@ pub mod clock;
 pub mod contract;
 pub mod credit;
 pub mod journal;
+pub mod miner;
 pub mod score;
 pub mod worker;
 

@@ -4,6 +4,8 @@
 //!
 //! Each role has requests of its own; the spoke's thread is the same for all.
 
+use std::sync::Arc;
+
 use crate::{
     units::PeerId,
     wire::{
@@ -72,7 +74,7 @@ impl Frame {
 pub struct Sealing {
     pub sealer: Sealer,
     pub call: SignedCall,
-    pub plaintext: String,
+    pub plaintext: Arc<str>,
 }
 
 impl Sealing {
