@@ -1,1 +1,3 @@
+//! The miner: arguments, configuration, spokes, loop. Nothing else is done here.
+
 fn main() {}

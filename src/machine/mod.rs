@@ -33,7 +33,7 @@ pub trait Machine {
     type Event;
 
     fn handle(&mut self, now: Now, input: Input<Self::Event>);
-    /// The next thing it wants, oldest first; `None` when there is nothing more to do for now.
+    /// The next thing it wants, oldest first; `None` when there is nothing more to do.
     fn poll(&mut self) -> Option<Output<Self::Command>>;
     /// When it wants to be woken with `Input::Deadline`, if at all.
     fn deadline(&self) -> Option<Mono>;

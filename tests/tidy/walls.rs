@@ -1,0 +1,160 @@
+//! Who may import whom, and what quiet rooms may not name.
+
+use crate::{
+    none, paths,
+    source::{Source, of_src},
+};
+
+/// What each room may name of the house, besides itself. The order is the order of the house.
+const ROOMS: [(&str, &[&str]); 14] = [
+    ("units", &[]),
+    ("metrics", &["units"]),
+    ("config", &["units"]),
+    ("wire", &["units"]),
+    ("compute", &["units", "wire"]),
+    ("machine", &["units", "wire", "compute", "config", "metrics"]),
+    ("log", &["config"]),
+    ("notify", &[]),
+    ("wallet", &["units", "wire", "config"]),
+    ("exit", &["config", "log", "machine", "wallet"]),
+    ("net", &["units", "wire", "compute", "machine", "metrics", "config", "exit", "notify", "log"]),
+    ("spoke", &["units", "wire", "compute", "machine", "metrics", "config", "net", "wallet"]),
+    ("lib", &[]),
+    ("bin", &[]),
+];
+
+const QUIET: [&str; 6] = ["units", "wire", "compute", "machine", "config", "metrics"];
+
+/// Loud although its room is quiet: the one place where a configuration file is read.
+const EXCEPT: [&str; 1] = ["src/config/file.rs"];
+
+/// Paths that quiet rooms do not name, by their beginning.
+const LOUD: [&str; 31] = [
+    "std::fs",
+    "std::thread",
+    "std::process",
+    "std::env",
+    "std::os",
+    "std::time::Instant",
+    "std::time::SystemTime",
+    "std::time::UNIX_EPOCH",
+    "std::io::stdin",
+    "std::io::stdout",
+    "std::io::stderr",
+    "std::sync::Mutex",
+    "std::sync::RwLock",
+    "std::sync::Condvar",
+    "std::sync::mpsc",
+    "std::sync::atomic",
+    "std::collections::HashMap",
+    "std::collections::HashSet",
+    "mio",
+    "tungstenite",
+    "crossbeam",
+    "rusqlite",
+    "ureq",
+    "rustix",
+    "sysinfo",
+    "signal_hook",
+    "getrandom",
+    "tempfile",
+    "libc",
+    "cust",
+    "std::panic",
+];
+
+/// All of `std::net` that is a value and not a socket.
+const ADDRESSES: [&str; 8] =
+    ["SocketAddr", "SocketAddrV4", "SocketAddrV6", "IpAddr", "Ipv4Addr", "Ipv6Addr", "AddrParseError", "self"];
+
+/// Macros that speak to a terminal.
+const PRINTING: [&str; 4] = ["println!", "eprintln!", "print!", "eprint!"];
+
+#[test]
+fn imports_go_one_way() {
+    let findings = production().iter().flat_map(foreign_rooms).collect();
+    none("a room names another one that its place does not allow", findings);
+}
+
+#[test]
+fn every_room_has_its_place() {
+    let unknown = |source: &&Source| !ROOMS.iter().any(|(room, _)| source.room() == Some(room));
+    let findings = of_src().iter().filter(unknown).map(|source| source.path.clone()).collect();
+    none("a file of no room", findings);
+}
+
+#[test]
+fn quiet_rooms_are_quiet() {
+    let quiet = |source: &&Source| {
+        source.room().is_some_and(|room| QUIET.contains(&room)) && !EXCEPT.contains(&source.path.as_str())
+    };
+    let findings = production().iter().filter(quiet).flat_map(loud_names).collect();
+    none("a quiet room names a clock, socket, file, thread, channel or terminal", findings);
+}
+
+#[test]
+fn only_tools_print() {
+    let findings = production().iter().filter(|source| source.room() != Some("bin")).flat_map(printing).collect();
+    none("a terminal is spoken to outside src/bin", findings);
+}
+
+fn production() -> Vec<Source> {
+    of_src().into_iter().filter(|source| !source.is_test()).collect()
+}
+
+fn foreign_rooms(source: &Source) -> Vec<String> {
+    let room = source.room().unwrap_or_default();
+    let Some((_, allowed)) = ROOMS.iter().find(|(name, _)| *name == room) else { return Vec::new() };
+    if ["bin", "lib"].contains(&room) {
+        return Vec::new();
+    }
+    let mut findings = Vec::new();
+    for path in paths::named(&source.code()) {
+        let parts: Vec<&str> = path.split("::").collect();
+        let climbs = parts.iter().take_while(|part| **part == "super").count();
+        let named = match parts.as_slice() {
+            ["crate", named, ..] => named,
+            _ if climbs >= source.depth() => "the crate's root, by super",
+            _ => continue,
+        };
+        if named != room && !allowed.contains(&named) {
+            findings.push(format!("{}: {path}", source.path));
+        }
+    }
+    findings
+}
+
+fn loud_names(source: &Source) -> Vec<String> {
+    let named = paths::named(&source.code());
+    let loud = named.iter().filter(|path| is_loud(path)).map(|path| format!("{}: {path}", source.path));
+    loud.collect()
+}
+
+fn is_loud(path: &str) -> bool {
+    if let Some(rest) = path.strip_prefix("std::net::") {
+        return !rest.split("::").next().is_some_and(|first| ADDRESSES.contains(&first));
+    }
+    let glob = path.starts_with("std::") && path.ends_with("::*");
+    glob || LOUD.iter().any(|loud| path == *loud || path.starts_with(&format!("{loud}::")))
+}
+
+fn printing(source: &Source) -> Vec<String> {
+    if source.path == "src/exit.rs" {
+        return Vec::new();
+    }
+    let code = source.code();
+    PRINTING.iter().filter(|word| code.contains(**word)).map(|word| format!("{}: {word}", source.path)).collect()
+}
+
+#[test]
+fn loud_paths_are_known() {
+    for path in
+        ["std::fs::read", "std::net::TcpStream", "std::net::*", "mio::Poll", "std::time::Instant::now", "std::fs"]
+    {
+        assert!(is_loud(path), "{path}");
+    }
+    for path in ["std::net::SocketAddr", "std::time::Duration", "mionic::x", "std::net::IpAddr::V4", "std::fmt::Write"]
+    {
+        assert!(!is_loud(path), "{path}");
+    }
+}
