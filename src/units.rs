@@ -103,6 +103,13 @@ impl PeerId {
     pub fn is_dialed(self) -> bool {
         self.0 & 1 == 1
     }
+    /// As a number and back, for tables that are kept by number.
+    pub fn to_u64(self) -> u64 {
+        self.0
+    }
+    pub fn from_u64(number: u64) -> PeerId {
+        PeerId(number)
+    }
 }
 
 impl fmt::Display for PeerId {

@@ -22,6 +22,7 @@ pub mod worker;
 use std::{net::SocketAddr, time::Duration};
 
 use crate::{
+    metrics::Page,
     units::{Mono, Now, PeerId, Secret},
     wire::http,
 };
@@ -37,6 +38,8 @@ pub trait Machine {
     fn poll(&mut self) -> Option<Output<Self::Command>>;
     /// When it wants to be woken with `Input::Deadline`, if at all.
     fn deadline(&self) -> Option<Mono>;
+    /// Puts its metrics on a page; the loop adds its own.
+    fn observe(&self, now: Now, page: &mut Page);
 }
 
 /// Which door or which kind of dial a connection belongs to.

@@ -1,5 +1,11 @@
 //! Spokes: one named thread a blocking thing, one request at a time, a bounded channel each way.
+//!
+//! Spokes hold mechanism and no policy: one request is one call, and what to do next is the machine's.
+//! They speak only with the hub, never with each other.
 
 pub mod bulk;
 pub mod chain;
 pub mod store;
+mod thread;
+
+pub use thread::{Full, Inbox, Outbox, Report, Spoke, in_parallel, outbox, spawn, spawn_pool};

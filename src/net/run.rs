@@ -1,0 +1,364 @@
+//! The driver: turns of the loop from start to exit. Owns the machine, the peers, the listeners and the way to the
+//! spokes; reads the clock for all of them. Never decides: every input goes to the machine, every output is done.
+
+use std::{io, time::Duration};
+
+use crossbeam::channel::Receiver;
+use mio::{Events, Interest, Poll, Registry, Token};
+
+use crate::{
+    machine::{Exit, Input, Machine, Message, Output},
+    metrics::{self, Page},
+    net::{
+        Clock, Hub, Listener, NetError, Setup, Wake,
+        accept::Accepted,
+        counters::LoopCounters,
+        http_server::error_response,
+        peer::{Door, Happened},
+        peers::{self, Peers},
+        setup::WAKE,
+        signals::Signals,
+    },
+    spoke::{Full, Report, Spoke},
+    units::{Mono, Now, PeerId},
+    wire::http::{Headers, Request, Response},
+};
+
+/// A turn ends after this many items of work …
+const TURN_ITEMS: usize = 64;
+/// … or this long, whichever is first; then the sockets are polled again.
+const TURN_TIME: Duration = Duration::from_millis(5);
+/// Connections that one listener accepts in one turn.
+const TURN_ACCEPTS: usize = 16;
+
+const SIGNALS: Token = Token(usize::MAX - 1);
+/// The listener of index 0; the others count down.
+const LISTENERS: usize = usize::MAX - 2;
+
+/// Runs a daemon until its machine says `Exit`, on the thread of the caller. Returns after the sockets are
+/// flushed and the spokes joined, or after `Setup::stop_timeout` of either.
+///
+/// # Errors
+/// When it cannot start: nothing was handed to the machine.
+pub fn run<M: Machine>(machine: M, setup: Setup<M::Event, M::Command>) -> Result<Exit, NetError> {
+    let Setup { hub, mut listeners, dials, dispatch, spokes, stop_timeout, signals } = setup;
+    let Hub { poll, wake, clock, reports, .. } = hub;
+    let system = |what| move |source| NetError::System { what, source };
+    let registry = poll.registry().try_clone().map_err(system("watch sockets"))?;
+    register(&registry, &mut listeners)?;
+    let signals =
+        if signals { Some(Signals::install(&registry, SIGNALS).map_err(system("listen to signals"))?) } else { None };
+    let driver = Driver {
+        machine,
+        poll,
+        wake,
+        clock,
+        reports,
+        listeners,
+        peers: Peers::new(registry, dials),
+        dispatch,
+        signals,
+        counters: LoopCounters::new(clock.now()),
+        more_reports: true,
+        stop_timeout,
+        stop_until: None,
+        exit: None,
+        by_force: false,
+    };
+    Ok(driver.run(spokes))
+}
+
+fn register(registry: &Registry, listeners: &mut [Listener]) -> Result<(), NetError> {
+    for (index, listener) in listeners.iter_mut().enumerate() {
+        registry
+            .register(&mut listener.socket, Token(LISTENERS - index), Interest::READABLE)
+            .map_err(|source| NetError::Listen { name: listener.name, address: listener.address(), source })?;
+        log::info!(target: "net", "listening on {} ({})", listener.address(), listener.name);
+    }
+    Ok(())
+}
+
+struct Driver<M: Machine> {
+    machine: M,
+    poll: Poll,
+    wake: Wake,
+    clock: Clock,
+    reports: Receiver<Report<M::Event>>,
+    listeners: Vec<Listener>,
+    peers: Peers,
+    dispatch: Box<dyn FnMut(M::Command) -> Result<(), Full>>,
+    signals: Option<Signals>,
+    counters: LoopCounters,
+    /// The spokes' channel may hold more.
+    more_reports: bool,
+    stop_timeout: Duration,
+    /// Set once it was asked to stop.
+    stop_until: Option<Mono>,
+    exit: Option<Exit>,
+    /// No flushing, no joining.
+    by_force: bool,
+}
+
+impl<M: Machine> Driver<M> {
+    fn run(mut self, spokes: Vec<Spoke>) -> Exit {
+        let mut events = Events::with_capacity(TURN_ITEMS);
+        // A machine may want something before anything has happened.
+        self.drain();
+        while self.exit.is_none() {
+            self.turn(&mut events);
+        }
+        self.end(&mut events, spokes)
+    }
+
+    fn turn(&mut self, events: &mut Events) {
+        self.wait(events);
+        let began = self.clock.now();
+        self.note(events);
+        self.check_deadlines(began);
+        self.take_reports();
+        self.accept();
+        self.work(began.mono);
+        self.counters.turned(self.clock.mono().since(began.mono));
+    }
+
+    fn wait(&mut self, events: &mut Events) {
+        let timeout = if self.has_work() { Some(Duration::ZERO) } else { self.patience() };
+        if let Err(error) = self.poll.poll(events, timeout)
+            && error.kind() != io::ErrorKind::Interrupted
+        {
+            self.exit = Some(Exit::Failed(format!("cannot wait for events: {error}")));
+        }
+    }
+
+    fn has_work(&self) -> bool {
+        let accepting = |listener: &Listener| listener.ready && listener.paused_until.is_none();
+        self.more_reports || self.peers.has_work() || self.listeners.iter().any(accepting)
+    }
+
+    /// Until the next deadline of anybody; `None` when there is none.
+    fn patience(&self) -> Option<Duration> {
+        let paused = self.listeners.iter().filter_map(|listener| listener.paused_until);
+        let all = [self.machine.deadline(), self.peers.next_deadline(), self.stop_until];
+        let next = all.into_iter().flatten().chain(paused).min()?;
+        Some(next.since(self.clock.mono()))
+    }
+
+    fn note(&mut self, events: &Events) {
+        for event in events {
+            match event.token() {
+                WAKE => self.more_reports = true,
+                SIGNALS => {
+                    let count = self.signals.as_mut().map_or(0, Signals::take);
+                    (0..count).for_each(|_| self.stop());
+                }
+                Token(number) if number > LISTENERS - self.listeners.len() => {
+                    if let Some(listener) = self.listeners.get_mut(LISTENERS - number) {
+                        listener.ready = true;
+                    }
+                }
+                _ => self.peers.ready(event),
+            }
+        }
+    }
+
+    /// Asked to stop: once by the machine's leave, twice by force.
+    fn stop(&mut self) {
+        if self.stop_until.is_some() {
+            self.by_force = true;
+            self.exit = Some(Exit::Failed("asked to stop a second time: ended at once".into()));
+            return;
+        }
+        log::info!(target: "net", "asked to stop");
+        self.stop_until = Some(self.clock.mono() + self.stop_timeout);
+        self.feed(Input::Stop);
+    }
+
+    fn check_deadlines(&mut self, now: Now) {
+        if self.stop_until.is_some_and(|until| until <= now.mono) && self.exit.is_none() {
+            self.exit = Some(Exit::Failed(format!("did not stop within {:?}", self.stop_timeout)));
+        }
+        for listener in &mut self.listeners {
+            listener.paused_until = listener.paused_until.filter(|until| *until > now.mono);
+        }
+        self.peers.expire(now, TURN_ITEMS, &mut self.counters);
+        if self.machine.deadline().is_some_and(|due| due <= now.mono) {
+            self.feed(Input::Deadline);
+        }
+    }
+
+    fn take_reports(&mut self) {
+        if !self.more_reports {
+            return;
+        }
+        self.wake.heard();
+        for _ in 0..TURN_ITEMS {
+            match self.reports.try_recv() {
+                Ok(Report::Event(event)) => self.feed(Input::Event(event)),
+                Ok(Report::Stop) => self.stop(),
+                Ok(Report::Died(name)) => {
+                    log::error!(target: "net", "spoke {name} died; the daemon ends");
+                    self.exit.get_or_insert(Exit::Failed(format!("spoke {name} died")));
+                }
+                Err(_) => {
+                    self.more_reports = false;
+                    return;
+                }
+            }
+        }
+    }
+
+    fn accept(&mut self) {
+        for (index, listener) in self.listeners.iter_mut().enumerate() {
+            for _ in 0..TURN_ACCEPTS {
+                if !listener.ready || listener.paused_until.is_some() {
+                    break;
+                }
+                let now = self.clock.now();
+                match listener.accept(now.mono) {
+                    Accepted::Nothing => {}
+                    Accepted::Refused(limit) => self.counters.refused(listener.name, limit),
+                    Accepted::Stream(stream, remote) => {
+                        if let Err(error) = self.peers.accept(now, index, &listener.serve, stream, remote) {
+                            log::debug!(target: "net", "{remote} went before it was served: {error}");
+                            listener.release(remote.ip());
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Items of work, oldest first, until the turn is over.
+    fn work(&mut self, began: Mono) {
+        for _ in 0..TURN_ITEMS {
+            let now = self.clock.now();
+            if self.exit.is_some() || now.mono.since(began) >= TURN_TIME {
+                return;
+            }
+            let worked = self.peers.work(now, &mut self.counters);
+            while let Some(report) = self.peers.report(&mut self.counters) {
+                self.hand_over(report);
+            }
+            for (index, remote) in self.peers.released() {
+                if let Some(listener) = self.listeners.get_mut(index) {
+                    listener.release(remote.ip());
+                }
+            }
+            if !worked {
+                return;
+            }
+        }
+    }
+
+    fn hand_over(&mut self, report: peers::Report) {
+        let peers::Report { peer, door, remote, happened } = report;
+        let Door::Machine(link) = door else { return self.serve_metrics(peer, happened) };
+        match happened {
+            Happened::Opened => self.feed(Input::Opened { peer, link, remote }),
+            Happened::Received { message, at } => self.feed(Input::Received { peer, message, at }),
+            Happened::Gone { reason, opened: true } => self.feed(Input::Closed { peer, reason }),
+            Happened::Gone { reason, opened: false } if peer.is_dialed() => {
+                self.feed(Input::DialFailed { peer, reason });
+            }
+            // Refused at the upgrade: the machine never knew of it.
+            Happened::Gone { .. } => {}
+        }
+    }
+
+    /// One input and all that the machine wants because of it.
+    fn feed(&mut self, input: Input<M::Event>) {
+        if self.exit.is_none() {
+            self.machine.handle(self.clock.now(), input);
+            self.drain();
+        }
+    }
+
+    fn drain(&mut self) {
+        while let Some(output) = self.machine.poll() {
+            let now = self.clock.now();
+            match output {
+                Output::Dial { peer, dial } => self.peers.dial(now, peer, dial),
+                Output::Send { peer, message } => self.peers.send(now, peer, message, &mut self.counters),
+                Output::Close { peer, code, reason } => self.peers.close(now, peer, code, reason),
+                Output::Command(command) => self.command(command),
+                Output::Exit(exit) => {
+                    self.exit.get_or_insert(exit);
+                }
+            }
+        }
+    }
+
+    fn command(&mut self, command: M::Command) {
+        if let Err(full) = (self.dispatch)(command) {
+            log::error!(target: "net", "{full}: a bug of ours; the daemon ends");
+            self.exit.get_or_insert(Exit::Failed(full.to_string()));
+        }
+    }
+
+    fn serve_metrics(&mut self, peer: PeerId, happened: Happened) {
+        if let Happened::Received { message: Message::Request(request), .. } = happened {
+            let now = self.clock.now();
+            let response = self.metrics_response(now, &request);
+            self.peers.send(now, peer, Message::Response(response), &mut self.counters);
+        }
+    }
+
+    fn metrics_response(&self, now: Now, request: &Request) -> Response {
+        let path = request.target.split('?').next().unwrap_or_default();
+        match (request.method.as_str(), path) {
+            ("GET" | "HEAD", "/metrics") => {
+                let mut page = Page::default();
+                self.counters.write(now, &mut page);
+                self.machine.observe(now, &mut page);
+                text(metrics::CONTENT_TYPE, page.render())
+            }
+            ("GET" | "HEAD", "/healthz") => text("text/plain; charset=utf-8", "ok\n".into()),
+            ("GET" | "HEAD", _) => error_response(404, "only /metrics and /healthz are here"),
+            _ => error_response(405, "only GET and HEAD are served here"),
+        }
+    }
+
+    /// Stops accepting, flushes, closes, ends the spokes.
+    fn end(mut self, events: &mut Events, spokes: Vec<Spoke>) -> Exit {
+        let exit = self.exit.clone().unwrap_or(Exit::Done);
+        self.listeners.clear();
+        if self.by_force {
+            return exit;
+        }
+        self.flush(events);
+        let Driver { dispatch, reports, stop_timeout, clock, .. } = self;
+        // Spokes that wait to report stop waiting, and end once their requests are served.
+        drop((dispatch, reports));
+        let until = clock.mono() + stop_timeout;
+        for spoke in spokes {
+            let name = spoke.name().to_owned();
+            if !spoke.join(until.since(clock.mono())) {
+                log::error!(target: "net", "spoke {name} did not end within {stop_timeout:?}: left behind");
+            }
+        }
+        exit
+    }
+
+    fn flush(&mut self, events: &mut Events) {
+        let until = self.clock.mono() + self.stop_timeout;
+        self.peers.abandon(self.clock.now());
+        // Work first: what was queued in the last turn has not met its socket yet.
+        self.peers.work_round(self.clock.now(), &mut self.counters);
+        while self.peers.has_waiting() && self.clock.mono() < until {
+            let next = until.min(self.peers.next_deadline().unwrap_or(until));
+            let patience = if self.peers.has_work() { Duration::ZERO } else { next.since(self.clock.mono()) };
+            if self.poll.poll(events, Some(patience)).is_err_and(|error| error.kind() != io::ErrorKind::Interrupted) {
+                return;
+            }
+            events.iter().for_each(|event| self.peers.ready(event));
+            self.peers.expire(self.clock.now(), TURN_ITEMS, &mut self.counters);
+            self.peers.work_round(self.clock.now(), &mut self.counters);
+        }
+    }
+}
+
+fn text(content_type: &str, body: String) -> Response {
+    let mut headers = Headers::new();
+    headers.push("content-type", content_type);
+    Response { status: 200, headers, body: body.into_bytes() }
+}
