@@ -581,6 +581,10 @@ impl Machine for Miner {
         };
         going.into_iter().chain(rounds).flatten().min()
     }
+
+    fn observe(&self, page: &mut Page) {
+        self.write_metrics(page);
+    }
 }
 
 fn requests_of(outcome: Result<Option<Reply>, Failure>) -> Result<Vec<crate::wire::messages::DeviceRequest>, End> {

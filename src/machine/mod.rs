@@ -39,7 +39,7 @@ pub trait Machine {
     /// When it wants to be woken with `Input::Deadline`, if at all.
     fn deadline(&self) -> Option<Mono>;
     /// Puts its metrics on a page; the loop adds its own.
-    fn observe(&self, now: Now, page: &mut Page);
+    fn observe(&self, page: &mut Page);
 }
 
 /// Which door or which kind of dial a connection belongs to.

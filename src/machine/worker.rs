@@ -107,15 +107,6 @@ impl Worker {
         }
     }
 
-    /// Counters and gauges of this worker.
-    pub fn observe(&self, page: &mut Page) {
-        self.counters.write(page);
-        page.set(Metric::MinerConnected, &[], f64::from(u8::from(self.uplink.registered().is_some())));
-        page.set(Metric::KeptResults, &[], self.kept.count() as f64);
-        page.set(Metric::KeptBytes, &[], self.kept.bytes() as f64);
-        page.add(Metric::Reconnects, &[], self.uplink.attempts().saturating_sub(1) as f64);
-    }
-
     fn send(&mut self, peer: PeerId, frame: &ToMiner) {
         self.outputs.push_back(Output::Send { peer, message: Message::Text(frame.to_text()) });
     }
@@ -385,6 +376,14 @@ impl Machine for Worker {
         }
         let parts = [self.pulse.deadline(), self.tasks.deadline(), self.kept.deadline(), self.uplink.deadline()];
         parts.into_iter().flatten().chain(self.stopping).min()
+    }
+
+    fn observe(&self, page: &mut Page) {
+        self.counters.write(page);
+        page.set(Metric::MinerConnected, &[], f64::from(u8::from(self.uplink.registered().is_some())));
+        page.set(Metric::KeptResults, &[], self.kept.count() as f64);
+        page.set(Metric::KeptBytes, &[], self.kept.bytes() as f64);
+        page.add(Metric::Reconnects, &[], self.uplink.attempts().saturating_sub(1) as f64);
     }
 }
 

@@ -309,7 +309,7 @@ impl<M: Machine> Driver<M> {
             ("GET" | "HEAD", "/metrics") => {
                 let mut page = Page::default();
                 self.counters.write(now, &mut page);
-                self.machine.observe(now, &mut page);
+                self.machine.observe(&mut page);
                 text(metrics::CONTENT_TYPE, page.render())
             }
             ("GET" | "HEAD", "/healthz") => text("text/plain; charset=utf-8", "ok\n".into()),
