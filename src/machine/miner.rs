@@ -58,7 +58,7 @@ use crate::{
         },
         credit::Credit,
     },
-    metrics::{Counters, Metric},
+    metrics::{Counters, Metric, Page},
     units::{Hotkey, Mono, Netuid, Now, PeerId, WorkerId},
     wire::{
         json,
