@@ -6,6 +6,7 @@
 pub mod bulk;
 pub mod chain;
 pub mod store;
+pub mod subtensor_sim;
 mod thread;
 
 pub use thread::{Full, Inbox, Outbox, Report, Spoke, in_parallel, outbox, spawn, spawn_pool};

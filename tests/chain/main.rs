@@ -3,3 +3,5 @@
 
 mod recorded;
 mod recordings;
+mod rpc_errors;
+mod simulated;
