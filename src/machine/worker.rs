@@ -388,4 +388,4 @@ impl Machine for Worker {
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests;
