@@ -1,1 +1,10 @@
+//! The miner among workers and validators, in domain words. The validators here are made of the wire's own
+//! server side, so every handshake, package and signature is real.
 
+mod ends;
+mod recordings;
+mod rounds;
+mod two_phases;
+mod validator;
+mod worker_links;
+mod world;

@@ -1,0 +1,244 @@
+//! Validators: rounds, sessions, silence, the metagraph.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use super::{
+    validator::Mood,
+    world::{World, heartbeat},
+};
+use crate::{metrics::Metric, units::WorkerId, wire::synapse::SynapseKind};
+
+/// Lets time pass while the workers keep telling that they live.
+fn pass_alive(world: &mut World, peers: &[crate::units::PeerId], secs: u64) {
+    for _ in 0..secs / 10 {
+        world.pass_secs(10);
+        peers.iter().for_each(|peer| world.says(*peer, &heartbeat()));
+    }
+    world.pass_secs(secs % 10);
+}
+
+#[test]
+fn without_workers_nobody_is_told_or_asked_anything() {
+    let mut world = World::new(2);
+    world.pass_secs(600);
+    assert_eq!(world.bob().handshakes, 0);
+    assert!(world.chain_asked >= 10, "but the metagraph is read");
+}
+
+#[test]
+fn a_new_worker_is_reported_within_seconds_and_polls_follow_the_interval() {
+    let mut world = World::new(1);
+    let ann = world.join("ann");
+    world.pass_secs(3);
+    assert_eq!(world.bob().heartbeats.len(), 1);
+    assert_eq!(world.bob().heartbeats[0].workers.len(), 1);
+    pass_alive(&mut world, &[ann], 297);
+    let polls = world.bob().polls.len();
+    assert!((9..=11).contains(&polls), "{polls} polls in 300 s");
+    let heartbeats = world.bob().heartbeats.len();
+    assert!((5..=6).contains(&heartbeats), "{heartbeats} heartbeats in 300 s");
+}
+
+#[test]
+fn a_poll_names_the_idle_workers_and_none_is_made_when_all_are_busy() {
+    let mut world = World::new(1);
+    let ann = world.join("ann");
+    let ben = world.join("ben");
+    world.bob().hand_out("c1", "ann");
+    pass_alive(&mut world, &[ann, ben], 40);
+    let last = world.bob().polls.last().unwrap().clone();
+    assert_eq!(last.idle_workers, Some(vec![WorkerId::new("ben")]));
+    world.bob().hand_out("c2", "ben");
+    pass_alive(&mut world, &[ann, ben], 30);
+    let polls = world.bob().polls.len();
+    assert_eq!(world.metric(Metric::Workers, &["busy"]), 1.0, "c1 is over by now");
+    world.says(ann, &heartbeat());
+    assert!(polls >= 2);
+}
+
+#[test]
+fn one_session_serves_all_lanes_and_its_handshake_is_signed() {
+    let mut world = World::new(1);
+    let ann = world.join("ann");
+    pass_alive(&mut world, &[ann], 300);
+    assert_eq!((world.bob().handshakes, world.bob().signed_handshakes), (1, 1));
+    assert_eq!(world.metric(Metric::Sessions, &[]), 1.0);
+}
+
+#[test]
+fn nonces_rise_and_uuids_never_repeat_also_when_the_wall_clock_goes_back() {
+    let mut world = World::new(1);
+    let ann = world.join("ann");
+    pass_alive(&mut world, &[ann], 100);
+    world.now.wall = world.now.wall - Duration::from_secs(3600);
+    pass_alive(&mut world, &[ann], 100);
+    assert_eq!(world.metric(Metric::WallAlarm, &[]), 1.0);
+    let nonces = &world.bob().nonces;
+    assert!(nonces.len() > 6 && nonces.windows(2).all(|pair| pair[0].0 < pair[1].0));
+    let uuids: BTreeSet<_> = nonces.iter().map(|(_, uuid)| uuid).collect();
+    assert_eq!(uuids.len(), nonces.len());
+}
+
+#[test]
+fn a_session_is_renewed_before_it_ends() {
+    let mut world = World::new(1);
+    world.bob().lifetime_s = 900;
+    let ann = world.join("ann");
+    pass_alive(&mut world, &[ann], 590);
+    assert_eq!(world.bob().handshakes, 1);
+    pass_alive(&mut world, &[ann], 60);
+    assert_eq!(world.bob().handshakes, 2, "300 s before its end");
+    pass_alive(&mut world, &[ann], 400);
+    assert_eq!(world.bob().handshakes, 2);
+}
+
+#[test]
+fn lanes_that_wait_for_a_session_share_one_handshake() {
+    let mut world = World::new(1);
+    world.bob().set(SynapseKind::SessionInit, Mood::Stalls);
+    world.join("ann");
+    world.pass_secs(5);
+    assert_eq!(world.stalled.len(), 1, "heartbeat and poll wait behind one handshake");
+}
+
+#[test]
+fn a_validator_that_stalls_one_lane_stalls_no_other() {
+    let mut world = World::new(2);
+    let ann = world.join("ann");
+    world.validator(1).set(SynapseKind::Heartbeat, Mood::Stalls);
+    pass_alive(&mut world, &[ann], 300);
+    let (stalling, other) = (world.validator(1).polls.len(), world.validator(2).polls.len());
+    assert!(stalling >= 9 && other >= 9, "{stalling} and {other} polls in 300 s");
+    assert!(world.stalled.len() <= 1, "at most one in flight on its lane");
+}
+
+#[test]
+fn a_silent_validator_does_not_slow_the_polling_of_others() {
+    let mut world = World::new(3);
+    world.validator(1).set_all(&Mood::Stalls);
+    world.validator(2).set_all(&Mood::Down);
+    let ann = world.join("ann");
+    pass_alive(&mut world, &[ann], 300);
+    assert!(world.validator(3).polls.len() >= 9);
+    assert_eq!(world.validator(3).handshakes, 1);
+}
+
+#[test]
+fn a_silent_worker_does_not_stop_the_polling_for_others() {
+    let mut world = World::new(1);
+    let ann = world.join("ann");
+    let _mute = world.join("mute");
+    world.bob().hand_out("c1", "mute");
+    pass_alive(&mut world, &[ann], 300);
+    assert!(world.bob().polls.len() >= 9);
+    assert_eq!(world.metric(Metric::Workers, &["idle"]), 1.0, "the silent one is gone");
+}
+
+#[test]
+fn a_validator_that_never_answers_is_passed_over_and_asked_again_later() {
+    let mut world = World::with("metagraph: {blacklist: {threshold: 3, ttl_seconds: 600}}", 2);
+    world.validator(1).set_all(&Mood::Down);
+    let ann = world.join("ann");
+    pass_alive(&mut world, &[ann], 120);
+    assert_eq!(world.metric(Metric::Validators, &["blacklisted"]), 1.0);
+    world.validator(1).set_all(&Mood::Serves);
+    pass_alive(&mut world, &[ann], 300);
+    assert_eq!(world.validator(1).handshakes, 0, "left alone");
+    pass_alive(&mut world, &[ann], 400);
+    assert!(world.validator(1).handshakes > 0);
+    assert_eq!(world.metric(Metric::Validators, &["blacklisted"]), 0.0);
+}
+
+#[test]
+fn a_cut_line_passes_nobody_over() {
+    let mut world = World::new(2);
+    let ann = world.join("ann");
+    pass_alive(&mut world, &[ann], 60);
+    for number in [1, 2] {
+        world.validator(number).set_all(&Mood::Down);
+    }
+    pass_alive(&mut world, &[ann], 1200);
+    assert_eq!(world.metric(Metric::Validators, &["blacklisted"]), 0.0);
+    for number in [1, 2] {
+        world.validator(number).set_all(&Mood::Serves);
+        world.validator(number).polls.clear();
+    }
+    pass_alive(&mut world, &[ann], 60);
+    assert!(!world.validator(1).polls.is_empty() && !world.validator(2).polls.is_empty(), "at once");
+}
+
+#[test]
+fn handshakes_stay_under_the_validators_limit() {
+    let mut world = World::new(1);
+    world.bob().set(SynapseKind::Heartbeat, Mood::Fault(4012));
+    world.bob().set(SynapseKind::Task, Mood::Fault(4012));
+    let mut peers = Vec::new();
+    // Each newcomer hastens a heartbeat, and each heartbeat loses the session.
+    for number in 0..30 {
+        peers.push(world.join(&format!("w{number}")));
+        world.pass_secs(2);
+    }
+    assert!(world.bob().handshakes <= 5, "{} in a minute", world.bob().handshakes);
+}
+
+#[test]
+fn a_refusing_validator_is_there() {
+    let mut world = World::with("metagraph: {blacklist: {threshold: 2, ttl_seconds: 600}}", 2);
+    world.validator(1).set_all(&Mood::Status(403));
+    let ann = world.join("ann");
+    pass_alive(&mut world, &[ann], 600);
+    assert_eq!(world.metric(Metric::Validators, &["blacklisted"]), 0.0);
+    assert!(world.metric(Metric::Calls, &["SessionInitSynapse", "status"]) > 2.0);
+}
+
+#[test]
+fn without_the_chain_the_last_metagraph_stays_in_use() {
+    let mut world = World::new(1);
+    let ann = world.join("ann");
+    pass_alive(&mut world, &[ann], 30);
+    world.metagraph = None;
+    pass_alive(&mut world, &[ann], 600);
+    assert!(world.bob().polls.len() >= 19);
+    assert!(world.metric(Metric::MetagraphAgeSeconds, &[]) > 560.0);
+    assert!(world.metric(Metric::ChainRequests, &["metagraph", "failed"]) > 5.0);
+}
+
+#[test]
+fn a_whitelisted_validator_with_an_address_works_without_the_chain() {
+    let bob = World::new(1).bob().hotkey().clone();
+    let yaml = format!("metagraph:\n  validator_whitelist:\n    {bob}: \"192.0.2.1:9091\"\n");
+    let mut world = World::with(&yaml, 2);
+    world.metagraph = None;
+    world.join("ann");
+    world.pass_secs(5);
+    assert_eq!(world.validator(1).heartbeats.len(), 1);
+    assert_eq!(world.validator(2).handshakes, 0);
+}
+
+#[test]
+fn a_validator_that_leaves_the_metagraph_is_told_no_more() {
+    let mut world = World::new(2);
+    let ann = world.join("ann");
+    pass_alive(&mut world, &[ann], 30);
+    let gone = world.validator(2).hotkey().clone();
+    world.metagraph.as_mut().unwrap().neurons.retain(|neuron| neuron.hotkey != gone);
+    pass_alive(&mut world, &[ann], 60);
+    let polls = world.validator(2).polls.len();
+    pass_alive(&mut world, &[ann], 120);
+    assert_eq!(world.validator(2).polls.len(), polls);
+    assert_eq!(world.metric(Metric::Validators, &["served"]), 1.0);
+}
+
+#[test]
+fn a_hundred_large_reports_go_in_several_heartbeats_of_bounded_size() {
+    let mut world = World::new(1);
+    for number in 0..20 {
+        let peer = world.connect();
+        let mut frame = super::world::registration(&format!("w{number:02}"));
+        frame["system_info"]["notes"] = serde_json::json!("x".repeat(60_000));
+        world.says(peer, &frame);
+    }
+    world.pass_secs(3);
+    let reports: Vec<usize> = world.bob().heartbeats.iter().map(|report| report.workers.len()).collect();
+    assert!(reports.len() >= 2 && reports.iter().sum::<usize>() == 20, "{reports:?}");
+}

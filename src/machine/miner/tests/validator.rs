@@ -1,0 +1,202 @@
+//! A validator for tests: the axon's side of the wire, and moods.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+};
+
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{Value, json};
+
+use crate::{
+    units::{ChallengeId, Hotkey, Now, WorkerId},
+    wire::{
+        code, http, json as wire_json,
+        keys::Keypair,
+        messages::{
+            ChallengeSpec, CommitmentData, DeviceRequest, HeartbeatData, HeartbeatResponse, ProofData, ProofRequests,
+            Raw, StatusAnswer, TaskRequest, TaskResponse,
+        },
+        session::{Offer, Package, Session, SessionFault},
+        synapse::{self, Body, Head, SynapseKind},
+    },
+};
+
+/// What a validator does with requests of one kind.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Mood {
+    Serves,
+    /// Takes the connection and never answers.
+    Stalls,
+    /// Refuses the connection.
+    Down,
+    /// Answers with that status and nothing else.
+    Status(u16),
+    /// Answers in plaintext with that error code.
+    Fault(u16),
+    /// Answers with an encrypted error.
+    Error(&'static str),
+}
+
+pub struct Validator {
+    pub key: Keypair,
+    pub axon: SocketAddr,
+    pub moods: BTreeMap<SynapseKind, Mood>,
+    /// Handed out with the next poll.
+    pub challenges: Vec<ChallengeSpec>,
+    /// Asked for after each commitment.
+    pub wants: Vec<DeviceRequest>,
+    pub handshakes: u32,
+    pub signed_handshakes: u32,
+    pub heartbeats: Vec<HeartbeatData>,
+    pub polls: Vec<TaskRequest>,
+    pub commitments: Vec<CommitmentData>,
+    pub proofs: Vec<ProofData<Raw>>,
+    /// Every (nonce, uuid) that came.
+    pub nonces: Vec<(u64, String)>,
+    /// Seconds that a session lives.
+    pub lifetime_s: u64,
+    sessions: BTreeMap<String, Session>,
+}
+
+impl Validator {
+    pub fn new(number: u8) -> Validator {
+        Validator {
+            key: Keypair::from_seed([100 + number; 32]).unwrap(),
+            axon: SocketAddr::from(([192, 0, 2, number], 9091)),
+            moods: BTreeMap::new(),
+            challenges: Vec::new(),
+            wants: vec![DeviceRequest { uuid: "-1".into(), rows: vec![13, 15], coordinates: vec![] }],
+            handshakes: 0,
+            signed_handshakes: 0,
+            heartbeats: Vec::new(),
+            polls: Vec::new(),
+            commitments: Vec::new(),
+            proofs: Vec::new(),
+            nonces: Vec::new(),
+            lifetime_s: 21_600,
+            sessions: BTreeMap::new(),
+        }
+    }
+
+    pub fn hotkey(&self) -> &Hotkey {
+        self.key.hotkey()
+    }
+
+    pub fn set(&mut self, kind: SynapseKind, mood: Mood) {
+        self.moods.insert(kind, mood);
+    }
+
+    pub fn set_all(&mut self, mood: &Mood) {
+        SynapseKind::ALL.into_iter().for_each(|kind| self.set(kind, mood.clone()));
+    }
+
+    /// As a restart does: every session is forgotten.
+    pub fn forget_sessions(&mut self) {
+        self.sessions.clear();
+    }
+
+    pub fn hand_out(&mut self, challenge: &str, worker: &str) {
+        self.challenges.push(self::challenge(challenge, worker));
+    }
+
+    pub fn mood(&self, target: &str) -> Mood {
+        let kind = synapse::kind_of(target).unwrap();
+        self.moods.get(&kind).cloned().unwrap_or(Mood::Serves)
+    }
+
+    /// Checks a request as an axon does, and answers it.
+    pub fn serve(&mut self, now: Now, request: &http::Request) -> http::Response {
+        let kind = synapse::kind_of(&request.target).unwrap();
+        if let Mood::Status(status) = self.mood(&request.target) {
+            return http::Response { status, headers: http::Headers::new(), body: br#"{"message":"no"}"#.to_vec() };
+        }
+        let head = Head::parse(&request.headers).unwrap();
+        head.verify(self.hotkey()).unwrap();
+        self.nonces.push((head.nonce.unwrap(), head.uuid.clone().unwrap()));
+        let body = Body::parse(&request.body).unwrap();
+        body.speaks_for(&head.hotkey).unwrap();
+        let text = self.respond(now, kind, &head.hotkey, &body.request.unwrap());
+        synapse::answer(kind, &head, &text, std::time::Duration::ZERO)
+    }
+
+    fn respond(&mut self, now: Now, kind: SynapseKind, from: &Hotkey, text: &str) -> String {
+        if let Mood::Fault(error_code) = self.mood(kind.path()) {
+            return json!({"error": "as the test wants", "error_code": error_code}).to_string();
+        }
+        if kind == SynapseKind::SessionInit {
+            return self.shake_hands(now, from, text);
+        }
+        let package = Package::parse(text).unwrap();
+        let id = package.session_id.to_string();
+        let Some(session) = self.sessions.get_mut(&id) else { return SessionFault::Unknown(id).to_json() };
+        assert_eq!(session.peer(), from);
+        let plaintext = session.open(kind, text).unwrap();
+        let answer = self.process(now, kind, &plaintext);
+        self.sessions.get_mut(&id).unwrap().seal(kind, &answer).unwrap()
+    }
+
+    fn shake_hands(&mut self, now: Now, from: &Hotkey, text: &str) -> String {
+        self.handshakes += 1;
+        let session_id = format!("session-{}-{}", self.axon.ip(), self.handshakes);
+        let expires_at = now.wall + std::time::Duration::from_secs(self.lifetime_s);
+        let offer = Offer { secret: [self.handshakes as u8; 32].into(), nonce: [7; 16], session_id, expires_at };
+        let (session, answer) = offer.accept(from, &self.key, &wire_json::parse(text).unwrap()).unwrap();
+        self.signed_handshakes += u32::from(session.peer_signed());
+        self.sessions.insert(session.id().to_owned(), session);
+        wire_json::text(&answer)
+    }
+
+    fn process(&mut self, now: Now, kind: SynapseKind, plaintext: &str) -> String {
+        fn read<T: DeserializeOwned>(text: &str) -> T {
+            wire_json::parse(text).unwrap()
+        }
+        fn write(answer: &impl Serialize) -> String {
+            wire_json::text(answer)
+        }
+        if let Mood::Error(why) = self.mood(kind.path()) {
+            return write(&json!({"error": why}));
+        }
+        match kind {
+            SynapseKind::Heartbeat => {
+                self.heartbeats.push(read(plaintext));
+                write(&HeartbeatResponse::accepted(1, now.wall))
+            }
+            SynapseKind::Task => {
+                self.polls.push(read(plaintext));
+                write(&TaskResponse::new(std::mem::take(&mut self.challenges), now.wall))
+            }
+            SynapseKind::Challenge => {
+                self.commitments.push(read(plaintext));
+                write(&ProofRequests { proof_requests: self.wants.clone() })
+            }
+            SynapseKind::ChallengeProof => {
+                let proof: ProofData<Raw> = read(plaintext);
+                let answer = StatusAnswer::queued(&proof.challenge_id);
+                self.proofs.push(proof);
+                write(&answer)
+            }
+            SynapseKind::SessionInit => unreachable!("a handshake is no package"),
+        }
+    }
+}
+
+/// A CPU challenge of 60 s.
+pub fn challenge(challenge: &str, worker: &str) -> ChallengeSpec {
+    let data = json!({"challenge_type": "cpu_matrix", "matrix_size": 110, "seed": "00".repeat(16), "iterations": 1});
+    ChallengeSpec {
+        challenge_id: ChallengeId::new(challenge),
+        challenge_type: "cpu_matrix".into(),
+        data: Raw::of(&data).unwrap(),
+        timeout: 60,
+        target_worker_id: WorkerId::new(worker),
+    }
+}
+
+/// Codes on which a client makes a new session.
+pub const LOST_SESSION: [u16; 4] = [code::SESSION_UNKNOWN, code::SESSION_EXPIRED, code::REHANDSHAKE, code::SEQUENCE];
+
+/// A value's keys.
+pub fn keys(value: &Value) -> BTreeSet<String> {
+    value.as_object().unwrap().keys().cloned().collect()
+}
