@@ -1,4 +1,4 @@
-//! From a command line to checked settings: what the three daemons do first, and the same way.
+//! Files that a configuration is, or names: the YAML text and the tokens.
 //!
 //! The one file of `config` that touches the disk and the environment, once, at start.
 
@@ -9,17 +9,6 @@ use std::{
 
 use super::{Checked, ConfigError, Role};
 use crate::units::Secret;
-
-/// What each daemon takes.
-#[derive(Clone, Debug, clap::Args)]
-pub struct Args {
-    /// The configuration file (YAML)
-    #[arg(long, short, value_name = "FILE")]
-    pub config: PathBuf,
-    /// Check the configuration, say what is wrong with it, and end
-    #[arg(long)]
-    pub check: bool,
-}
 
 /// Why there are no settings. The operator must act: exit status 78.
 #[derive(Debug, thiserror::Error)]

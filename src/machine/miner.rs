@@ -7,13 +7,14 @@
 //! |---|---|
 //! | [`workers`] | connections, registrations, what each worker last said of itself |
 //! | [`flows`] | which worker has which challenge, and how far it is |
-//! | [`validators`] | whom to talk to, where, and who is passed over for now |
+//! | [`validators`] | whom to talk to, where, and who is passed over |
 //! | [`schedule`] | when each validator is next told and asked |
 //! | [`uplink`] | requests in flight ([`lanes`]), sessions ([`sessions`]), nonces |
 //! | [`metagraph`] | when the chain is next asked |
 
 pub mod admission;
 mod assignment;
+mod chain;
 mod fault;
 mod flows;
 mod lanes;
@@ -29,10 +30,7 @@ mod workers;
 #[cfg(test)]
 mod tests;
 
-use std::{
-    collections::{BTreeSet, VecDeque},
-    time::Duration,
-};
+use std::{collections::VecDeque, time::Duration};
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
@@ -54,7 +52,7 @@ use crate::{
         clock::{Drift, DriftChange},
         contract::{
             bulk::{MinerBulk, MinerBulkDone, Reply, Words},
-            chain::{ChainFault, ChainReply, ChainRequest, Metagraph},
+            chain::{ChainReply, ChainRequest},
         },
         credit::Credit,
     },
@@ -474,62 +472,6 @@ impl Miner {
             }
             MinerBulkDone::Opened { job, letter } => self.uplink.read(now.mono, job, letter),
         }
-    }
-
-    fn ask_chain(&mut self, now: Mono) {
-        if self.sync.take_due(now) {
-            self.counters.count(Metric::SpokeRequests, &["chain"]);
-            self.outbox.push_back(Output::Command(Command::Chain(ChainRequest::Metagraph(self.netuid))));
-        }
-    }
-
-    fn chain_replied(&mut self, now: Now, reply: ChainReply) {
-        match reply {
-            ChainReply::Metagraph(metagraph) => self.metagraph_read(now.mono, &metagraph),
-            ChainReply::Failed(fault) => self.chain_failed(now.mono, &fault),
-            // Never asked for.
-            ChainReply::Head(_) | ChainReply::Weights(_) | ChainReply::Submitted(_) | ChainReply::Found(_) => {}
-        }
-    }
-
-    fn metagraph_read(&mut self, now: Mono, metagraph: &Metagraph) {
-        self.counters.count(Metric::ChainRequests, &["metagraph", "good"]);
-        self.sync.succeeded(now);
-        self.neurons = Some(metagraph.neurons.len());
-        self.check_registration(metagraph);
-        let before = self.validators.len();
-        self.validators.update(metagraph);
-        self.schedule.keep(now, self.validators.iter(), &mut self.rng);
-        let listed: BTreeSet<Hotkey> = self.validators.iter().cloned().collect();
-        self.uplink.keep(|hotkey| listed.contains(hotkey));
-        self.flows.keep_memory_of(&listed);
-        if listed.len() != before {
-            log::info!(target: "miner", "{} validators at block {}", listed.len(), metagraph.block);
-        }
-    }
-
-    fn check_registration(&mut self, metagraph: &Metagraph) {
-        let registered = metagraph.neuron(self.uplink.hotkey()).is_some();
-        if self.registered == Some(registered) {
-            return;
-        }
-        self.registered = Some(registered);
-        let (hotkey, netuid) = (self.uplink.hotkey(), self.netuid.0);
-        if registered {
-            log::info!(target: "miner", "hotkey {hotkey} is registered in subnet {netuid}");
-        } else {
-            log::error!(target: "miner", "hotkey {hotkey} is not registered in subnet {netuid}: validators will refuse it");
-        }
-    }
-
-    fn chain_failed(&mut self, now: Mono, fault: &ChainFault) {
-        self.counters.count(Metric::ChainRequests, &["metagraph", "failed"]);
-        let wait = self.sync.failed(now, &mut self.rng);
-        let known = match self.sync.age(now) {
-            Some(age) => format!("the last one is {} s old and stays in use", age.as_secs()),
-            None => "there is none yet".into(),
-        };
-        log::warn!(target: "miner", "{}: {}; {known}; again in {} s", fault.asked, fault.text, wait.as_secs());
     }
 }
 

@@ -26,9 +26,20 @@ impl Source {
         parts.count()
     }
 
-    /// A file of a room that holds tests alone.
-    pub fn is_test(&self) -> bool {
-        self.path.split('/').skip(1).any(|part| part == "tests" || part == "tests.rs")
+    /// Where the files of its submodules lie: `src/wire/` for `src/wire/mod.rs` and `src/wire.rs`.
+    fn submodules(&self) -> &str {
+        let stem = self.path.trim_end_matches(".rs");
+        ["mod", "lib", "main"].iter().find_map(|name| stem.strip_suffix(name)).unwrap_or(stem).trim_end_matches('/')
+    }
+
+    /// Modules in files of their own that only tests see, as beginnings of paths.
+    fn test_modules(&self) -> Vec<String> {
+        let code = blank(&self.text);
+        let marked = code.match_indices(TEST_MARK).filter_map(|(at, _)| {
+            let item = &code[at + TEST_MARK.len()..at + item_end(&code[at..])];
+            Some(item.trim().strip_prefix("mod ")?.strip_suffix(';')?.trim().to_owned())
+        });
+        marked.flat_map(|name| ["/", ".rs"].map(|end| format!("{}/{name}{end}", self.submodules()))).collect()
     }
 
     /// The code without comments, literals and `#[cfg(test)]` modules; line breaks stay where they were.
@@ -44,6 +55,13 @@ pub fn root() -> &'static Path {
 /// Rust files below `src`.
 pub fn of_src() -> Vec<Source> {
     rust("src")
+}
+
+/// Rust files below `src` whose code runs outside tests.
+pub fn running() -> Vec<Source> {
+    let all = of_src();
+    let tests: Vec<String> = all.iter().flat_map(Source::test_modules).collect();
+    all.into_iter().filter(|source| !tests.iter().any(|path| source.path.starts_with(path))).collect()
 }
 
 /// Rust files below a directory.
@@ -166,12 +184,14 @@ pub fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_'
 }
 
+/// Before what only tests see.
+const TEST_MARK: &str = "#[cfg(test)]";
+
 /// Blanked code without the modules that only tests see.
 fn without_tests(code: &str) -> String {
-    const MARK: &str = "#[cfg(test)]";
     let mut kept = String::new();
     let mut rest = code;
-    while let Some(start) = rest.find(MARK) {
+    while let Some(start) = rest.find(TEST_MARK) {
         kept.push_str(&rest[..start]);
         let end = start + item_end(&rest[start..]);
         kept.extend(rest[start..end].chars().filter(|c| *c == '\n'));

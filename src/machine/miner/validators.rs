@@ -1,4 +1,4 @@
-//! Which validators this miner talks to, where they are, and which of them are passed over for now.
+//! Which validators this miner talks to, where they are, and which of them are passed over.
 //!
 //! Owns the list made from the last good metagraph and the operator's whitelist, and each validator's
 //! record of answers. It sends nothing and asks nobody; silence is reported to it.
