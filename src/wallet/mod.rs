@@ -4,7 +4,7 @@
 //! no key longer than a call, prints none, and overwrites no file.
 
 mod create;
-mod keyfile;
+pub mod keyfile;
 mod nacl;
 
 use std::{

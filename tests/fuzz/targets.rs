@@ -1,0 +1,207 @@
+//! The fuzz targets: every parser that faces the network or a file, each one function of bytes that must not panic.
+//!
+//! Two drivers call them: libFuzzer (`fuzz.rs`, one binary a target) and `cargo test` (`tests/fuzz_plain`). A new
+//! target is a function, a line in [`TARGETS`], a `[[bin]]` in Cargo.toml, and a line and seeds in `tests/fuzz_plain`.
+
+use std::{sync::OnceLock, time::Duration};
+
+use byteleap::{
+    units::{Hotkey, Wall},
+    wallet::keyfile,
+    wire::{
+        http::{Headers, Response},
+        json,
+        keys::Keypair,
+        messages::{
+            Answer, ChallengeData, CommitmentData, HeartbeatData, HeartbeatResponse, ProofData, ProofRequests, Raw,
+            SessionInitResponse, StatusAnswer, TaskRequest, TaskResponse, parse_handshake, parse_request,
+        },
+        session::{ClientHello, Offer, Opener, Refusal, ReplayWindow, Session},
+        synapse::{Body, Head, SynapseKind, answer, kind_of, parse_answer},
+        websocket::{Register, ToMiner, ToWorker},
+    },
+};
+use serde::{Serialize, de::DeserializeOwned};
+use zeroize::Zeroizing;
+
+/// A parser under attack: any bytes, no panic.
+pub type Target = fn(&[u8]);
+
+/// Every target by its name.
+pub const TARGETS: [(&str, Target); 11] = [
+    ("synapse_request", synapse_request),
+    ("synapse_answer", synapse_answer),
+    ("session_package", session_package),
+    ("session_init", session_init),
+    ("request_bodies", request_bodies),
+    ("answer_bodies", answer_bodies),
+    ("frames_to_miner", frames_to_miner),
+    ("frames_to_worker", frames_to_worker),
+    ("json_scanner", json_scanner),
+    ("hotkey_text", hotkey_text),
+    ("wallet_file", wallet_file),
+];
+
+pub fn target(name: &str) -> Target {
+    let named = TARGETS.into_iter().find(|(target, _)| *target == name);
+    named.unwrap_or_else(|| panic!("no target {name}")).1
+}
+
+fn miner() -> Keypair {
+    Keypair::from_seed([1; 32]).unwrap()
+}
+
+fn validator() -> Keypair {
+    Keypair::from_seed([2; 32]).unwrap()
+}
+
+fn hello() -> ClientHello {
+    ClientHello::new([1; 32], [2; 16], Wall::from_secs(1_760_000_000))
+}
+
+fn offer() -> Offer {
+    Offer {
+        secret: Zeroizing::new([3; 32]),
+        nonce: [4; 16],
+        session_id: "7692c3ad-1111-4222-8333-444455556666".into(),
+        expires_at: Wall::from_secs(1_760_021_600),
+    }
+}
+
+/// The two ends of one session, always the same.
+pub fn session() -> (Session, Session) {
+    let hello = hello();
+    let (server, answer) = offer().accept(miner().hotkey(), &validator(), &hello.request()).unwrap();
+    (hello.finish(miner().hotkey(), validator().hotkey(), &answer).unwrap(), server)
+}
+
+fn headers(fields: &[httparse::Header<'_>]) -> Headers {
+    let mut headers = Headers::new();
+    for field in fields {
+        headers.push(field.name, String::from_utf8_lossy(field.value));
+    }
+    headers
+}
+
+/// A whole HTTP request to an axon, up to the answer.
+fn synapse_request(data: &[u8]) {
+    let mut fields = [httparse::EMPTY_HEADER; 64];
+    let mut request = httparse::Request::new(&mut fields);
+    let Ok(httparse::Status::Complete(length)) = request.parse(data) else { return };
+    let (kind, body) = (kind_of(request.path.unwrap_or_default()), Body::parse(&data[length..]));
+    match Head::parse(&headers(request.headers)) {
+        Ok(head) => {
+            let _ = head.fresh_nonce(Wall(head.nonce.unwrap_or_default()));
+            let _ = head.verify(validator().hotkey()).map_err(|refusal| refusal.response());
+            let response = answer(kind.unwrap_or(SynapseKind::Challenge), &head, "{}", Duration::from_millis(1));
+            assert_eq!(parse_answer(&response).as_deref(), Ok("{}"));
+        }
+        Err(refusal) => assert!((400..500).contains(&refusal.response().status)),
+    }
+    let _ = body.map_err(|refusal| refusal.response());
+}
+
+/// The body of an axon's response, as a miner reads it.
+fn synapse_answer(data: &[u8]) {
+    let mut headers = Headers::new();
+    headers.push("content-type", "application/json");
+    for status in [200, 403] {
+        let response = Response { status, headers: headers.clone(), body: data.to_vec() };
+        let text = parse_answer(&response);
+        assert!(text.is_err() || status == 200);
+        let _ = text.map(|text| Refusal::parse(&text));
+    }
+}
+
+/// A package for an existing session: nothing but its own packages opens it, and those only once.
+fn session_package(data: &[u8]) {
+    static OPENER: OnceLock<Opener> = OnceLock::new();
+    let opener = OPENER.get_or_init(|| session().1.opener());
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    if let Ok(opened) = opener.open(SynapseKind::Heartbeat, text) {
+        let mut window = ReplayWindow::default();
+        assert!(window.admit(opened.seq).is_ok() && window.admit(opened.seq).is_err());
+    }
+}
+
+/// Both halves of a handshake.
+fn session_init(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let accepted = parse_handshake(text).and_then(|request| offer().accept(miner().hotkey(), &validator(), &request));
+    if let Err(fault) = accepted {
+        assert_eq!(fault.code(), 4018);
+    }
+    if let Ok(response) = json::object::<SessionInitResponse>(text) {
+        let _ = hello().finish(miner().hotkey(), validator().hotkey(), &response);
+    }
+}
+
+/// What is read as a `T` is written as a `T`.
+fn survives<T: DeserializeOwned + Serialize>(text: &str) {
+    if let Ok(body) = parse_request::<T>(text) {
+        let written = json::text(&body);
+        assert!(parse_request::<T>(&written).is_ok(), "{written}");
+    }
+}
+
+/// What a miner sends in a session.
+fn request_bodies(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    survives::<HeartbeatData>(text);
+    survives::<TaskRequest>(text);
+    survives::<CommitmentData>(text);
+    survives::<ProofData>(text);
+    survives::<ProofData<Raw>>(text);
+}
+
+/// What a validator answers in a session.
+fn answer_bodies(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    survives::<HeartbeatResponse>(text);
+    survives::<StatusAnswer>(text);
+    let _ = Answer::<ProofRequests>::parse(text);
+    if let Ok(response) = parse_request::<TaskResponse>(text) {
+        for challenge in response.challenges() {
+            let _ = ChallengeData::read(&challenge.data);
+        }
+    }
+}
+
+fn frames_to_miner(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let _ = Register::parse_first(text);
+    if let Ok(frame) = ToMiner::parse(text) {
+        assert!(ToMiner::parse(&frame.to_text()).is_ok(), "{frame:?}");
+    }
+}
+
+fn frames_to_worker(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    if let Ok(frame) = ToWorker::parse(text) {
+        assert!(ToWorker::parse(&frame.to_text()).is_ok(), "{frame:?}");
+    }
+}
+
+/// The scanner leaves JSON alone, and nothing of what it scanned for.
+fn json_scanner(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let once = json::nulled(text);
+    assert_eq!(json::nulled(&once), once);
+    if serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok() {
+        assert_eq!(once, text);
+    }
+    let _ = json::parse::<serde_json::Value>(text);
+}
+
+fn hotkey_text(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    if let Ok(hotkey) = text.parse::<Hotkey>() {
+        let account = hotkey.account().unwrap();
+        assert_eq!(Hotkey::from_account(&account), hotkey);
+    }
+}
+
+fn wallet_file(data: &[u8]) {
+    let _ = keyfile::public(data);
+    let _ = keyfile::keypair(data);
+}

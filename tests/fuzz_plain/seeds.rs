@@ -1,0 +1,103 @@
+//! Where the mutations start: the recordings, and messages of our own.
+
+use std::{fs, path::PathBuf};
+
+use byteleap::{units::Hotkey, wire::synapse::SynapseKind};
+use serde_json::Value;
+
+use crate::targets;
+
+/// The seeds of a target.
+pub fn of(name: &str) -> Vec<Vec<u8>> {
+    match name {
+        "synapse_request" => recorded(".request.http"),
+        "synapse_answer" => bodies(recorded(".response.http")),
+        "session_package" => packages(),
+        "session_init" => handshakes(),
+        "request_bodies" => plaintexts("request_plaintext"),
+        "answer_bodies" => [plaintexts("response_plaintext"), refusals()].concat(),
+        "frames_to_miner" => frames("worker_to_miner"),
+        "frames_to_worker" => frames("miner_to_worker"),
+        "json_scanner" => [plaintexts("request_plaintext"), frames("worker_to_miner"), bare_words()].concat(),
+        "hotkey_text" => hotkeys(),
+        "wallet_file" => wallet_files(),
+        other => panic!("no seeds for {other}"),
+    }
+}
+
+fn path(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
+}
+
+fn data(name: &str) -> Value {
+    serde_json::from_slice(&fs::read(path(name)).unwrap()).unwrap()
+}
+
+fn recorded(suffix: &str) -> Vec<Vec<u8>> {
+    let entries = fs::read_dir(path("synapse_http")).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<PathBuf> = entries.filter(|file| file.to_string_lossy().ends_with(suffix)).collect();
+    files.sort();
+    files.into_iter().map(|file| fs::read(file).unwrap()).collect()
+}
+
+fn bodies(messages: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
+    let body = |message: Vec<u8>| {
+        let start = message.windows(4).position(|bytes| bytes == b"\r\n\r\n").map_or(0, |at| at + 4);
+        message[start..].to_vec()
+    };
+    messages.into_iter().map(body).collect()
+}
+
+fn texts(values: impl IntoIterator<Item = Value>) -> Vec<Vec<u8>> {
+    values.into_iter().map(|value| value.to_string().into_bytes()).collect()
+}
+
+fn plaintexts(field: &str) -> Vec<Vec<u8>> {
+    let index = data("synapse_http/index.json");
+    texts(index["good"].as_array().unwrap().iter().map(|case| case[field].clone()))
+}
+
+fn refusals() -> Vec<Vec<u8>> {
+    let index = data("synapse_http/index.json");
+    let decrypted = index["errors"].as_array().unwrap().iter().map(|case| case["response_decrypted"].clone());
+    texts(decrypted.filter(Value::is_object))
+}
+
+fn packages() -> Vec<Vec<u8>> {
+    let (mut client, _) = targets::session();
+    let sealed = |text: &str| client.seal(SynapseKind::Heartbeat, text).unwrap().into_bytes();
+    let ours: Vec<Vec<u8>> = ["{}", r#"{"hotkey":"5A","timestamp":1,"workers":[]}"#, ""].map(sealed).into();
+    let recorded = data("session_crypto.json");
+    let tampered = recorded["tampered"].as_array().unwrap();
+    let tampered = tampered.iter().map(|case| case["package_text"].as_str().unwrap().as_bytes().to_vec());
+    ours.into_iter().chain(tampered).collect()
+}
+
+fn handshakes() -> Vec<Vec<u8>> {
+    let index = data("synapse_http/index.json");
+    texts(["request_plaintext", "response_plaintext"].map(|field| index["good"][0][field].clone()))
+}
+
+fn frames(direction: &str) -> Vec<Vec<u8>> {
+    let flows = ["ws/cpu_flow.json", "ws/gpu_flow.json"].map(data);
+    let messages = flows.iter().flat_map(|flow| flow["messages"].as_array().unwrap());
+    texts(messages.filter(|message| message["dir"] == direction).map(|message| message["msg"].clone()))
+}
+
+fn bare_words() -> Vec<Vec<u8>> {
+    let texts = [r#"{"a":NaN,"b\\":[Infinity,-Infinity,"NaN\""]}"#, "-Infinity", "[NaN,NaN]", "\"\\\"NaN\"", "-1e5"];
+    texts.map(|text| text.as_bytes().to_vec()).into()
+}
+
+fn hotkeys() -> Vec<Vec<u8>> {
+    let hotkey = |byte: u8| Hotkey::from_account(&[byte; 32]).as_str().as_bytes().to_vec();
+    vec![hotkey(0), hotkey(1), hotkey(255), b"5".repeat(47), vec![]]
+}
+
+fn wallet_files() -> Vec<Vec<u8>> {
+    let fields = r#"{"accountId":"0x11","publicKey":"0x11","ss58Address":"5FLGJvNvq2seB59UkKb2ftuVRab1aHzMVxuPJtPAyfsZ3vKY",
+        "privateKey":"0x22","secretPhrase":"nothing such tape furnace assume kiwi section attract holiday relief nose cram",
+        "secretSeed":"0x0101010101010101010101010101010101010101010101010101010101010101","cryptoType":1}"#;
+    let short = r#"{"secretSeed":"0x0101010101010101010101010101010101010101010101010101010101010101"}"#;
+    [fields, short, "$NACL", "{}"].map(|text| text.as_bytes().to_vec()).into()
+}
