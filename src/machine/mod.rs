@@ -17,6 +17,7 @@ pub mod credit;
 pub mod journal;
 pub mod miner;
 pub mod score;
+pub mod validator;
 pub mod worker;
 
 use std::{net::SocketAddr, time::Duration};

@@ -9,3 +9,5 @@ pub mod cpu;
 pub mod probe;
 pub mod resolve;
 pub mod store;
+pub mod validator_bulk;
+pub mod verify;

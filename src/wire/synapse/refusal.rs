@@ -49,6 +49,12 @@ pub enum AxonRefusal {
     /// The body is no JSON object of a synapse.
     #[error("Unprocessable body: {0}")]
     Body(String),
+    /// A handshake with a body that no handshake needs.
+    #[error("Body too large for this synapse")]
+    TooLarge,
+    /// Not now: starting, stopping, or too much to do.
+    #[error("Not available: {0}")]
+    Unavailable(&'static str),
 }
 
 #[derive(Serialize)]
@@ -75,6 +81,8 @@ impl AxonRefusal {
             MissingNonce | NonceTooOld { .. } | NonceInFuture { .. } | NonceReused => 401,
             MissingSignature | BodyHash | Signature | OtherHotkey => 401,
             Body(_) => 422,
+            TooLarge => 413,
+            Unavailable(_) => 503,
         }
     }
 
@@ -97,6 +105,8 @@ impl AxonRefusal {
             Signature => "signature",
             OtherHotkey => "other_hotkey",
             Body(_) => "body",
+            TooLarge => "too_large",
+            Unavailable(_) => "unavailable",
         }
     }
 

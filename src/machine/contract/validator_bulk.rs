@@ -1,0 +1,63 @@
+//! What the validator hands to the bulk spoke: bodies over [`crate::wire::limits::BULK_BYTES`], and the
+//! arithmetic of scoring.
+//!
+//! The machine keeps credit, and what must be remembered meanwhile under a job number. The spoke holds no
+//! state: everything it needs comes with the request.
+
+use std::sync::Arc;
+
+use crate::{
+    machine::{
+        score::{Facts, Policy, Scores},
+        validator::incoming::Incoming,
+    },
+    units::Hotkey,
+    wire::{
+        session::{Opener, SessionFault},
+        synapse::{AxonRefusal, SynapseKind},
+    },
+};
+
+/// Requests that may be with the spoke at once.
+pub const DEPTH: usize = 40;
+
+#[derive(Debug)]
+pub enum ValidatorBulk {
+    /// Read the body of a verified synapse, decrypt and type its request.
+    Synapse(Box<SynapseWork>),
+    /// Score the subnet.
+    Score { facts: Box<Facts>, policy: Box<Policy> },
+}
+
+#[derive(Debug)]
+pub struct SynapseWork {
+    pub job: u64,
+    pub kind: SynapseKind,
+    /// Whose signature the axon verified.
+    pub caller: Hotkey,
+    pub body: Vec<u8>,
+    /// The caller's sessions by id; few.
+    pub openers: Vec<(Arc<str>, Opener)>,
+}
+
+#[derive(Debug)]
+pub enum ValidatorBulkDone {
+    Synapse { job: u64, outcome: Result<Unpacked, Unfit> },
+    Scored(Box<Scores>),
+}
+
+/// A request whose tag was good. Its sequence number must still be taken.
+#[derive(Debug)]
+pub struct Unpacked {
+    pub session: Arc<str>,
+    pub seq: u64,
+    /// What it says; a fault of the body uses its number up all the same.
+    pub said: Result<Incoming, SessionFault>,
+}
+
+/// A body that was no request of the caller's sessions.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Unfit {
+    Axon(AxonRefusal),
+    Session(SessionFault),
+}

@@ -1,0 +1,520 @@
+//! The validator: it lets miners in, challenges their workers, verifies what they prove, scores them, and sets
+//! weights.
+//!
+//! A switchboard: it owns the sub-machines and carries what one says to the others. Each rule lives with the
+//! state it needs, in its own file:
+//!
+//! | sub-machine | what it owns |
+//! |---|---|
+//! | `gate` (`sources`, `nonces`, `rate`) | who may speak, and how often |
+//! | `sessions` | handshakes and keys |
+//! | `axon`, `bulk`, `incoming` | a request from its last byte to its answer |
+//! | `fleet`, `heartbeat` | which workers there are |
+//! | `round`, `draw`, `challenges` | whom to challenge, with what, and how it goes on |
+//! | `verification` | proofs that wait for a verifier |
+//! | `ledger` | what becomes durable, in order |
+//! | `chain`, `epoch`, `scoring` | the subnet, scores, weights |
+//!
+//! It never touches a socket, a clock, a disk or a thread, and computes no proof itself.
+
+mod axon;
+mod bulk;
+pub mod chain;
+pub mod challenges;
+mod draw;
+pub mod epoch;
+mod fleet;
+mod gate;
+mod heartbeat;
+pub mod incoming;
+mod ledger;
+pub mod lines;
+mod nonces;
+mod observe;
+mod rate;
+mod round;
+mod scoring;
+mod sessions;
+mod sources;
+#[cfg(test)]
+mod tests;
+mod timers;
+mod verification;
+
+use std::{collections::VecDeque, time::Duration};
+
+use rand_chacha::ChaCha20Rng;
+
+pub use self::bulk::serve as serve_bulk;
+use self::{
+    axon::Axon,
+    chain::{Chain, Heard, Identity},
+    challenges::{Challenges, Limits},
+    epoch::{Epoch, View},
+    fleet::Fleet,
+    gate::Gate,
+    ledger::{Ledger, Settled, Waiter},
+    round::Round,
+    scoring::Scoring,
+    sessions::Sessions,
+    timers::{Timer, Timers},
+    verification::Verification,
+};
+use crate::{
+    config::validator::Config,
+    machine::{
+        Exit, Input, Machine, Message, Output,
+        clock::{Drift, DriftChange},
+        contract::{
+            chain::{ChainReply, ChainRequest},
+            store::{Snapshot, StoreFault, StoreReply, StoreRequest, Write},
+            validator_bulk::{ValidatorBulk, ValidatorBulkDone},
+            verify::{VerifyReply, VerifyRequest},
+        },
+    },
+    metrics::{Counters, Metric},
+    units::{Mono, Now},
+    wire::keys::Keypair,
+};
+
+/// A proof that was not verified in this long ends its challenge.
+const VERIFICATION_LIMIT: Duration = Duration::from_secs(3600);
+/// Pause between two prunings.
+const PRUNE_EVERY: Duration = Duration::from_secs(3600);
+/// Pause between two sweeps of what expires by itself.
+const SWEEP_EVERY: Duration = Duration::from_secs(10);
+
+/// What the validator asks of its spokes.
+#[derive(Debug)]
+pub enum Command {
+    /// At most three are in flight: loading, a batch, the facts.
+    Store(StoreRequest),
+    /// At most one.
+    Chain(ChainRequest),
+    /// At most as many as there are verifiers.
+    Verify(Box<VerifyRequest>),
+    /// At most [`crate::machine::contract::validator_bulk::DEPTH`].
+    Bulk(ValidatorBulk),
+}
+
+/// What its spokes report.
+#[derive(Debug)]
+pub enum Event {
+    Store(StoreReply),
+    Chain(ChainReply),
+    Verified(VerifyReply),
+    Bulk(ValidatorBulkDone),
+}
+
+/// Requests to the store that may be in flight.
+pub const STORE_DEPTH: usize = 3;
+/// Calls to the chain that may be in flight.
+pub const CHAIN_DEPTH: usize = 1;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// The store has not said yet what there was.
+    Loading,
+    Running,
+    /// What was accepted is written down, then it ends.
+    Stopping,
+    Ended,
+}
+
+/// The machine of the daemon `validator`.
+#[derive(Debug)]
+pub struct Validator {
+    me: Keypair,
+    config: Config,
+    rng: ChaCha20Rng,
+    phase: Phase,
+    gate: Gate,
+    sessions: Sessions,
+    axon: Axon,
+    fleet: Fleet,
+    round: Round,
+    challenges: Challenges,
+    verification: Verification,
+    ledger: Ledger,
+    chain: Chain,
+    epoch: Epoch,
+    scoring: Scoring,
+    drift: Drift,
+    timers: Timers,
+    counters: Counters,
+    outputs: VecDeque<Output<Command>>,
+    /// The last input's moment.
+    now: Now,
+}
+
+impl Validator {
+    /// `verifiers`: threads that verify proofs. `rng` is seeded by the operating system, except in tests.
+    pub fn new(me: Keypair, config: Config, verifiers: usize, rng: ChaCha20Rng) -> Validator {
+        let validation = &config.validation;
+        let limits = Limits {
+            fetch: validation.challenge_interval,
+            commitment: validation.challenge_timeout,
+            proof: validation.proof_timeout,
+            verification: VERIFICATION_LIMIT,
+        };
+        let identity = Identity { hotkey: me.hotkey().clone(), netuid: config.netuid, announce: config.announce };
+        let look_every = Duration::from_secs(12).min(config.sync_interval);
+        Validator {
+            phase: Phase::Loading,
+            gate: Gate::new(config.security.source_limit, config.security.rate_limit),
+            sessions: Sessions::new(config.security.require_signed_handshake),
+            axon: Axon::default(),
+            fleet: Fleet::default(),
+            round: Round::default(),
+            challenges: Challenges::new(limits),
+            verification: Verification::new(verifiers, validation.proof_queue_max),
+            ledger: Ledger::default(),
+            chain: Chain::new(identity, config.sync_interval),
+            epoch: Epoch::new(config.weights.update_tempo_blocks, look_every),
+            scoring: Scoring::new(&config),
+            drift: Drift::default(),
+            timers: Timers::default(),
+            counters: Counters::default(),
+            outputs: VecDeque::from([Output::Command(Command::Store(StoreRequest::Load))]),
+            now: Now::default(),
+            me,
+            config,
+            rng,
+        }
+    }
+
+    fn command(&mut self, command: Command) {
+        self.outputs.push_back(Output::Command(command));
+    }
+
+    fn event(&mut self, now: Now, event: Event) {
+        match event {
+            Event::Store(reply) => self.stored(now, reply),
+            Event::Chain(reply) => self.chain_said(now, reply),
+            Event::Verified(reply) => self.verified(now, reply),
+            Event::Bulk(ValidatorBulkDone::Synapse { job, outcome }) => self.unpacked(now, job, outcome),
+            Event::Bulk(ValidatorBulkDone::Scored(scores)) => {
+                self.ledger.note(now, Write::Scored(scores.clone()));
+                self.counters.count(Metric::Scorings, &["done"]);
+                self.scoring.scored(now.mono, *scores);
+                self.consider_weights(now);
+            }
+        }
+    }
+
+    fn stored(&mut self, now: Now, reply: StoreReply) {
+        match reply {
+            StoreReply::Loaded(snapshot) => self.loaded(now, *snapshot),
+            StoreReply::Committed { batch } => {
+                let settled = self.ledger.settle(now, batch, Ok(()));
+                self.settled(now, settled);
+            }
+            StoreReply::Facts(mut facts) => {
+                facts.metagraph = self.chain.hotkeys();
+                let policy = Box::new(self.scoring.policy().clone());
+                self.command(Command::Bulk(ValidatorBulk::Score { facts, policy }));
+            }
+            StoreReply::Failed { batch, fault } => self.store_failed(now, batch, fault),
+        }
+    }
+
+    fn loaded(&mut self, now: Now, snapshot: Snapshot) {
+        let Snapshot { open_challenges, leases, weights, .. } = snapshot;
+        self.challenges.bury(now, open_challenges);
+        self.fleet.set_leases(leases.into_iter().map(|(worker, score, _)| (worker, score)));
+        if let Some(weights) = weights {
+            self.epoch.resume(weights);
+        }
+        if self.phase == Phase::Loading {
+            self.phase = Phase::Running;
+        }
+        self.timers.set(Timer::Round, now.mono + self.config.validation.challenge_interval);
+        self.timers.set(Timer::Recalculate, now.mono + self.config.weights.recalculate_interval);
+        self.timers.set(Timer::Prune, now.mono + PRUNE_EVERY);
+        self.timers.set(Timer::Sweep, now.mono + SWEEP_EVERY);
+    }
+
+    fn store_failed(&mut self, now: Now, batch: Option<u64>, fault: StoreFault) {
+        let reason = match fault {
+            StoreFault::Full(_) => "full",
+            StoreFault::Refused { .. } => "refused",
+            StoreFault::Broken(_) => "broken",
+        };
+        self.counters.count(Metric::StoreFailures, &[reason]);
+        log::error!(target: "validator", "the store did not take it: {fault}");
+        match batch {
+            Some(batch) => {
+                let settled = self.ledger.settle(now, batch, Err(fault));
+                self.settled(now, settled);
+            }
+            None if self.phase == Phase::Loading => {
+                self.end(Exit::Failed(format!("the store could not be loaded: {fault}")));
+            }
+            None => {
+                self.counters.count(Metric::Scorings, &["failed"]);
+                self.scoring.failed();
+            }
+        }
+    }
+
+    /// A batch is durable, or had no effect: those who waited go on.
+    fn settled(&mut self, now: Now, settled: Settled) {
+        let Settled { result, waiters } = settled;
+        if result.is_err() {
+            Ledger::unheard(&waiters).iter().for_each(|hotkey| self.fleet.hardware_lost(hotkey));
+        }
+        for waiter in waiters {
+            match waiter {
+                Waiter::Heartbeat(beat) => self.answer_heartbeat(now, &beat, &result),
+                Waiter::Challenges(ids) if result.is_ok() => ids.iter().for_each(|id| self.challenges.durable(id)),
+                Waiter::Challenges(ids) => ids.iter().for_each(|id| self.challenges.not_stored(id)),
+                Waiter::Intent => {
+                    let graph = self.chain.graph().cloned();
+                    self.epoch.stored(now, graph.as_deref(), result.is_ok(), &mut self.rng);
+                }
+                Waiter::Must(_) => {}
+            }
+        }
+    }
+
+    fn chain_said(&mut self, now: Now, reply: ChainReply) {
+        match self.chain.heard(now.mono, reply, &mut self.rng) {
+            Heard::Metagraph => {
+                self.forget_strangers(now);
+                if let Some(graph) = self.chain.graph() {
+                    self.epoch.observe(now, graph, self.chain.me());
+                }
+                self.consider_weights(now);
+            }
+            Heard::Head => self.consider_weights(now),
+            Heard::Epoch(reply) => self.epoch.heard(now, reply, &mut self.rng),
+            Heard::Nothing => {}
+        }
+    }
+
+    /// What is kept per hotkey is kept for hotkeys of the metagraph: that bounds it.
+    fn forget_strangers(&mut self, now: Now) {
+        let chain = &self.chain;
+        self.gate.retain(|hotkey| chain.knows(hotkey));
+        self.sessions.retain(now.mono, |hotkey| chain.knows(hotkey));
+        self.fleet.retain(|hotkey| chain.knows(hotkey));
+    }
+
+    fn consider_weights(&mut self, now: Now) {
+        let Some(block) = self.chain.block() else { return };
+        if self.phase != Phase::Running {
+            return;
+        }
+        let weights = self.scoring.weights(now.mono, &self.chain, &self.fleet);
+        let graph = self.chain.graph().map(|graph| &**graph);
+        let clock_moved = self.drift.alarmed();
+        self.epoch.consider(now, &View { graph, me: self.chain.me(), block, weights, clock_moved });
+    }
+
+    fn verified(&mut self, now: Now, reply: VerifyReply) {
+        let VerifyReply { id, verdict, verify_ms } = reply;
+        self.verification.done(&id);
+        let took = Duration::from_secs_f64((verify_ms / 1e3).clamp(0.0, 1e6));
+        self.counters.observe(Metric::VerifySeconds, &[draw::CPU_MATRIX], took);
+        self.challenges.verdict(now, &id, verdict.map_err(|fault| fault.to_string()), verify_ms);
+    }
+
+    fn ring(&mut self, now: Now, timer: Timer) {
+        match timer {
+            Timer::Round => self.go_round(now),
+            Timer::Recalculate => self.recalculate(now),
+            Timer::Prune => self.prune(now),
+            Timer::Sweep => {
+                self.timers.set(Timer::Sweep, now.mono + SWEEP_EVERY);
+                let chain = &self.chain;
+                self.sessions.retain(now.mono, |hotkey| chain.knows(hotkey));
+            }
+        }
+    }
+
+    /// Makes the next challenges of a round; a long round is made in several turns.
+    fn go_round(&mut self, now: Now) {
+        if self.round.is_over() {
+            let candidates = self.fleet.candidates(now.mono, draw::CPU_MATRIX);
+            self.round.begin(now, self.config.validation.challenge_interval, candidates);
+        }
+        let (mut writes, mut ids) = (Vec::new(), Vec::new());
+        for target in self.round.take() {
+            if self.challenges.is_open_for(&target) {
+                continue;
+            }
+            let row = draw::challenge(&mut self.rng, &self.config.validation.cpu, target, self.round.began());
+            let id = row.id.clone();
+            if let Some(write) = self.challenges.create(now, row) {
+                writes.push(write);
+                ids.push(id);
+            }
+        }
+        if !writes.is_empty() && !self.ledger.challenges(now, writes, ids.clone()) {
+            ids.iter().for_each(|id| self.challenges.not_stored(id));
+        }
+        self.timers.set(Timer::Round, self.round.due(now.mono));
+    }
+
+    fn recalculate(&mut self, now: Now) {
+        self.timers.set(Timer::Recalculate, now.mono + self.config.weights.recalculate_interval);
+        if self.drift.alarmed() {
+            self.counters.count(Metric::Scorings, &["paused"]);
+            return;
+        }
+        if self.chain.graph().is_some() && self.scoring.begin() {
+            let request = self.scoring.facts(now.wall);
+            self.command(Command::Store(request));
+        }
+    }
+
+    /// A clock that moved must not make the store forget.
+    fn prune(&mut self, now: Now) {
+        self.timers.set(Timer::Prune, now.mono + PRUNE_EVERY);
+        if self.drift.alarmed() {
+            return;
+        }
+        let kept = self.config.store.event_retention;
+        self.ledger.note(
+            now,
+            Write::Prune {
+                ranking: now.wall - self.config.validation.ranking_window,
+                events: now.wall - kept,
+                availability: now.wall - kept.max(self.config.weights.availability_window),
+            },
+        );
+    }
+
+    fn compare_clocks(&mut self, now: Now) {
+        match self.drift.sample(now) {
+            Some(DriftChange::Moved { nanos }) => {
+                let seconds = nanos as f64 / 1e9;
+                log::error!(target: "validator", "the wall clock moved by {seconds:.1} s; scoring and weights pause");
+            }
+            Some(DriftChange::Settled) => log::warn!(target: "validator", "the wall clock is believed again"),
+            None => {}
+        }
+    }
+
+    /// Hands on what the sub-machines want, after every input.
+    fn carry_on(&mut self, now: Now) {
+        self.chain.tick(now.mono);
+        let graph = self.chain.graph().cloned();
+        self.epoch.tick(now, graph.as_deref(), self.drift.alarmed());
+        while let Some(write) = self.challenges.next_write() {
+            self.ledger.must(write);
+        }
+        while let Some(write) = self.epoch.next_write() {
+            self.write_weights(now, write);
+        }
+        while let Some(call) = self.epoch.next_call() {
+            self.chain.ask(call);
+        }
+        if self.phase != Phase::Loading
+            && let Some(batch) = self.ledger.next_batch(now)
+        {
+            self.command(Command::Store(batch));
+        }
+        if let Some(call) = self.chain.next_request() {
+            self.command(Command::Chain(call));
+        }
+        while let Some(proof) = self.verification.next() {
+            self.command(Command::Verify(Box::new(proof)));
+        }
+        if self.phase == Phase::Stopping && self.ledger.is_idle() {
+            self.end(Exit::Done);
+        }
+    }
+
+    fn write_weights(&mut self, now: Now, write: Write) {
+        if !matches!(write, Write::WeightIntent { .. }) {
+            self.ledger.must(write);
+        } else if !self.ledger.intent(now, write) {
+            self.epoch.stored(now, None, false, &mut self.rng);
+        }
+    }
+
+    fn stop(&mut self) {
+        if self.phase == Phase::Loading {
+            return self.end(Exit::Done);
+        }
+        self.phase = Phase::Stopping;
+        self.ledger.hurry();
+    }
+
+    fn end(&mut self, exit: Exit) {
+        if self.phase != Phase::Ended {
+            self.phase = Phase::Ended;
+            self.outputs.push_back(Output::Exit(exit));
+        }
+    }
+
+    /// Panics when the tables of the machine contradict each other or a bound does not hold. For tests and
+    /// the simulator, after every step.
+    #[cfg(any(test, debug_assertions))]
+    pub fn check_invariants(&self) {
+        self.challenges.check_invariants();
+        self.verification.check_invariants();
+        self.sessions.check_invariants();
+        self.fleet.check_invariants();
+        self.chain.check_invariants();
+        self.axon.check_invariants();
+        assert!(self.ledger.backlog() <= ledger::MOST_BACKLOG, "the backlog is over its bound");
+        let ends = self.challenges.ends();
+        let open = self.challenges.open().count() as u64;
+        assert_eq!(
+            ends.created + ends.buried,
+            ends.verified + ends.failed + ends.void + open,
+            "each challenge ends once"
+        );
+    }
+}
+
+impl Machine for Validator {
+    type Command = Command;
+    type Event = Event;
+
+    fn handle(&mut self, now: Now, input: Input<Event>) {
+        self.now = now;
+        self.compare_clocks(now);
+        match input {
+            Input::Opened { peer, remote, .. } => self.gate.opened(peer, remote.ip()),
+            Input::Closed { peer, .. } | Input::DialFailed { peer, .. } => self.gate.closed(peer),
+            Input::Received { peer, message: Message::Request(request), at } => self.request(now, peer, request, at),
+            Input::Received { .. } => {
+                log::error!(target: "validator", "the axon was handed something else than a request")
+            }
+            Input::Event(event) => self.event(now, event),
+            Input::Deadline => self.deadlines(now),
+            Input::Stop => self.stop(),
+        }
+        self.carry_on(now);
+    }
+
+    fn poll(&mut self) -> Option<Output<Command>> {
+        self.outputs.pop_front()
+    }
+
+    fn deadline(&self) -> Option<Mono> {
+        let own = [self.timers.next(), self.challenges.deadline(), self.epoch.deadline(), Some(self.chain.deadline())];
+        let ledger = (self.phase != Phase::Loading).then(|| self.ledger.deadline()).flatten();
+        own.into_iter().chain([ledger]).flatten().min().filter(|_| self.phase != Phase::Ended)
+    }
+}
+
+impl Validator {
+    fn deadlines(&mut self, now: Now) {
+        if self.phase != Phase::Running {
+            return;
+        }
+        let before = self.challenges.ends();
+        self.challenges.expire(now);
+        if self.challenges.ends() != before {
+            let challenges = &self.challenges;
+            self.verification.retain(|id| challenges.is_open(id));
+        }
+        while let Some(timer) = self.timers.take_due(now.mono) {
+            self.ring(now, timer);
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Requests with big bodies: what waits for them here, and the work itself, which runs in the bulk spoke.
+//!
+//! Owns the waiting requests, bounded in number and bytes. [`serve`] is pure and keeps nothing.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use super::{axon::Pending, incoming};
+use crate::{
+    machine::{
+        contract::validator_bulk::{DEPTH, SynapseWork, Unfit, Unpacked, ValidatorBulk, ValidatorBulkDone},
+        score,
+    },
+    wire::{
+        session::{Package, SessionFault},
+        synapse::Body,
+    },
+};
+
+/// Bodies that may be with the spoke at once; the rest of its depth is for scoring.
+pub const MOST_JOBS: usize = DEPTH - 8;
+/// Bytes of these bodies together.
+pub const MOST_BYTES: usize = 128 << 20;
+
+/// Requests whose bodies the spoke reads.
+#[derive(Debug, Default)]
+pub struct Waiting {
+    jobs: BTreeMap<u64, (Pending, usize)>,
+    bytes: usize,
+    last: u64,
+}
+
+impl Waiting {
+    /// Whether a body of this size may be handed out now.
+    pub fn has_room(&self, bytes: usize) -> bool {
+        self.jobs.len() < MOST_JOBS && self.bytes + bytes <= MOST_BYTES
+    }
+
+    /// Keeps a request until its body was read; the number goes with the work.
+    pub fn keep(&mut self, pending: Pending, bytes: usize) -> u64 {
+        self.last += 1;
+        self.bytes += bytes;
+        self.jobs.insert(self.last, (pending, bytes));
+        self.last
+    }
+
+    pub fn take(&mut self, job: u64) -> Option<Pending> {
+        let (pending, bytes) = self.jobs.remove(&job)?;
+        self.bytes -= bytes;
+        Some(pending)
+    }
+
+    pub fn count(&self) -> usize {
+        self.jobs.len()
+    }
+
+    /// Panics when a bound does not hold.
+    #[cfg(any(test, debug_assertions))]
+    pub fn check_invariants(&self) {
+        assert!(self.jobs.len() <= MOST_JOBS && self.bytes <= MOST_BYTES, "too many big bodies");
+        assert_eq!(self.bytes, self.jobs.values().map(|(_, bytes)| bytes).sum::<usize>());
+    }
+}
+
+/// Does one piece of work. Runs in the spoke.
+pub fn serve(request: ValidatorBulk) -> ValidatorBulkDone {
+    match request {
+        ValidatorBulk::Synapse(work) => ValidatorBulkDone::Synapse { job: work.job, outcome: unpack(&work) },
+        ValidatorBulk::Score { facts, policy } => ValidatorBulkDone::Scored(Box::new(score::score(&facts, &policy))),
+    }
+}
+
+fn unpack(work: &SynapseWork) -> Result<Unpacked, Unfit> {
+    let body = Body::parse(&work.body).map_err(Unfit::Axon)?;
+    body.speaks_for(&work.caller).map_err(Unfit::Axon)?;
+    let text = body.request.filter(|text| !text.is_empty());
+    let text = text.ok_or_else(|| Unfit::Session(SessionFault::empty_request()))?;
+    let package = Package::parse(&text).map_err(Unfit::Session)?;
+    let unknown = || Unfit::Session(SessionFault::Unknown(package.session_id.chars().take(64).collect()));
+    let (session, opener) = work.openers.iter().find(|(id, _)| **id == *package.session_id).ok_or_else(unknown)?;
+    let opened = opener.open_package(work.kind, &package).map_err(Unfit::Session)?;
+    Ok(Unpacked { session: Arc::clone(session), seq: opened.seq, said: incoming::read(work.kind, &opened.plaintext) })
+}

@@ -1,0 +1,466 @@
+//! The life of a challenge: created → sent → committed → verifying → verified, failed or void.
+//!
+//! Owns every challenge that has not ended, and remembers the last ends so that a late word about one is
+//! answered rightly. Every time limit is a due moment of its stage. It computes no proof, draws nothing at
+//! random and speaks with no peer: what must be stored waits in its outbox, the answers are return values.
+//!
+//! Failed is the worker's doing. Void counts for nothing: it was never fetched, or the fault was ours.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    time::Duration,
+};
+
+use super::lines;
+use crate::{
+    machine::contract::store::{ChallengeRow, End, Write},
+    units::{ChallengeId, Hotkey, Mono, Now, WorkerId, WorkerKey},
+    wire::messages::CPU_UUID,
+};
+
+/// Ends that are remembered for late requests.
+pub const REMEMBERED_ENDS: usize = 4096;
+/// A time limit is enforced by the clock this much after it passed: a request that arrived in time may still
+/// wait its turn. Its arrival decides.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// The time limits of the stages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Created and never fetched: void after this.
+    pub fetch: Duration,
+    /// Sent to commitment.
+    pub commitment: Duration,
+    /// Commitment to proof.
+    pub proof: Duration,
+    /// Proof to verdict.
+    pub verification: Duration,
+}
+
+/// Where a challenge stands.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Stage {
+    /// `durable`: the store has it; only then it may be sent.
+    Created {
+        durable: bool,
+    },
+    Sent {
+        at: Mono,
+    },
+    Committed(Committed),
+    Verifying(Committed),
+}
+
+/// What the worker committed to and what it was then asked for. The proof is checked against this alone.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Committed {
+    pub root: String,
+    /// Rows asked for, ascending.
+    pub rows: Vec<u32>,
+    pub computation_ms: f64,
+}
+
+/// A challenge that has not ended.
+#[derive(Clone, Debug)]
+pub struct Challenge {
+    pub row: ChallengeRow,
+    pub stage: Stage,
+    due: Mono,
+}
+
+/// Why a request about a challenge changed nothing, or ended it. The texts are those that miners know.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    #[error("Missing challenge_id, worker_id, or commitments")]
+    CommitmentIncomplete,
+    #[error("Challenge {0} not found or not accessible")]
+    Inaccessible(String),
+    #[error("Worker ID mismatch: expected {expected}, got {got}")]
+    OtherWorker { expected: WorkerId, got: WorkerId },
+    #[error("Challenge {0} already processed")]
+    Processed(ChallengeId),
+    #[error("Challenge {0} was not handed out")]
+    NotSent(ChallengeId),
+    #[error("Challenge {id} expired: its commitment came {late_ms} ms late")]
+    Late { id: ChallengeId, late_ms: u64 },
+    #[error("Challenge {id} failed: {reason}")]
+    BadCommitment { id: ChallengeId, reason: String },
+    #[error("Missing challenge_id or proofs")]
+    ProofIncomplete,
+    #[error("Challenge {0} not found")]
+    Unknown(String),
+    #[error("Challenge {0} not in committed state")]
+    NotCommitted(ChallengeId),
+    #[error("Missing proofs for verified commitments: {{'{CPU_UUID}'}}")]
+    OtherDevices,
+    #[error("CPU proof missing row_hashes")]
+    NoRowHashes,
+    #[error("Challenge {id} failed: {reason}")]
+    BadProof { id: ChallengeId, reason: String },
+    #[error("Challenge {0} is void: too many proofs wait for verification")]
+    QueueFull(ChallengeId),
+}
+
+/// A commitment as the life cycle sees it.
+#[derive(Clone, Debug)]
+pub struct Commitment<'a> {
+    pub id: &'a str,
+    pub worker: &'a WorkerId,
+    /// (device uuid, Merkle root), as sent.
+    pub devices: Vec<(&'a str, &'a str)>,
+    /// When its last byte arrived.
+    pub arrived: Mono,
+}
+
+/// How many challenges came to each end since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ends {
+    pub created: u64,
+    pub verified: u64,
+    pub failed: u64,
+    pub void: u64,
+    /// Of these void ones, how many an earlier process had left open.
+    pub buried: u64,
+}
+
+/// Every open challenge.
+#[derive(Debug)]
+pub struct Challenges {
+    limits: Limits,
+    by_id: BTreeMap<ChallengeId, Challenge>,
+    by_worker: BTreeMap<WorkerKey, ChallengeId>,
+    due: BTreeSet<(Mono, ChallengeId)>,
+    ended: BTreeMap<ChallengeId, Hotkey>,
+    ended_order: VecDeque<ChallengeId>,
+    outbox: VecDeque<Write>,
+    ends: Ends,
+    by_reason: BTreeMap<(&'static str, &'static str), u64>,
+}
+
+/// The word of a metric for the reason of an end; everything that a verifier says is the proof's.
+fn word_of(reason: &str) -> &'static str {
+    const WORDS: [(&str, &str); 9] = [
+        ("not fetched", "not_fetched"),
+        ("no commitment", "no_commitment"),
+        ("no proof", "no_proof"),
+        ("not verified", "not_verified"),
+        ("not stored", "not_stored"),
+        ("validator restarted", "restart"),
+        ("verification queue full", "queue_full"),
+        ("commitment", "commitment_late"),
+        ("unusable commitment", "commitment"),
+    ];
+    WORDS.iter().find(|(start, _)| reason.starts_with(start)).map_or("proof", |(_, word)| word)
+}
+
+impl Challenges {
+    pub fn new(limits: Limits) -> Challenges {
+        Challenges {
+            limits,
+            by_id: BTreeMap::new(),
+            by_worker: BTreeMap::new(),
+            due: BTreeSet::new(),
+            ended: BTreeMap::new(),
+            ended_order: VecDeque::new(),
+            outbox: VecDeque::new(),
+            ends: Ends::default(),
+            by_reason: BTreeMap::new(),
+        }
+    }
+
+    /// A new challenge, unless its worker has an open one. It is stored first and sent later.
+    pub fn create(&mut self, now: Now, row: ChallengeRow) -> Option<Write> {
+        if self.by_worker.contains_key(&row.target) || self.by_id.contains_key(&row.id) {
+            return None;
+        }
+        lines::moved("created", &row);
+        self.ends.created += 1;
+        let write = Write::ChallengeCreated(row.clone());
+        let due = now.mono + self.limits.fetch;
+        self.due.insert((due, row.id.clone()));
+        self.by_worker.insert(row.target.clone(), row.id.clone());
+        let stage = Stage::Created { durable: false };
+        self.by_id.insert(row.id.clone(), Challenge { row, stage, due });
+        Some(write)
+    }
+
+    /// The store has it: from now on it may be sent.
+    pub fn durable(&mut self, id: &ChallengeId) {
+        if let Some(Challenge { stage: Stage::Created { durable }, .. }) = self.by_id.get_mut(id) {
+            *durable = true;
+        }
+    }
+
+    /// The store refused it: it never existed for its worker.
+    pub fn not_stored(&mut self, id: &ChallengeId) {
+        if let Some(challenge) = self.remove(id) {
+            let end = End::Void("not stored".into());
+            lines::ended(&challenge.row, &end, None, None);
+            self.count(&end);
+        }
+    }
+
+    /// The stored challenges of this miner that nobody fetched yet; all of them count as sent now. With a
+    /// list of idle workers, those of other workers stay for a later poll.
+    pub fn hand_out(&mut self, now: Now, miner: &Hotkey, idle: Option<&[WorkerId]>) -> Vec<ChallengeRow> {
+        let ready: Vec<ChallengeId> = self
+            .of_miner(miner)
+            .filter(|challenge| challenge.stage == Stage::Created { durable: true })
+            .filter(|challenge| idle.is_none_or(|idle| idle.contains(&challenge.row.target.worker)))
+            .map(|challenge| challenge.row.id.clone())
+            .collect();
+        ready.iter().filter_map(|id| self.send(now, id)).collect()
+    }
+
+    fn send(&mut self, now: Now, id: &ChallengeId) -> Option<ChallengeRow> {
+        let row = self.enter(id, Stage::Sent { at: now.mono }, now.mono + self.limits.commitment)?;
+        lines::moved("sent", &row);
+        self.outbox.push_back(Write::ChallengeSent { id: id.clone(), at: now.wall });
+        Some(row)
+    }
+
+    /// Phase 1: the rows to prove, and how long the computation took. `draw` picks the rows and is called only
+    /// for a commitment that stands.
+    pub fn commit(
+        &mut self,
+        now: Now,
+        miner: &Hotkey,
+        commitment: &Commitment<'_>,
+        draw: impl FnOnce(&ChallengeRow) -> Vec<u32>,
+    ) -> Result<(Vec<u32>, Duration), Fault> {
+        if commitment.id.is_empty() || commitment.worker.as_str().is_empty() || commitment.devices.is_empty() {
+            return Err(Fault::CommitmentIncomplete);
+        }
+        let (row, sent) = self.awaiting_commitment(miner, commitment)?;
+        self.check_arrival(now, &row, sent, commitment.arrived)?;
+        let root = self.check_devices(now, &row, commitment)?;
+        let rows = draw(&row);
+        let computation = commitment.arrived.since(sent);
+        let computation_ms = computation.as_secs_f64() * 1e3;
+        lines::committed(&row, computation_ms);
+        self.outbox.push_back(Write::ChallengeCommitted {
+            id: row.id.clone(),
+            at: now.wall,
+            computation_ms,
+            commitments: vec![(CPU_UUID.into(), root.clone())],
+            rows: rows.clone(),
+        });
+        let committed = Committed { root, rows: rows.clone(), computation_ms };
+        self.enter(&row.id, Stage::Committed(committed), now.mono + self.limits.proof);
+        Ok((rows, computation))
+    }
+
+    fn awaiting_commitment(&self, miner: &Hotkey, commitment: &Commitment<'_>) -> Result<(ChallengeRow, Mono), Fault> {
+        let id = ChallengeId::new(commitment.id);
+        let Some(challenge) = self.of_hotkey(miner, &id) else {
+            let ended = self.ended.get(&id) == Some(miner);
+            return Err(if ended { Fault::Processed(id) } else { Fault::Inaccessible(commitment.id.into()) });
+        };
+        let expected = &challenge.row.target.worker;
+        if expected != commitment.worker {
+            return Err(Fault::OtherWorker { expected: expected.clone(), got: commitment.worker.clone() });
+        }
+        match challenge.stage {
+            Stage::Sent { at } => Ok((challenge.row.clone(), at)),
+            Stage::Created { .. } => Err(Fault::NotSent(id)),
+            Stage::Committed(_) | Stage::Verifying(_) => Err(Fault::Processed(id)),
+        }
+    }
+
+    fn check_arrival(&mut self, now: Now, row: &ChallengeRow, sent: Mono, arrived: Mono) -> Result<(), Fault> {
+        let limit = sent + self.limits.commitment;
+        if arrived <= limit {
+            return Ok(());
+        }
+        let late_ms = arrived.since(limit).as_millis() as u64;
+        self.end(now, &row.id, End::Failed(format!("commitment {late_ms} ms late")), None);
+        Err(Fault::Late { id: row.id.clone(), late_ms })
+    }
+
+    /// A CPU commits once, under its own uuid; anything else is the prover's fault and ends the challenge.
+    fn check_devices(&mut self, now: Now, row: &ChallengeRow, commitment: &Commitment<'_>) -> Result<String, Fault> {
+        if let [(CPU_UUID, root)] = commitment.devices[..] {
+            return Ok(root.to_ascii_lowercase());
+        }
+        let reason = format!("unusable commitment: {} devices, expected {CPU_UUID} alone", commitment.devices.len());
+        self.end(now, &row.id, End::Failed(reason.clone()), None);
+        Err(Fault::BadCommitment { id: row.id.clone(), reason })
+    }
+
+    /// The committed challenge that a proof is about; changes nothing.
+    pub fn awaiting_proof(&self, miner: &Hotkey, id: &str) -> Result<(&ChallengeRow, &Committed), Fault> {
+        let key = ChallengeId::new(id);
+        let Some(challenge) = self.of_hotkey(miner, &key) else {
+            let ended = self.ended.get(&key) == Some(miner);
+            return Err(if ended { Fault::NotCommitted(key) } else { Fault::Unknown(id.into()) });
+        };
+        match &challenge.stage {
+            Stage::Committed(committed) => Ok((&challenge.row, committed)),
+            _ => Err(Fault::NotCommitted(key)),
+        }
+    }
+
+    /// Phase 2: its proof is in the queue.
+    pub fn verifying(&mut self, now: Now, id: &ChallengeId) {
+        let Some(Challenge { stage: Stage::Committed(committed), .. }) = self.by_id.get(id) else { return };
+        let stage = Stage::Verifying(committed.clone());
+        self.enter(id, stage, now.mono + self.limits.verification);
+        self.outbox.push_back(Write::ChallengeVerifying { id: id.clone(), at: now.wall });
+    }
+
+    /// The verdict over a proof that was being verified. A challenge that ended meanwhile keeps its end.
+    pub fn verdict(&mut self, now: Now, id: &ChallengeId, verdict: Result<(), String>, verify_ms: f64) {
+        if !matches!(self.by_id.get(id), Some(Challenge { stage: Stage::Verifying(_), .. })) {
+            return;
+        }
+        let end = match verdict {
+            Ok(()) => End::Verified { success_count: 1 },
+            Err(reason) => End::Failed(reason),
+        };
+        self.end(now, id, end, Some(verify_ms));
+    }
+
+    /// Ends a challenge before its verdict: said once, whatever stage it is in.
+    pub fn end(&mut self, now: Now, id: &ChallengeId, end: End, verify_ms: Option<f64>) {
+        let Some(challenge) = self.remove(id) else { return };
+        let computation_ms = match &challenge.stage {
+            Stage::Committed(committed) | Stage::Verifying(committed) => Some(committed.computation_ms),
+            Stage::Created { .. } | Stage::Sent { .. } => None,
+        };
+        lines::ended(&challenge.row, &end, computation_ms, verify_ms);
+        self.count(&end);
+        self.remember(id, &challenge.row.target.hotkey);
+        self.outbox.push_back(Write::ChallengeEnded { id: id.clone(), at: now.wall, end, verify_ms });
+    }
+
+    /// Challenges that an earlier process left open: their proofs were in its memory, so they end void.
+    pub fn bury(&mut self, now: Now, left_open: Vec<ChallengeRow>) {
+        for row in left_open {
+            let end = End::Void("validator restarted".into());
+            lines::ended(&row, &end, None, None);
+            self.count(&end);
+            self.ends.buried += 1;
+            self.remember(&row.id, &row.target.hotkey);
+            self.outbox.push_back(Write::ChallengeEnded { id: row.id, at: now.wall, end, verify_ms: None });
+        }
+    }
+
+    /// Ends whatever is overdue.
+    pub fn expire(&mut self, now: Now) {
+        while let Some((due, id)) = self.due.first().cloned() {
+            if due + GRACE > now.mono {
+                return;
+            }
+            self.due.remove(&(due, id.clone()));
+            if let Some(end) = self.by_id.get(&id).map(|challenge| self.overdue(&challenge.stage)) {
+                self.end(now, &id, end, None);
+            }
+        }
+    }
+
+    fn overdue(&self, stage: &Stage) -> End {
+        let Limits { fetch, commitment, proof, verification } = self.limits;
+        match stage {
+            Stage::Created { .. } => End::Void(format!("not fetched within {} s", fetch.as_secs())),
+            Stage::Sent { .. } => End::Failed(format!("no commitment within {} s", commitment.as_secs())),
+            Stage::Committed(_) => End::Failed(format!("no proof within {} s", proof.as_secs())),
+            Stage::Verifying(_) => End::Void(format!("not verified within {} s", verification.as_secs())),
+        }
+    }
+
+    /// When the next challenge is overdue.
+    pub fn deadline(&self) -> Option<Mono> {
+        self.due.first().map(|(due, _)| *due + GRACE)
+    }
+
+    /// What the store must be told, in order.
+    pub fn next_write(&mut self) -> Option<Write> {
+        self.outbox.pop_front()
+    }
+
+    pub fn is_open_for(&self, worker: &WorkerKey) -> bool {
+        self.by_worker.contains_key(worker)
+    }
+
+    pub fn is_open(&self, id: &ChallengeId) -> bool {
+        self.by_id.contains_key(id)
+    }
+
+    pub fn open(&self) -> impl Iterator<Item = &Challenge> {
+        self.by_id.values()
+    }
+
+    pub fn ends(&self) -> Ends {
+        self.ends
+    }
+
+    /// Ends since the start by (end, reason), in words of a metric.
+    pub fn ended_by_reason(&self) -> impl Iterator<Item = (&(&'static str, &'static str), &u64)> {
+        self.by_reason.iter()
+    }
+
+    fn of_hotkey(&self, miner: &Hotkey, id: &ChallengeId) -> Option<&Challenge> {
+        self.by_id.get(id).filter(|challenge| challenge.row.target.hotkey == *miner)
+    }
+
+    fn of_miner<'a>(&'a self, miner: &'a Hotkey) -> impl Iterator<Item = &'a Challenge> {
+        let first = WorkerKey::new(miner, &WorkerId::new(""));
+        self.by_worker
+            .range(first..)
+            .take_while(move |(key, _)| key.hotkey == *miner)
+            .filter_map(|(_, id)| self.by_id.get(id))
+    }
+
+    fn enter(&mut self, id: &ChallengeId, stage: Stage, due: Mono) -> Option<ChallengeRow> {
+        let challenge = self.by_id.get_mut(id)?;
+        self.due.remove(&(challenge.due, id.clone()));
+        self.due.insert((due, id.clone()));
+        challenge.stage = stage;
+        challenge.due = due;
+        Some(challenge.row.clone())
+    }
+
+    fn remove(&mut self, id: &ChallengeId) -> Option<Challenge> {
+        let challenge = self.by_id.remove(id)?;
+        self.due.remove(&(challenge.due, id.clone()));
+        self.by_worker.remove(&challenge.row.target);
+        Some(challenge)
+    }
+
+    fn count(&mut self, end: &End) {
+        let label = match end {
+            End::Verified { .. } => ("verified", "proof"),
+            End::Failed(reason) => ("failed", word_of(reason)),
+            End::Void(reason) => ("void", word_of(reason)),
+        };
+        *self.by_reason.entry(label).or_default() += 1;
+        match end {
+            End::Verified { .. } => self.ends.verified += 1,
+            End::Failed(_) => self.ends.failed += 1,
+            End::Void(_) => self.ends.void += 1,
+        }
+    }
+
+    fn remember(&mut self, id: &ChallengeId, miner: &Hotkey) {
+        self.ended.insert(id.clone(), miner.clone());
+        self.ended_order.push_back(id.clone());
+        if self.ended_order.len() > REMEMBERED_ENDS
+            && let Some(oldest) = self.ended_order.pop_front()
+        {
+            self.ended.remove(&oldest);
+        }
+    }
+
+    /// Panics when the tables contradict each other.
+    #[cfg(any(test, debug_assertions))]
+    pub fn check_invariants(&self) {
+        assert_eq!(self.by_id.len(), self.by_worker.len(), "one open challenge a worker");
+        assert_eq!(self.by_id.len(), self.due.len(), "every open challenge has one due moment");
+        for (id, challenge) in &self.by_id {
+            assert_eq!(self.by_worker.get(&challenge.row.target), Some(id));
+            assert!(self.due.contains(&(challenge.due, id.clone())));
+            assert!(!self.ended.contains_key(id), "challenge {id} is open and ended");
+        }
+        assert!(self.ended.len() <= REMEMBERED_ENDS && self.ended.len() == self.ended_order.len());
+    }
+}

@@ -1,0 +1,202 @@
+//! Which workers the miners' heartbeats tell of, and which of them may be challenged now.
+//!
+//! Owns the last word of every miner and the lease scores. It validates nothing (the wire and the switchboard
+//! did) and sends nothing. Bounded: [`KEPT_PER_MINER`] workers a miner, miners only of the metagraph.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use crate::units::{Hotkey, Mono, WorkerId, WorkerKey};
+
+/// Workers of one miner that can get a challenge: those heard last.
+pub const CHALLENGED_PER_MINER: usize = 100;
+/// A miner that was not heard for this long gets no challenges.
+pub const HEARD_WITHIN: Duration = Duration::from_secs(300);
+/// Workers of one miner that are remembered; the one heard longest ago goes first.
+pub const KEPT_PER_MINER: usize = 1000;
+
+/// What a heartbeat said of a worker, as far as a challenge depends on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Word {
+    pub worker: WorkerId,
+    /// Not `offline`.
+    pub online: bool,
+    pub capabilities: Vec<String>,
+    /// Digest of the hardware that does not change by itself.
+    pub hardware: u64,
+}
+
+#[derive(Debug, Default)]
+pub struct Fleet {
+    miners: BTreeMap<Hotkey, Miner>,
+    leases: BTreeMap<WorkerKey, f64>,
+}
+
+#[derive(Debug, Default)]
+struct Miner {
+    heard: Mono,
+    workers: BTreeMap<WorkerId, Worker>,
+}
+
+#[derive(Debug)]
+struct Worker {
+    heard: Mono,
+    word: Word,
+    hardware_stored: bool,
+}
+
+impl Fleet {
+    /// Takes a miner's heartbeat in; tells for each word whether its hardware must be stored.
+    pub fn heard(&mut self, now: Mono, hotkey: &Hotkey, words: Vec<Word>) -> Vec<bool> {
+        let miner = match self.miners.get_mut(hotkey) {
+            Some(miner) => miner,
+            None => self.miners.entry(hotkey.clone()).or_default(),
+        };
+        miner.heard = now;
+        let changed = words.into_iter().map(|word| miner.take(now, word)).collect();
+        miner.trim();
+        changed
+    }
+
+    /// A heartbeat of this miner did not reach the store: its hardware must be written again.
+    pub fn hardware_lost(&mut self, hotkey: &Hotkey) {
+        let workers = self.miners.get_mut(hotkey).into_iter().flat_map(|miner| miner.workers.values_mut());
+        workers.for_each(|worker| worker.hardware_stored = false);
+    }
+
+    /// Lease scores as the store last knew them.
+    pub fn set_leases(&mut self, scores: impl IntoIterator<Item = (WorkerKey, f64)>) {
+        self.leases.extend(scores);
+    }
+
+    /// The workers that may get a challenge of this kind, by key. Whether one is open is not known here.
+    pub fn candidates(&self, now: Mono, kind: &str) -> Vec<WorkerKey> {
+        let heard = self.miners.iter().filter(|(_, miner)| now.since(miner.heard) < HEARD_WITHIN);
+        heard.flat_map(|(hotkey, miner)| self.candidates_of(hotkey, miner, kind)).collect()
+    }
+
+    fn candidates_of(&self, hotkey: &Hotkey, miner: &Miner, kind: &str) -> Vec<WorkerKey> {
+        let able = |worker: &Worker| worker.word.online && worker.word.capabilities.iter().any(|can| can == kind);
+        let mut by_age: Vec<&Worker> = miner.workers.values().collect();
+        by_age.sort_by_key(|worker| std::cmp::Reverse(worker.heard));
+        let first = by_age.into_iter().take(CHALLENGED_PER_MINER);
+        first
+            .filter(|worker| able(worker))
+            .map(|worker| WorkerKey::new(hotkey, &worker.word.worker))
+            .filter(|key| !self.is_leased(key))
+            .collect()
+    }
+
+    fn is_leased(&self, worker: &WorkerKey) -> bool {
+        self.leases.get(worker).is_some_and(|score| *score > 0.0)
+    }
+
+    /// Miners with a heartbeat in that long.
+    pub fn heard_within(&self, now: Mono, span: Duration) -> BTreeSet<Hotkey> {
+        let heard = self.miners.iter().filter(|(_, miner)| now.since(miner.heard) < span);
+        heard.map(|(hotkey, _)| hotkey.clone()).collect()
+    }
+
+    /// Forgets hotkeys that left the metagraph.
+    pub fn retain(&mut self, known: impl Fn(&Hotkey) -> bool) {
+        self.miners.retain(|hotkey, _| known(hotkey));
+    }
+
+    /// Workers whose miner was heard lately, and which it said are not offline.
+    pub fn online(&self, now: Mono) -> usize {
+        let heard = self.miners.values().filter(|miner| now.since(miner.heard) < HEARD_WITHIN);
+        heard.map(|miner| miner.workers.values().filter(|worker| worker.word.online).count()).sum()
+    }
+
+    /// Panics when a bound does not hold.
+    #[cfg(any(test, debug_assertions))]
+    pub fn check_invariants(&self) {
+        assert!(self.miners.values().all(|miner| miner.workers.len() <= KEPT_PER_MINER));
+    }
+}
+
+impl Miner {
+    fn take(&mut self, now: Mono, word: Word) -> bool {
+        let known = self.workers.get(&word.worker);
+        let changed = !known.is_some_and(|old| old.hardware_stored && old.word.hardware == word.hardware);
+        self.workers.insert(word.worker.clone(), Worker { heard: now, word, hardware_stored: true });
+        changed
+    }
+
+    fn trim(&mut self) {
+        while self.workers.len() > KEPT_PER_MINER {
+            let Some(oldest) = self.workers.iter().min_by_key(|(_, worker)| worker.heard).map(|(id, _)| id.clone())
+            else {
+                return;
+            };
+            self.workers.remove(&oldest);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn alice() -> Hotkey {
+        Hotkey::label("alice")
+    }
+
+    fn word(worker: &str) -> Word {
+        let capabilities = vec!["cpu_matrix".to_owned()];
+        Word { worker: WorkerId::new(worker), online: true, capabilities, hardware: 7 }
+    }
+
+    fn at(seconds: u64) -> Mono {
+        Mono(seconds * 1_000_000_000)
+    }
+
+    fn names(fleet: &Fleet, now: Mono) -> Vec<String> {
+        fleet.candidates(now, "cpu_matrix").iter().map(|key| key.worker.to_string()).collect()
+    }
+
+    #[test]
+    fn online_able_and_unleased_workers_of_miners_heard_lately_are_challenged() {
+        let mut fleet = Fleet::default();
+        let offline = Word { online: false, ..word("offline") };
+        let unable = Word { capabilities: vec!["gpu_matrix".into()], ..word("unable") };
+        fleet.heard(at(10), &alice(), vec![word("w1"), offline, unable, word("leased")]);
+        fleet.set_leases([(WorkerKey::new(&alice(), &WorkerId::new("leased")), 0.5)]);
+        assert_eq!(names(&fleet, at(20)), ["w1"]);
+        assert_eq!(names(&fleet, at(310)), [""; 0]);
+        assert_eq!((fleet.online(at(20)), fleet.online(at(310))), (3, 0));
+    }
+
+    #[test]
+    fn the_cut_to_a_hundred_comes_before_the_other_conditions() {
+        let mut fleet = Fleet::default();
+        fleet.heard(at(1), &alice(), vec![word("early")]);
+        let late = (0..100).map(|n| Word { online: n > 0, ..word(&format!("w{n:03}")) });
+        fleet.heard(at(2), &alice(), late.collect());
+        let challenged = names(&fleet, at(3));
+        assert_eq!(challenged.len(), 99);
+        assert!(!challenged.contains(&"early".to_owned()));
+    }
+
+    #[test]
+    fn hardware_is_stored_when_it_changes_or_was_lost() {
+        let mut fleet = Fleet::default();
+        assert_eq!(fleet.heard(at(1), &alice(), vec![word("w")]), [true]);
+        assert_eq!(fleet.heard(at(2), &alice(), vec![word("w")]), [false]);
+        assert_eq!(fleet.heard(at(3), &alice(), vec![Word { hardware: 8, ..word("w") }]), [true]);
+        fleet.hardware_lost(&alice());
+        assert_eq!(fleet.heard(at(4), &alice(), vec![Word { hardware: 8, ..word("w") }]), [true]);
+    }
+
+    #[test]
+    fn a_miner_with_too_many_workers_keeps_the_latest() {
+        let mut fleet = Fleet::default();
+        for n in 0..KEPT_PER_MINER as u64 + 5 {
+            fleet.heard(at(n), &alice(), vec![word(&format!("w{n}"))]);
+        }
+        fleet.check_invariants();
+        assert!(names(&fleet, at(1006)).contains(&"w1004".to_owned()));
+    }
+}

@@ -1,0 +1,172 @@
+//! A heartbeat's two uses: what the fleet must know of each worker, and what the store keeps.
+//!
+//! Pure conversion. It decides nothing and keeps nothing; a field that was not said stays absent.
+
+use std::{
+    collections::BTreeSet,
+    hash::{DefaultHasher, Hash, Hasher},
+};
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::fleet::Word;
+use crate::{
+    machine::contract::store::{HeartbeatWrite, WorkerSeen},
+    units::{Hotkey, Wall},
+    wire::{
+        json,
+        messages::{Gpu, HeartbeatData, SystemInfo, WorkerInfo, WorkerStatus},
+    },
+};
+
+/// GPUs of one worker that are taken in, each list; a host has sixteen at most.
+pub const GPUS_PER_WORKER: usize = 64;
+/// Longest text of a name, version, model, uuid or capability that is kept, in bytes.
+pub const TEXT_BYTES: usize = 128;
+
+/// What the fleet must know, one word a worker.
+pub fn words(data: &HeartbeatData) -> Vec<Word> {
+    data.workers.iter().map(word).collect()
+}
+
+fn word(worker: &WorkerInfo) -> Word {
+    Word {
+        worker: worker.worker_id.clone(),
+        online: worker.status != WorkerStatus::Offline,
+        capabilities: capabilities(worker),
+        hardware: fingerprint(&worker.system_info),
+    }
+}
+
+fn capabilities(worker: &WorkerInfo) -> Vec<String> {
+    worker.capabilities.iter().take(16).map(|text| clipped(text)).collect()
+}
+
+/// What the store keeps. `changed[i]`: the hardware of worker i must be written.
+pub fn write(hotkey: &Hotkey, at: Wall, data: &HeartbeatData, changed: &[bool]) -> HeartbeatWrite {
+    let flags = changed.iter().copied().chain(std::iter::repeat(false));
+    let workers = data.workers.iter().zip(flags).map(|(worker, changed)| seen(worker, changed)).collect();
+    HeartbeatWrite { hotkey: hotkey.clone(), at, workers }
+}
+
+fn seen(worker: &WorkerInfo, changed: bool) -> WorkerSeen {
+    let info = &worker.system_info;
+    WorkerSeen {
+        worker: worker.worker_id.clone(),
+        name: worker.worker_name.as_deref().map(clipped),
+        version: worker.worker_version.as_deref().map(clipped),
+        capabilities: capabilities(worker),
+        status: worker.status.as_str().into(),
+        public_ip: info.public_ip().filter(|text| !text.is_empty()).map(clipped),
+        gpus_present: uuids(info.gpus_present()).collect(),
+        gpus_owned: inventory(info.gpus_owned()),
+        hardware: changed.then(|| info.as_json().to_owned()),
+    }
+}
+
+fn uuids(gpus: &[Gpu]) -> impl Iterator<Item = String> {
+    gpus.iter().take(GPUS_PER_WORKER).filter_map(|gpu| gpu.uuid.as_deref()).filter(|uuid| !uuid.is_empty()).map(clipped)
+}
+
+fn inventory(gpus: &[Gpu]) -> Vec<(String, String)> {
+    let known: BTreeSet<(String, String)> = gpus
+        .iter()
+        .take(GPUS_PER_WORKER)
+        .filter_map(|gpu| Some((gpu.uuid.as_deref()?, gpu.name.as_deref().unwrap_or_default())))
+        .filter(|(uuid, _)| !uuid.is_empty())
+        .map(|(uuid, model)| (clipped(uuid), clipped(model)))
+        .collect();
+    known.into_iter().collect()
+}
+
+fn clipped(text: &str) -> String {
+    let mut end = text.len().min(TEXT_BYTES);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text[..end].to_owned()
+}
+
+/// The parts of a hardware report that stay as they are until somebody changes the machine.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Lasting {
+    cpu_count: Value,
+    memory_total: Value,
+    disk_total: Value,
+    motherboard_info: Value,
+    system_info: Value,
+    cpu_info: Cpu,
+    gpu_plugin: Vec<Gpu>,
+    public_ip: Value,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Cpu {
+    brand: Value,
+    model_name: Value,
+    logical_cores: Value,
+    physical_cores: Value,
+}
+
+/// A digest that changes when the hardware does, and not with the load. It decides what is stored, nothing else.
+fn fingerprint(info: &SystemInfo) -> u64 {
+    let lasting: Lasting = json::parse(info.as_json()).unwrap_or_default();
+    let mut hasher = DefaultHasher::new();
+    let Lasting { cpu_count, memory_total, disk_total, motherboard_info, system_info, cpu_info, gpu_plugin, public_ip } =
+        lasting;
+    let Cpu { brand, model_name, logical_cores, physical_cores } = cpu_info;
+    let plain = [cpu_count, memory_total, disk_total, motherboard_info, system_info, public_ip];
+    for value in plain.iter().chain(&[brand, model_name, logical_cores, physical_cores]) {
+        value.hash(&mut hasher);
+    }
+    for gpu in gpu_plugin {
+        (gpu.uuid, gpu.name).hash(&mut hasher);
+    }
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn heartbeat(system_info: &str) -> HeartbeatData {
+        let worker = format!(r#"{{"worker_id":"w","status":"busy","system_info":{system_info}}}"#);
+        json::parse(&format!(r#"{{"hotkey":"x","timestamp":1,"workers":[{worker}]}}"#)).unwrap()
+    }
+
+    fn print(system_info: &str) -> u64 {
+        words(&heartbeat(system_info))[0].hardware
+    }
+
+    #[test]
+    fn load_does_not_change_the_hardware_and_a_new_part_does() {
+        let base = print(r#"{"cpu_count":4,"cpu_usage":12.5,"cpu_info":{"brand":"A","frequency_mhz":{"current":1}}}"#);
+        let busy = print(r#"{"cpu_count":4,"cpu_usage":99.0,"cpu_info":{"brand":"A","frequency_mhz":{"current":2}}}"#);
+        assert_eq!(base, busy);
+        assert_ne!(base, print(r#"{"cpu_count":8,"cpu_info":{"brand":"A"}}"#));
+        assert_ne!(base, print(r#"{"cpu_count":4,"cpu_info":{"brand":"A"},"gpu_plugin":[{"uuid":"GPU-1"}]}"#));
+    }
+
+    #[test]
+    fn present_and_owned_gpus_are_told_apart() {
+        let info = r#"{"gpu_info":[{"uuid":"GPU-1"},{"uuid":""}],"gpu_plugin":[{"uuid":"GPU-2","name":"H200"},{}]}"#;
+        let write = write(&Hotkey::label("alice"), Wall(5), &heartbeat(info), &[false]);
+        let worker = &write.workers[0];
+        assert_eq!(worker.gpus_present, BTreeSet::from(["GPU-1".to_owned()]));
+        assert_eq!(worker.gpus_owned, [("GPU-2".to_owned(), "H200".to_owned())]);
+        assert_eq!(
+            (worker.status.as_str(), worker.public_ip.as_deref(), worker.hardware.as_deref()),
+            ("busy", None, None)
+        );
+    }
+
+    #[test]
+    fn long_texts_are_cut_at_a_letter() {
+        let text = "é".repeat(100);
+        assert_eq!(clipped(&text).len(), 128);
+        assert_eq!(clipped(&format!("x{text}")).len(), 127);
+    }
+}

@@ -1,0 +1,181 @@
+//! What must become durable, in order, also when the disk is full for a while.
+//!
+//! Owns the journal and the backlog of writes that nobody waits for but that must not be lost (commitments,
+//! verdicts, outcomes). One batch at a time carries such writes, so a batch that failed is repeated before
+//! anything that came later. It answers nobody: waiters are handed back with the news.
+
+use std::{collections::VecDeque, time::Duration};
+
+use super::{axon::Pending, sessions::SessionId};
+use crate::{
+    machine::{
+        contract::store::{StoreFault, StoreRequest, Write},
+        journal::{Full, Journal},
+    },
+    units::{ChallengeId, Hotkey, Mono, Now},
+};
+
+/// Writes that must not be lost and wait for their batch.
+pub const MOST_BACKLOG: usize = 65_536;
+/// Of these, how many one batch carries.
+const PER_BATCH: usize = 1024;
+/// Pause after a batch that failed.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Who waits for a batch.
+#[derive(Debug)]
+pub enum Waiter {
+    /// A heartbeat to be answered.
+    Heartbeat(Box<Beat>),
+    /// Challenges that may be sent once they are stored.
+    Challenges(Vec<ChallengeId>),
+    /// The weight intent that may be submitted once it is stored.
+    Intent,
+    /// A write of the backlog.
+    Must(Write),
+}
+
+/// A heartbeat that was taken in.
+#[derive(Debug)]
+pub struct Beat {
+    pub pending: Pending,
+    pub session: SessionId,
+    /// How many workers it told of.
+    pub workers: u32,
+}
+
+/// What came of a batch.
+#[derive(Debug)]
+pub struct Settled {
+    /// `Err`: nothing of it took effect.
+    pub result: Result<(), String>,
+    pub waiters: Vec<Waiter>,
+}
+
+#[derive(Debug, Default)]
+pub struct Ledger {
+    journal: Journal<Waiter>,
+    backlog: VecDeque<Write>,
+    /// Writes of the backlog that are in the journal.
+    out: usize,
+    not_before: Mono,
+    /// A batch was refused for one write of it: they go one by one until that write is found.
+    one_by_one: bool,
+    lost: u64,
+}
+
+impl Ledger {
+    /// A heartbeat and its answer. When there is no room, the waiter comes back.
+    pub fn heartbeat(&mut self, now: Now, write: Write, waiter: Waiter) -> Result<(), Full<Waiter>> {
+        self.journal.write(now.mono, vec![write], Some(waiter))
+    }
+
+    /// New challenges, stored together. `false`: no room, they do not exist.
+    pub fn challenges(&mut self, now: Now, writes: Vec<Write>, ids: Vec<ChallengeId>) -> bool {
+        self.journal.write(now.mono, writes, Some(Waiter::Challenges(ids))).is_ok()
+    }
+
+    /// A weight intent. `false`: no room.
+    pub fn intent(&mut self, now: Now, write: Write) -> bool {
+        self.journal.write(now.mono, vec![write], Some(Waiter::Intent)).is_ok()
+    }
+
+    /// A record that the next calculation makes again when it is lost.
+    pub fn note(&mut self, now: Now, write: Write) {
+        if let Err(full) = self.journal.write(now.mono, vec![write], None) {
+            log::warn!(target: "validator", "a record was not kept: {full}");
+        }
+    }
+
+    /// A write that must not be lost.
+    pub fn must(&mut self, write: Write) {
+        if self.backlog.len() >= MOST_BACKLOG {
+            self.lost += 1;
+            log::error!(target: "validator", "{MOST_BACKLOG} writes wait for the store, one more is lost: {write:?}");
+            return;
+        }
+        self.backlog.push_back(write);
+    }
+
+    /// The next batch for the store, when it is time.
+    pub fn next_batch(&mut self, now: Now) -> Option<StoreRequest> {
+        if self.out == 0 && now.mono >= self.not_before {
+            self.move_backlog(now.mono);
+        }
+        self.journal.poll(now.mono)
+    }
+
+    fn move_backlog(&mut self, now: Mono) {
+        let most = if self.one_by_one { 1 } else { PER_BATCH };
+        while self.out < most
+            && let Some(write) = self.backlog.pop_front()
+        {
+            match self.journal.write(now, vec![write.clone()], Some(Waiter::Must(write))) {
+                Ok(()) => self.out += 1,
+                Err(Full { waiter: Some(Waiter::Must(write)), .. }) => return self.backlog.push_front(write),
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// The store answered for a batch. Waiters of the backlog are dealt with here.
+    pub fn settle(&mut self, now: Now, batch: u64, result: Result<(), StoreFault>) -> Settled {
+        let (backlog, waiters): (Vec<_>, Vec<_>) =
+            self.journal.settle(batch).into_iter().partition(|waiter| matches!(waiter, Waiter::Must(_)));
+        self.out -= backlog.len().min(self.out);
+        match &result {
+            Ok(()) => self.one_by_one &= !self.backlog.is_empty(),
+            Err(fault) => self.repeat(now.mono, fault, backlog),
+        }
+        Settled { result: result.map_err(|fault| fault.to_string()), waiters }
+    }
+
+    fn repeat(&mut self, now: Mono, fault: &StoreFault, failed: Vec<Waiter>) {
+        self.not_before = now + RETRY_AFTER;
+        if let (StoreFault::Refused { .. }, [Waiter::Must(write)]) = (fault, &failed[..])
+            && self.one_by_one
+        {
+            self.lost += 1;
+            log::error!(target: "validator", "the store takes this write never: {write:?}: {fault}");
+            return;
+        }
+        self.one_by_one |= matches!(fault, StoreFault::Refused { .. });
+        for waiter in failed.into_iter().rev() {
+            if let Waiter::Must(write) = waiter {
+                self.backlog.push_front(write);
+            }
+        }
+    }
+
+    /// No waiting for company any more: the daemon stops.
+    pub fn hurry(&mut self) {
+        self.journal.hurry();
+    }
+
+    pub fn is_idle(&self) -> bool {
+        self.journal.is_idle() && self.backlog.is_empty()
+    }
+
+    pub fn deadline(&self) -> Option<Mono> {
+        let backlog = (self.out == 0 && !self.backlog.is_empty()).then_some(self.not_before);
+        self.journal.deadline().into_iter().chain(backlog).min()
+    }
+
+    pub fn backlog(&self) -> usize {
+        self.backlog.len() + self.out
+    }
+
+    /// Writes that never reached the store.
+    pub fn lost(&self) -> u64 {
+        self.lost
+    }
+
+    /// Whose heartbeats are in these waiters: their hardware must be written again.
+    pub fn unheard(waiters: &[Waiter]) -> Vec<Hotkey> {
+        let of = |waiter: &Waiter| match waiter {
+            Waiter::Heartbeat(beat) => Some(beat.pending.head.hotkey.clone()),
+            _ => None,
+        };
+        waiters.iter().filter_map(of).collect()
+    }
+}

@@ -1,0 +1,115 @@
+//! Machine-readable lines about challenge rounds and weights, and nothing else.
+//!
+//! Each line is at level info with target `validator`; fields are `key=value`, single spaces between them,
+//! and keep their names and order:
+//!
+//! ```text
+//! challenge state=created id=… type=cpu_matrix size=500 hotkey=… worker=…
+//! challenge state=sent id=… type=… size=… hotkey=… worker=…
+//! challenge state=committed id=… type=… size=… hotkey=… worker=… computation_ms=163.250
+//! challenge state=verified id=… type=… size=… hotkey=… worker=… computation_ms=163.250 verify_ms=12.100
+//! challenge state=failed id=… type=… size=… hotkey=… worker=… computation_ms=- verify_ms=- reason="no commitment within 60 s"
+//! challenge state=void id=… (as failed)
+//! scores miners=2 above_zero=2 all_zero=false
+//! weights state=intent block=1200 uids=2
+//! weights state=submitted hash=0x… after=1201 until=1209
+//! weights state=included block=1203
+//! weights state=confirmed block=1203
+//! weights state=refused reason="…"
+//! ```
+//!
+//! A field that was never measured is `-`. Ids and names come from miners: what could break a line apart
+//! (blanks, control characters, quotes) is shown as `_`.
+
+use std::fmt;
+
+use crate::machine::{
+    contract::store::{ChallengeRow, End},
+    score::Scores,
+};
+
+/// A peer's text made safe for one log line: at most 128 characters, no blanks, quotes or control characters.
+pub struct Plain<'a>(pub &'a str);
+
+impl fmt::Display for Plain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.chars().take(128).try_for_each(|c| {
+            let breaks = c.is_whitespace() || c.is_control() || c == '"';
+            fmt::Write::write_char(f, if breaks { '_' } else { c })
+        })
+    }
+}
+
+/// A duration in milliseconds, or `-` when it was never measured.
+struct Ms(Option<f64>);
+
+impl fmt::Display for Ms {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(ms) => write!(f, "{ms:.3}"),
+            None => f.write_str("-"),
+        }
+    }
+}
+
+/// The fields that every line about a challenge has.
+struct Which<'a>(&'a ChallengeRow);
+
+impl fmt::Display for Which<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ChallengeRow { id, target, kind, matrix_size, .. } = self.0;
+        let worker = Plain(target.worker.as_str());
+        write!(f, "id={id} type={kind} size={matrix_size} hotkey={} worker={worker}", target.hotkey)
+    }
+}
+
+/// A challenge moved on: `created` or `sent`.
+pub fn moved(state: &str, row: &ChallengeRow) {
+    log::info!(target: "validator", "challenge state={state} {}", Which(row));
+}
+
+pub fn committed(row: &ChallengeRow, computation_ms: f64) {
+    log::info!(target: "validator", "challenge state=committed {} computation_ms={}", Which(row), Ms(Some(computation_ms)));
+}
+
+/// A challenge ended. Times in milliseconds.
+pub fn ended(row: &ChallengeRow, end: &End, computation_ms: Option<f64>, verify_ms: Option<f64>) {
+    let (state, reason) = match end {
+        End::Verified { .. } => ("verified", None),
+        End::Failed(reason) => ("failed", Some(reason)),
+        End::Void(reason) => ("void", Some(reason)),
+    };
+    let reason = reason.map(|text| format!(" reason=\"{}\"", quoted(text))).unwrap_or_default();
+    let (computation, verify) = (Ms(computation_ms), Ms(verify_ms));
+    let which = Which(row);
+    log::info!(target: "validator", "challenge state={state} {which} computation_ms={computation} verify_ms={verify}{reason}");
+}
+
+/// One calculation over the subnet.
+pub fn scored(scores: &Scores) {
+    let above = scores.miners.iter().filter(|miner| miner.composite > 0.0).count();
+    let (miners, zero) = (scores.miners.len(), scores.all_zero);
+    log::info!(target: "validator", "scores miners={miners} above_zero={above} all_zero={zero}");
+}
+
+/// A reason as it stands between quotes: blanks stay, what ends the quote or the line does not.
+pub fn quoted(text: &str) -> String {
+    text.chars().take(200).map(|c| if c.is_control() || c == '"' { '_' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_workers_name_cannot_forge_a_line() {
+        assert_eq!(Plain("w 1\nchallenge state=\"verified\"").to_string(), "w_1_challenge_state=_verified_");
+        assert_eq!(quoted("bad\nroot \"x\""), "bad_root _x_");
+    }
+
+    #[test]
+    fn what_was_not_measured_is_a_dash() {
+        assert_eq!(Ms(None).to_string(), "-");
+        assert_eq!(Ms(Some(1.0)).to_string(), "1.000");
+    }
+}

@@ -1,0 +1,79 @@
+//! The validator's metrics: what its counters say and how full its tables are now.
+//!
+//! Reads only. Ages are as of the last input, at most some seconds ago.
+
+use super::{Phase, Validator, challenges::Stage, draw, fleet};
+use crate::metrics::{Metric, Page};
+
+impl Validator {
+    /// Everything the validator measures, as of its last input.
+    pub fn observe(&self, page: &mut Page) {
+        self.counters.write(page);
+        self.fill_axon(page);
+        self.fill_challenges(page);
+        self.fill_chain(page);
+        let drift = if self.drift.alarmed() { 1.0 } else { 0.0 };
+        page.set(Metric::WallAlarm, &[], drift);
+        page.set(Metric::ScoringPaused, &["clock_moved"], drift);
+        page.set(Metric::ScoringPaused, &["starting"], if self.phase == Phase::Running { 0.0 } else { 1.0 });
+    }
+
+    fn fill_axon(&self, page: &mut Page) {
+        let tally = self.sessions.tally();
+        page.set(Metric::Sessions, &[], self.sessions.count() as f64);
+        page.add(Metric::SessionsOpened, &[], tally.opened as f64);
+        page.add(Metric::SessionsEnded, &["expired"], tally.expired as f64);
+        page.add(Metric::SessionsEnded, &["evicted"], tally.evicted as f64);
+        let miners = self.fleet.heard_within(self.now.mono, fleet::HEARD_WITHIN).len();
+        page.set(Metric::MinersOnline, &[], miners as f64);
+        page.set(Metric::WorkersOnline, &[], self.fleet.online(self.now.mono) as f64);
+        page.set(Metric::QueueDepth, &["bulk"], self.axon.bulk.count() as f64);
+        page.set(Metric::QueueLimit, &["bulk"], super::bulk::MOST_JOBS as f64);
+        page.set(Metric::QueueDepth, &["store"], self.ledger.backlog() as f64);
+        page.set(Metric::QueueLimit, &["store"], super::ledger::MOST_BACKLOG as f64);
+        page.add(Metric::StoreFailures, &["lost"], self.ledger.lost() as f64);
+    }
+
+    fn fill_challenges(&self, page: &mut Page) {
+        let ends = self.challenges.ends();
+        page.add(Metric::ChallengesCreated, &[draw::CPU_MATRIX], ends.created as f64);
+        for ((end, reason), count) in self.challenges.ended_by_reason() {
+            page.add(Metric::ChallengesEnded, &[end, reason], *count as f64);
+        }
+        for state in ["created", "sent", "committed", "verifying"] {
+            let open = self.challenges.open().filter(|challenge| name(&challenge.stage) == state).count();
+            page.set(Metric::ChallengesOpen, &[state], open as f64);
+        }
+        page.set(Metric::QueueDepth, &["proofs"], self.verification.waiting() as f64);
+        page.set(Metric::QueueLimit, &["proofs"], self.config.validation.proof_queue_max as f64);
+    }
+
+    fn fill_chain(&self, page: &mut Page) {
+        let now = self.now;
+        page.set_known(Metric::ChainBlock, &[], self.chain.block().map(|block| block as f64));
+        page.set_known(Metric::ChainBlockAgeSeconds, &[], self.chain.block_age(now.mono).map(|age| age.as_secs_f64()));
+        page.set_known(Metric::MetagraphAgeSeconds, &[], self.chain.graph_age(now.mono).map(|age| age.as_secs_f64()));
+        page.set_known(Metric::Neurons, &[], self.chain.graph().map(|graph| graph.neurons.len() as f64));
+        page.add(Metric::SpokeFailures, &["chain", "call"], self.chain.faults() as f64);
+        let scored = self.scoring.current(now.mono);
+        let above = scored.map(|scores| scores.miners.iter().filter(|miner| miner.weight > 0.0).count() as f64);
+        page.set_known(Metric::MinersScored, &[], above);
+        let since = self.epoch.confirmed().map(|at| now.wall.since(at).as_secs_f64());
+        page.set_known(Metric::SecondsSinceConfirmedWeights, &[], since);
+        if let Some(blocked) = self.epoch.blocked() {
+            page.set(Metric::ScoringPaused, &[blocked.name()], 1.0);
+        }
+        for (outcome, count) in self.epoch.outcomes() {
+            page.add(Metric::WeightSubmissions, &[outcome], count as f64);
+        }
+    }
+}
+
+fn name(stage: &Stage) -> &'static str {
+    match stage {
+        Stage::Created { .. } => "created",
+        Stage::Sent { .. } => "sent",
+        Stage::Committed(_) => "committed",
+        Stage::Verifying(_) => "verifying",
+    }
+}

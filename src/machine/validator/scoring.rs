@@ -1,0 +1,93 @@
+//! When scores are calculated, and what weights follow from the last ones.
+//!
+//! Owns the policy and the last scores with their age. One calculation is under way at most; the arithmetic
+//! is done in the bulk spoke. It decides nothing about submission.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use super::{chain::Chain, fleet::Fleet, lines};
+use crate::{
+    config::validator::{Config, Policy as Named},
+    machine::{
+        contract::store::{FactsWindow, StoreRequest},
+        score::{self, Policy, Scores},
+    },
+    units::{Hotkey, Mono, Uid, Wall},
+};
+
+#[derive(Debug)]
+pub struct Scoring {
+    policy: Policy,
+    every: Duration,
+    under_way: bool,
+    last: Option<(Scores, Mono)>,
+}
+
+impl Scoring {
+    pub fn new(config: &Config) -> Scoring {
+        let base = match config.weights.policy {
+            Named::Reference7030 => Policy::reference_70_30(),
+        };
+        let hours = config.weights.availability_window.as_secs() / 3600;
+        let policy = Policy {
+            ranking_window: config.validation.ranking_window,
+            challenge_interval: config.validation.challenge_interval,
+            participation_threshold: config.validation.participation_rate_threshold,
+            availability_hours: u32::try_from(hours).unwrap_or(u32::MAX),
+            challenge_weight: config.weights.challenge_weight,
+            lease_weight: config.weights.lease_weight,
+            ..base
+        };
+        Scoring { policy, every: config.weights.recalculate_interval, under_way: false, last: None }
+    }
+
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Begins a calculation, unless one is under way.
+    pub fn begin(&mut self) -> bool {
+        !std::mem::replace(&mut self.under_way, true)
+    }
+
+    /// What the store is asked for.
+    pub fn facts(&self, at: Wall) -> StoreRequest {
+        let window = FactsWindow {
+            ranking_minutes: self.policy.ranking_window.as_secs().div_ceil(60),
+            availability_hours: self.policy.availability_hours.into(),
+        };
+        StoreRequest::Facts { at, window }
+    }
+
+    /// The calculation came to nothing; the last scores stay.
+    pub fn failed(&mut self) {
+        self.under_way = false;
+    }
+
+    pub fn scored(&mut self, now: Mono, scores: Scores) {
+        lines::scored(&scores);
+        self.under_way = false;
+        self.last = Some((scores, now));
+    }
+
+    /// The last scores, unless they are too old to act on.
+    pub fn current(&self, now: Mono) -> Option<&Scores> {
+        let (scores, at) = self.last.as_ref()?;
+        (now.since(*at) <= self.every * 3).then_some(scores)
+    }
+
+    /// The current scores as the chain takes them: miners that are offline by now, and zeros, left out.
+    pub fn weights(&self, now: Mono, chain: &Chain, fleet: &Fleet) -> Option<Vec<(Uid, Hotkey, u16)>> {
+        let scores = self.current(now)?;
+        let graph = chain.graph()?;
+        let uids: BTreeMap<Hotkey, Uid> =
+            graph.neurons.iter().map(|neuron| (neuron.hotkey.clone(), neuron.uid)).collect();
+        let online: BTreeSet<Hotkey> = fleet.heard_within(now, self.policy.offline_after);
+        let vector = score::submission(scores, &uids, &online);
+        let keyed: Vec<_> = vector.into_iter().map(|(uid, hotkey, weight)| ((uid, hotkey), weight)).collect();
+        Some(score::emit(&keyed).into_iter().map(|((uid, hotkey), weight)| (uid, hotkey, weight)).collect())
+    }
+}

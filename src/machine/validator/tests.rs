@@ -1,0 +1,5 @@
+//! The validator against honest and other miners, in virtual time, with real crypto. No socket, no thread.
+
+mod bench;
+mod gate;
+mod life;

@@ -1,0 +1,306 @@
+//! The life of challenges, heartbeats and their durability.
+
+use super::bench::{Bench, Miner, asked, keys, verdict};
+use crate::{
+    machine::{
+        Exit, Input,
+        contract::store::{ChallengeRow, Snapshot, StoreFault, Write},
+        validator::Event,
+    },
+    units::{ChallengeId, Hotkey, Wall, WorkerId, WorkerKey},
+    wire::{
+        json,
+        messages::{Commitment, CommitmentData, ProofData},
+        synapse::SynapseKind,
+    },
+};
+
+/// A validator, and alice with a session and these workers.
+fn alice_with(workers: &[&str]) -> (Bench, Miner) {
+    let mut alice = Miner::new(1);
+    let mut bench = Bench::new(&[&alice.keys]);
+    alice.handshake(&mut bench).unwrap();
+    assert_eq!(alice.heartbeat(&mut bench, workers).error_code, 0);
+    (bench, alice)
+}
+
+/// Waits for the next round; heartbeats go on meanwhile, as a miner's do.
+fn next_round(bench: &mut Bench, alice: &mut Miner, workers: &[&str]) {
+    for _ in 0..4 {
+        bench.seconds(60);
+        alice.heartbeat(bench, workers);
+    }
+}
+
+#[test]
+fn a_challenge_goes_from_created_to_verified() {
+    let (mut bench, mut alice) = alice_with(&["w1", "w2"]);
+    assert_eq!(alice.poll(&mut bench, None).len(), 0);
+    next_round(&mut bench, &mut alice, &["w1", "w2"]);
+    let jobs = alice.poll(&mut bench, None);
+    assert_eq!(jobs.len(), 2);
+    assert_eq!(jobs[0].timeout, 60);
+    assert_eq!(alice.poll(&mut bench, None).len(), 0, "handed out once");
+    for job in &jobs {
+        let status = alice.work(&mut bench, job);
+        assert_eq!((status.challenge_status.as_str(), status.challenge_id.as_ref()), ("queued", Some(&job.id)));
+    }
+    bench.seconds(1);
+    assert_eq!(bench.ends().verified, 2);
+    assert_eq!(bench.stored_ends(), ["Verified { success_count: 1 }"; 2]);
+}
+
+#[test]
+fn the_store_hears_of_every_step_in_order() {
+    let (mut bench, mut alice) = alice_with(&["w1"]);
+    next_round(&mut bench, &mut alice, &["w1"]);
+    let job = alice.poll(&mut bench, None).remove(0);
+    bench.wait(std::time::Duration::from_millis(250));
+    alice.work(&mut bench, &job);
+    bench.seconds(1);
+    let step = |write: &Write| match write {
+        Write::ChallengeCreated(_) => Some("created"),
+        Write::ChallengeSent { .. } => Some("sent"),
+        Write::ChallengeCommitted { computation_ms, rows, .. } => {
+            assert_eq!(*computation_ms, 250.0);
+            assert!(!rows.is_empty());
+            Some("committed")
+        }
+        Write::ChallengeVerifying { .. } => Some("verifying"),
+        Write::ChallengeEnded { verify_ms, .. } => {
+            assert_eq!(*verify_ms, Some(1.5));
+            Some("ended")
+        }
+        _ => None,
+    };
+    let steps: Vec<_> = bench.written.iter().filter_map(step).collect();
+    assert_eq!(steps, ["created", "sent", "committed", "verifying", "ended"]);
+}
+
+#[test]
+fn a_challenge_is_durable_before_it_is_sent() {
+    let (mut bench, mut alice) = alice_with(&["w1"]);
+    bench.seconds(180);
+    alice.heartbeat(&mut bench, &["w1"]);
+    bench.hold_store = true;
+    bench.seconds(61);
+    assert_eq!(bench.ends().created, 1);
+    assert_eq!(alice.poll(&mut bench, None).len(), 0, "the store has not confirmed it");
+    bench.hold_store = false;
+    while let Some(batch) = bench.batches.pop_front() {
+        bench.input(Input::Event(Event::Store(crate::machine::contract::store::StoreReply::Committed { batch })));
+    }
+    assert_eq!(alice.poll(&mut bench, None).len(), 1);
+}
+
+#[test]
+fn only_idle_workers_get_their_challenge_when_the_miner_names_them() {
+    let (mut bench, mut alice) = alice_with(&["w1", "w2"]);
+    next_round(&mut bench, &mut alice, &["w1", "w2"]);
+    let first = alice.poll(&mut bench, Some(&["w2"]));
+    assert_eq!(first.iter().map(|job| job.worker.as_str()).collect::<Vec<_>>(), ["w2"]);
+    assert_eq!(alice.poll(&mut bench, Some(&[])).len(), 0);
+    assert_eq!(alice.poll(&mut bench, Some(&["w1", "w2"])).len(), 1);
+}
+
+#[test]
+fn a_worker_has_at_most_one_open_challenge() {
+    let (mut bench, mut alice) = alice_with(&["w1"]);
+    next_round(&mut bench, &mut alice, &["w1"]);
+    let job = alice.poll(&mut bench, None).remove(0);
+    let rows = asked(alice.commit(&mut bench, &job));
+    bench.hold_verdicts = true;
+    alice.prove(&mut bench, &job, &rows);
+    next_round(&mut bench, &mut alice, &["w1"]);
+    assert_eq!(alice.poll(&mut bench, None).len(), 0);
+    let held = bench.held.pop_front().unwrap();
+    bench.input(Input::Event(verdict(held)));
+    next_round(&mut bench, &mut alice, &["w1"]);
+    assert_eq!(alice.poll(&mut bench, None).len(), 1);
+}
+
+#[test]
+fn a_commitment_in_time_counts_and_a_late_one_fails() {
+    let (mut bench, mut alice) = alice_with(&["w1", "w2"]);
+    next_round(&mut bench, &mut alice, &["w1", "w2"]);
+    let jobs = alice.poll(&mut bench, None);
+    bench.seconds(60);
+    assert!(!asked(alice.commit(&mut bench, &jobs[0])).is_empty());
+    bench.wait(std::time::Duration::from_millis(500));
+    let error = alice.commit(&mut bench, &jobs[1]).error();
+    assert!(error.contains("expired: its commitment came"), "{error}");
+    assert_eq!((bench.ends().failed, bench.ends().void), (1, 0));
+}
+
+#[test]
+fn silence_fails_the_worker_and_a_challenge_that_nobody_fetched_is_void() {
+    let (mut bench, mut alice) = alice_with(&["w1", "w2"]);
+    next_round(&mut bench, &mut alice, &["w1", "w2"]);
+    let job = alice.poll(&mut bench, Some(&["w1"])).remove(0);
+    bench.seconds(62);
+    bench.seconds(200);
+    let ends = bench.stored_ends();
+    assert!(ends.contains(&r#"Failed("no commitment within 60 s")"#.to_owned()), "{ends:?}");
+    assert!(ends.contains(&r#"Void("not fetched within 240 s")"#.to_owned()), "{ends:?}");
+    let error = alice.commit(&mut bench, &job).error();
+    assert_eq!(error, format!("Challenge {} already processed", job.id));
+}
+
+#[test]
+fn a_commitment_without_its_proof_fails_after_the_proof_timeout() {
+    let (mut bench, mut alice) = alice_with(&["w1"]);
+    next_round(&mut bench, &mut alice, &["w1"]);
+    let job = alice.poll(&mut bench, None).remove(0);
+    let rows = asked(alice.commit(&mut bench, &job));
+    bench.seconds(122);
+    assert_eq!(bench.stored_ends(), [r#"Failed("no proof within 120 s")"#]);
+    assert_eq!(alice.prove(&mut bench, &job, &rows).error(), format!("Challenge {} not in committed state", job.id));
+}
+
+#[test]
+fn a_wrong_proof_fails_with_the_row_that_shows_it() {
+    let (mut bench, mut alice) = alice_with(&["w1"]);
+    next_round(&mut bench, &mut alice, &["w1"]);
+    let job = alice.poll(&mut bench, None).remove(0);
+    let rows = asked(alice.commit(&mut bench, &job));
+    let mut proof = job.proof(&rows);
+    proof.merkle_proofs[0].leaf_index += 1;
+    let data = ProofData::new(job.id.clone(), vec![proof]);
+    alice.say(&mut bench, SynapseKind::ChallengeProof, &json::text(&data)).plain();
+    bench.seconds(1);
+    assert!(bench.stored_ends()[0].starts_with(r#"Failed("proof of leaf"#), "{:?}", bench.stored_ends());
+}
+
+#[test]
+fn a_proof_of_other_rows_or_another_count_is_no_proof() {
+    let (mut bench, mut alice) = alice_with(&["w1"]);
+    next_round(&mut bench, &mut alice, &["w1"]);
+    let job = alice.poll(&mut bench, None).remove(0);
+    let rows = asked(alice.commit(&mut bench, &job));
+    let error = alice.prove(&mut bench, &job, &rows[1..]).error();
+    assert!(error.contains("Merkle proofs for"), "{error}");
+    assert_eq!((bench.ends().failed, bench.ends().verified), (1, 0));
+}
+
+#[test]
+fn a_commitment_for_another_device_ends_the_challenge() {
+    let (mut bench, mut alice) = alice_with(&["w1"]);
+    next_round(&mut bench, &mut alice, &["w1"]);
+    let job = alice.poll(&mut bench, None).remove(0);
+    let gpu = Commitment { uuid: "GPU-1".into(), ..Commitment::cpu(job.root()) };
+    let data = CommitmentData::new(job.id.clone(), job.worker.clone(), vec![gpu]);
+    let error = alice.say(&mut bench, SynapseKind::Challenge, &json::text(&data)).error();
+    assert!(error.contains("unusable commitment"), "{error}");
+    assert_eq!(bench.ends().failed, 1);
+}
+
+#[test]
+fn a_full_queue_of_proofs_is_nobodys_fault() {
+    let text = "
+netuid: 128
+validation: {proof_queue_max_size: 1, cpu: {matrix_size: 100, size_variance: 0.0, verification: {row_verification_count: 5}}}
+";
+    let mut alice = Miner::new(1);
+    let mut bench = Bench::start(keys(200), text, &[&alice.keys], Snapshot::default());
+    let workers = ["w1", "w2", "w3"];
+    alice.handshake(&mut bench).unwrap();
+    alice.heartbeat(&mut bench, &workers);
+    next_round(&mut bench, &mut alice, &workers);
+    bench.hold_verdicts = true;
+    let jobs = alice.poll(&mut bench, None);
+    for job in &jobs[..2] {
+        alice.work(&mut bench, job);
+    }
+    let rows = asked(alice.commit(&mut bench, &jobs[2]));
+    assert!(alice.prove(&mut bench, &jobs[2], &rows).error().contains("is void"));
+    assert_eq!((bench.ends().void, bench.ends().failed), (1, 0));
+}
+
+#[test]
+fn another_miner_cannot_touch_a_challenge() {
+    let (mut bench, mut alice) = alice_with(&["w1"]);
+    let mut bob = Miner::new(2);
+    bench.graph.neurons.push(crate::machine::contract::chain::Neuron {
+        uid: crate::units::Uid(2),
+        hotkey: bob.hotkey().clone(),
+        ..bench.graph.neurons[1].clone()
+    });
+    next_round(&mut bench, &mut alice, &["w1"]);
+    bob.handshake(&mut bench).unwrap();
+    let job = alice.poll(&mut bench, None).remove(0);
+    assert_eq!(bob.poll(&mut bench, None).len(), 0);
+    assert_eq!(bob.commit(&mut bench, &job).error(), format!("Challenge {} not found or not accessible", job.id));
+    let rows = asked(alice.commit(&mut bench, &job));
+    assert_eq!(bob.prove(&mut bench, &job, &rows).error(), format!("Challenge {} not found", job.id));
+    alice.prove(&mut bench, &job, &rows).plain();
+    assert_eq!(bench.ends().verified, 1);
+}
+
+#[test]
+fn what_an_earlier_process_left_open_is_void() {
+    let row = ChallengeRow {
+        id: ChallengeId::new("old"),
+        target: WorkerKey::new(&Hotkey::label("alice"), &WorkerId::new("w1")),
+        kind: "cpu_matrix".into(),
+        matrix_size: 100,
+        iterations: 1,
+        seed: "00".repeat(16),
+        round_id: "round_1".into(),
+        created: Wall::from_secs(1),
+    };
+    let snapshot = Snapshot { open_challenges: vec![row], ..Snapshot::default() };
+    let mut bench = Bench::start(keys(200), super::bench::CONFIG, &[], snapshot);
+    bench.seconds(1);
+    assert_eq!(bench.stored_ends(), [r#"Void("validator restarted")"#]);
+}
+
+#[test]
+fn a_heartbeat_is_answered_when_it_is_durable() {
+    let (mut bench, mut alice) = alice_with(&[]);
+    bench.hold_store = true;
+    let text = r#"{"hotkey":"x","timestamp":1,"workers":[]}"#;
+    let package = alice.session.as_mut().unwrap().seal(SynapseKind::Heartbeat, text).unwrap();
+    let request = alice.call(&bench, SynapseKind::Heartbeat, &package);
+    assert!(bench.request_from("192.0.2.1", request).is_none(), "not durable yet");
+    let batch = bench.batches.pop_front().unwrap();
+    bench.hold_store = false;
+    bench.input(Input::Event(Event::Store(crate::machine::contract::store::StoreReply::Committed { batch })));
+    let (_, response) = bench.answers.pop_front().expect("now it is");
+    assert!(alice.understand(SynapseKind::Heartbeat, response).plain().contains("Processed heartbeat for 0 workers"));
+}
+
+#[test]
+fn a_full_disk_refuses_heartbeats_and_loses_no_verdict() {
+    let (mut bench, mut alice) = alice_with(&["w1"]);
+    next_round(&mut bench, &mut alice, &["w1"]);
+    let job = alice.poll(&mut bench, None).remove(0);
+    bench.store_fault = Some(StoreFault::Full("disk".into()));
+    assert_eq!(alice.heartbeat(&mut bench, &["w1"]).error_code, 1004);
+    alice.work(&mut bench, &job);
+    bench.seconds(20);
+    assert_eq!(bench.stored_ends(), [""; 0]);
+    bench.store_fault = None;
+    bench.seconds(5);
+    assert_eq!(bench.stored_ends(), ["Verified { success_count: 1 }"]);
+    let hardware = bench.written.iter().filter(|write| matches!(write, Write::Heartbeat(_))).count();
+    assert!(alice.heartbeat(&mut bench, &["w1"]).error_code == 0);
+    let Some(Write::Heartbeat(last)) = bench.written.last() else { panic!("a heartbeat is written") };
+    assert!(hardware > 0 && last.workers[0].hardware.is_some(), "what the full disk lost is written again");
+}
+
+#[test]
+fn a_stop_writes_down_what_was_accepted_and_ends() {
+    let (mut bench, mut alice) = alice_with(&["w1"]);
+    next_round(&mut bench, &mut alice, &["w1"]);
+    let job = alice.poll(&mut bench, None).remove(0);
+    bench.hold_store = true;
+    asked(alice.commit(&mut bench, &job));
+    bench.input(Input::Stop);
+    assert_eq!(bench.exit, None);
+    bench.hold_store = false;
+    while let Some(batch) = bench.batches.pop_front() {
+        bench.input(Input::Event(Event::Store(crate::machine::contract::store::StoreReply::Committed { batch })));
+    }
+    assert_eq!(bench.exit, Some(Exit::Done));
+    assert!(bench.written.iter().any(|write| matches!(write, Write::ChallengeCommitted { .. })));
+}
