@@ -3,7 +3,13 @@
 //! Runs on: its own thread, `bulk`. Owns nothing between two requests; it never decides what a message is
 //! good for, and never numbers one: sequence numbers move in the machine.
 
-use crate::machine::contract::bulk::{MinerBulk, MinerBulkDone};
+use crate::machine::{
+    contract::{
+        bulk::{MinerBulk, MinerBulkDone},
+        validator_bulk::{ValidatorBulk, ValidatorBulkDone},
+    },
+    validator,
+};
 
 /// Requests that may wait for the thread; machines count this credit.
 pub const DEPTH: usize = 16;
@@ -11,4 +17,9 @@ pub const DEPTH: usize = 16;
 /// Serves a miner.
 pub fn serve_miner(request: MinerBulk) -> MinerBulkDone {
     request.work()
+}
+
+/// Serves a validator; its credit is [`crate::machine::contract::validator_bulk::DEPTH`].
+pub fn serve_validator(request: ValidatorBulk) -> ValidatorBulkDone {
+    validator::serve_bulk(request)
 }

@@ -8,5 +8,6 @@ pub mod chain;
 pub mod store;
 pub mod subtensor_sim;
 mod thread;
+pub mod verify;
 
 pub use thread::{Full, Inbox, Outbox, Report, Spoke, in_parallel, outbox, spawn, spawn_pool};

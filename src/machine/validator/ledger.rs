@@ -32,7 +32,7 @@ pub enum Waiter {
     /// The weight intent that may be submitted once it is stored.
     Intent,
     /// A write of the backlog.
-    Must(Write),
+    Must(Box<Write>),
 }
 
 /// A heartbeat that was taken in.
@@ -110,10 +110,12 @@ impl Ledger {
         while self.out < most
             && let Some(write) = self.backlog.pop_front()
         {
-            match self.journal.write(now, vec![write.clone()], Some(Waiter::Must(write))) {
+            match self.journal.write(now, vec![write.clone()], Some(Waiter::Must(Box::new(write)))) {
                 Ok(()) => self.out += 1,
-                Err(Full { waiter: Some(Waiter::Must(write)), .. }) => return self.backlog.push_front(write),
-                Err(_) => return,
+                Err(Full { waiter, .. }) => {
+                    self.not_before = now + RETRY_AFTER;
+                    return self.put_back(waiter);
+                }
             }
         }
     }
@@ -140,9 +142,14 @@ impl Ledger {
             return;
         }
         self.one_by_one |= matches!(fault, StoreFault::Refused { .. });
-        for waiter in failed.into_iter().rev() {
+        self.put_back(failed.into_iter().rev());
+    }
+
+    /// Newest first.
+    fn put_back(&mut self, waiters: impl IntoIterator<Item = Waiter>) {
+        for waiter in waiters {
             if let Waiter::Must(write) = waiter {
-                self.backlog.push_front(write);
+                self.backlog.push_front(*write);
             }
         }
     }

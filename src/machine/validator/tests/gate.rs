@@ -204,7 +204,6 @@ fn strangers_stay_out_also_when_the_chain_forgets_the_subnet() {
         403,
         "the last good one stays"
     );
-    let _ = request;
 }
 
 #[test]
