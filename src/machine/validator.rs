@@ -72,7 +72,7 @@ use crate::{
             verify::{VerifyReply, VerifyRequest},
         },
     },
-    metrics::{Counters, Metric},
+    metrics::{Counters, Metric, Page},
     units::{Mono, Now},
     wire::keys::Keypair,
 };
@@ -499,6 +499,10 @@ impl Machine for Validator {
         let own = [self.timers.next(), self.challenges.deadline(), self.epoch.deadline(), Some(self.chain.deadline())];
         let ledger = (self.phase != Phase::Loading).then(|| self.ledger.deadline()).flatten();
         own.into_iter().chain([ledger]).flatten().min().filter(|_| self.phase != Phase::Ended)
+    }
+
+    fn observe(&self, page: &mut Page) {
+        self.fill(page);
     }
 }
 

@@ -6,8 +6,7 @@ use super::{Phase, Validator, challenges::Stage, draw, fleet};
 use crate::metrics::{Metric, Page};
 
 impl Validator {
-    /// Everything the validator measures, as of its last input.
-    pub fn observe(&self, page: &mut Page) {
+    pub(super) fn fill(&self, page: &mut Page) {
         self.counters.write(page);
         self.fill_axon(page);
         self.fill_challenges(page);
