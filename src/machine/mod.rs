@@ -54,6 +54,8 @@ pub enum Link {
     Miner,
     /// One HTTP request of a miner to a validator.
     Validator,
+    /// The simulated chain's port: HTTP requests of chain spokes.
+    Chain,
 }
 
 /// What happened.

@@ -70,6 +70,7 @@ impl Listener {
     pub fn bind(address: SocketAddr, serve: Serve, limits: Connections) -> Result<Listener, NetError> {
         let name = match &serve {
             Serve::Http(Link::Axon, _) => "axon",
+            Serve::Http(Link::Chain, _) => "chain",
             Serve::Http(..) => "http",
             Serve::WebSocket(Link::Workers, ..) => "workers",
             Serve::WebSocket(..) => "websocket",

@@ -23,6 +23,7 @@ pub(super) fn label(door: Door) -> &'static str {
         Door::Machine(Link::Workers) => "workers",
         Door::Machine(Link::Miner) => "miner",
         Door::Machine(Link::Validator) => "validator",
+        Door::Machine(Link::Chain) => "chain",
         Door::Metrics => "metrics",
     }
 }

@@ -1,5 +1,6 @@
 //! The operator's tool. One file a subcommand; this one only reads the command line and ends the process.
 
+mod subtensor_sim;
 mod wallet;
 
 use std::process::ExitCode;
@@ -17,6 +18,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// A simulated chain for trying and testing
+    SubtensorSim(subtensor_sim::Arguments),
     /// Make a hotkey, or say whose it is
     Wallet(wallet::Arguments),
 }
@@ -27,6 +30,7 @@ fn main() -> ExitCode {
 
 fn run(arguments: Arguments) -> Result<(), Failure> {
     match arguments.command {
+        Command::SubtensorSim(arguments) => subtensor_sim::run(arguments),
         Command::Wallet(arguments) => wallet::run(arguments),
     }
 }

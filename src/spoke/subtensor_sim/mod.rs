@@ -19,6 +19,7 @@ mod methods;
 mod pallet;
 mod pool;
 mod reply;
+pub mod server;
 mod storage;
 mod subnet;
 mod verify;

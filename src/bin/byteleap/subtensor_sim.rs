@@ -1,0 +1,90 @@
+//! `byteleap subtensor-sim`: a simulated chain behind a port, until it is told to stop.
+
+use std::{
+    fs::{self, OpenOptions},
+    net::SocketAddr,
+    path::PathBuf,
+    time::Duration,
+};
+
+use byteleap::{
+    exit::Failure,
+    machine::{Exit, Link},
+    net::{Connections, DialOptions, HttpOptions, Hub, Listener, Serve, Setup},
+    spoke::{
+        self,
+        subtensor_sim::{
+            Genesis, Node,
+            server::{Server, append},
+        },
+    },
+    units::Netuid,
+};
+
+/// A node takes requests of this size.
+const BODY_BYTES_MAX: usize = 15 << 20;
+
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Where to listen, e.g. 127.0.0.1:9944; port 0 takes a free one and prints it
+    #[arg(long, value_name = "ADDR")]
+    listen: SocketAddr,
+    /// The one subnet that exists
+    #[arg(long, value_name = "N")]
+    netuid: u16,
+    /// JSON list of {uid, hotkey, coldkey, stake_tao, validator_permit, axon: "ip:port" or null}
+    #[arg(long, value_name = "FILE")]
+    neurons: PathBuf,
+    /// Seconds between two blocks; fractions allowed
+    #[arg(long, value_name = "S", default_value = "12", value_parser = block_time)]
+    block_time_s: Duration,
+    /// Append one JSON line for each accepted or refused extrinsic
+    #[arg(long, value_name = "FILE")]
+    log: Option<PathBuf>,
+}
+
+fn block_time(text: &str) -> Result<Duration, &'static str> {
+    let seconds = text.parse::<f64>().ok().filter(|seconds| (0.01..=3600.0).contains(seconds));
+    seconds.map(Duration::from_secs_f64).ok_or("seconds from 0.01 to 3600")
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("{}", path.display())]
+struct FileFault<E: std::error::Error + 'static> {
+    path: PathBuf,
+    source: E,
+}
+
+fn at<E: std::error::Error + Send + Sync + 'static>(path: &std::path::Path) -> impl Fn(E) -> Failure {
+    move |source| Failure::config(FileFault { path: path.into(), source })
+}
+
+pub fn run(arguments: Arguments) -> Result<(), Failure> {
+    let text = fs::read_to_string(&arguments.neurons).map_err(at(&arguments.neurons))?;
+    let genesis = Genesis::read(&text, Netuid(arguments.netuid)).map_err(at(&arguments.neurons))?;
+    let hub = Hub::new(16).map_err(Failure::failed)?;
+    let node = Node::new(genesis, arguments.block_time_s, hub.clock().now()).map_err(Failure::failed)?;
+    let options = HttpOptions { body_bytes: |_| BODY_BYTES_MAX, ..HttpOptions::default() };
+    let listener = Listener::bind(arguments.listen, Serve::Http(Link::Chain, options), Connections::default());
+    let listener = listener.map_err(Failure::config)?;
+    println!("listening on http://{}", listener.address());
+    let journal = match &arguments.log {
+        Some(path) => Some(OpenOptions::new().create(true).append(true).open(path).map_err(at(path))?),
+        None => None,
+    };
+    let server = Server::new(node, journal.is_some());
+    let (inbox, writer) = journal.map(|file| spoke::spawn("journal", 1, &hub.outbox(), append(file))).unzip();
+    let setup = Setup {
+        hub,
+        listeners: vec![listener],
+        dials: DialOptions::default(),
+        dispatch: Box::new(move |line| inbox.as_ref().map_or(Ok(()), |inbox| inbox.send(line))),
+        spokes: writer.into_iter().collect(),
+        stop_timeout: Duration::from_secs(10),
+        signals: true,
+    };
+    match byteleap::net::run(server, setup).map_err(Failure::failed)? {
+        Exit::Done => Ok(()),
+        Exit::Failed(text) | Exit::Config(text) => Err(Failure::failed(text)),
+    }
+}

@@ -1,0 +1,162 @@
+//! The simulated node as a machine, so that the loop that carries the daemons gives it its socket.
+//!
+//! Owns the node and the answers on their way out. Blocks come by deadline. Lines of the journal go to one
+//! spoke that appends them to a file, one at a time, so a slow disk delays the journal and not the chain.
+
+use std::{collections::VecDeque, fs::File, io::Write};
+
+use super::Node;
+use crate::{
+    machine::{Exit, Input, Machine, Message, Output},
+    metrics::Page,
+    units::{Mono, Now, PeerId},
+    wire::http::{Headers, Request, Response},
+};
+
+/// What became of a journal line; the text says why it was lost.
+pub type Written = Result<(), String>;
+
+/// A node behind a listener of [`Link::Chain`](crate::machine::Link::Chain).
+pub struct Server {
+    node: Node,
+    outbox: VecDeque<Output<String>>,
+    /// Whether anybody wants the journal.
+    journal: bool,
+    writing: bool,
+    stopping: bool,
+}
+
+impl Server {
+    /// `journal`: whether commands (lines to append) are carried out; without it there are none.
+    pub fn new(node: Node, journal: bool) -> Server {
+        Server { node, outbox: VecDeque::new(), journal, writing: false, stopping: false }
+    }
+
+    fn answer(&mut self, peer: PeerId, request: &Request) {
+        let mut headers = Headers::new();
+        let response = if request.method == "POST" {
+            headers.push("content-type", "application/json");
+            let body = self.node.answer(&request.body).unwrap_or_default().into_bytes();
+            Response { status: 200, headers, body }
+        } else {
+            headers.push("allow", "POST");
+            Response { status: 405, headers, body: b"JSON-RPC is asked by POST\n".to_vec() }
+        };
+        self.outbox.push_back(Output::Send { peer, message: Message::Response(response) });
+    }
+
+    /// Hands on the next line, one at a time; the node bounds those that wait.
+    fn write_journal(&mut self) {
+        while !self.writing {
+            let Some(line) = self.node.take_journal_line() else { break };
+            log::debug!(target: "subtensor-sim", "{line}");
+            if self.journal {
+                self.outbox.push_back(Output::Command(line));
+                self.writing = true;
+            }
+        }
+        if self.stopping && !self.writing {
+            self.stopping = false;
+            self.outbox.push_back(Output::Exit(Exit::Done));
+        }
+    }
+}
+
+impl Machine for Server {
+    type Command = String;
+    type Event = Written;
+
+    fn handle(&mut self, now: Now, input: Input<Written>) {
+        self.node.advance(now);
+        match input {
+            Input::Received { peer, message: Message::Request(request), .. } => self.answer(peer, &request),
+            Input::Event(written) => {
+                self.writing = false;
+                if let Err(why) = written {
+                    log::error!(target: "subtensor-sim", "a journal line is lost: {why}");
+                }
+            }
+            Input::Stop => self.stopping = true,
+            _ => {}
+        }
+        self.write_journal();
+    }
+
+    fn poll(&mut self) -> Option<Output<String>> {
+        self.outbox.pop_front()
+    }
+
+    fn deadline(&self) -> Option<Mono> {
+        Some(self.node.deadline())
+    }
+
+    fn observe(&self, _page: &mut Page) {}
+}
+
+/// What the journal's spoke does with each line.
+pub fn append(mut file: File) -> impl FnMut(String) -> Written + Send + 'static {
+    move |line| file.write_all(format!("{line}\n").as_bytes()).map_err(|why| why.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{
+        super::{Genesis, Hyperparameters},
+        *,
+    };
+    use crate::units::Netuid;
+
+    const PEER: u64 = 1;
+
+    fn server(journal: bool) -> Server {
+        let genesis = Genesis::new(Netuid(128), Vec::new(), Hyperparameters::default()).unwrap();
+        Server::new(Node::new(genesis, Duration::from_secs(12), Now::default()).unwrap(), journal)
+    }
+
+    fn ask(server: &mut Server, method: &str, body: &str) -> Response {
+        let request = Request { method: method.into(), target: "/".into(), headers: Headers::new(), body: body.into() };
+        let message = Message::Request(request);
+        server.handle(Now::default(), Input::Received { peer: PeerId::accepted(PEER), message, at: Mono(0) });
+        match server.poll() {
+            Some(Output::Send { message: Message::Response(response), .. }) => response,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_post_is_answered_and_a_get_is_not_allowed() {
+        let answer = ask(&mut server(false), "POST", r#"{"jsonrpc":"2.0","id":1,"method":"system_chain"}"#);
+        assert_eq!(answer.status, 200);
+        assert!(String::from_utf8(answer.body).unwrap().contains("Subtensor (simulated)"));
+        assert_eq!(ask(&mut server(false), "GET", "").status, 405);
+    }
+
+    #[test]
+    fn blocks_come_by_deadline_even_after_a_long_sleep() {
+        let mut server = server(false);
+        let mut now = Now { mono: server.deadline().unwrap(), ..Now::default() };
+        server.handle(now, Input::Deadline);
+        assert_eq!(server.node.best(), 1);
+        now.mono = now.mono + Duration::from_secs(1_000_000);
+        server.handle(now, Input::Deadline);
+        assert!(server.node.best() <= 65);
+        assert!(server.deadline().unwrap() > now.mono);
+    }
+
+    #[test]
+    fn the_journal_is_written_line_by_line_and_to_the_end_before_it_stops() {
+        let mut server = server(true);
+        let bad = r#"{"jsonrpc":"2.0","id":1,"method":"author_submitExtrinsic","params":["0x00"]}"#;
+        ask(&mut server, "POST", bad);
+        ask(&mut server, "POST", bad);
+        server.handle(Now::default(), Input::Stop);
+        for _ in 0..2 {
+            assert!(matches!(server.poll(), Some(Output::Command(line)) if line.contains("refused")));
+            assert!(server.poll().is_none());
+            server.handle(Now::default(), Input::Event(Ok(())));
+        }
+        assert!(matches!(server.poll(), Some(Output::Exit(Exit::Done))));
+    }
+}
