@@ -1,25 +1,29 @@
 //! `byteleap subtensor-sim`: a simulated chain behind a port, until it is told to stop.
 
 use std::{
+    collections::BTreeMap,
     fs::{self, OpenOptions},
+    io::{self, Write},
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
 use byteleap::{
+    config::logging::Logging,
     exit::Failure,
     machine::{Exit, Link},
     net::{Connections, DialOptions, HttpOptions, Hub, Listener, Serve, Setup},
     spoke::{
         self,
         subtensor_sim::{
-            Genesis, Node,
+            CHAIN_NAME, Genesis, Node,
             server::{Server, append},
         },
     },
     units::Netuid,
 };
+use log::LevelFilter;
 
 /// A node takes requests of this size.
 const BODY_BYTES_MAX: usize = 15 << 20;
@@ -55,19 +59,23 @@ struct FileFault<E: std::error::Error + 'static> {
     source: E,
 }
 
-fn at<E: std::error::Error + Send + Sync + 'static>(path: &std::path::Path) -> impl Fn(E) -> Failure {
+fn at<E: std::error::Error + Send + Sync + 'static>(path: &Path) -> impl Fn(E) -> Failure {
     move |source| Failure::config(FileFault { path: path.into(), source })
 }
 
 pub fn run(arguments: Arguments) -> Result<(), Failure> {
+    byteleap::log::init(&Logging { level: LevelFilter::Info, targets: BTreeMap::new() });
     let text = fs::read_to_string(&arguments.neurons).map_err(at(&arguments.neurons))?;
     let genesis = Genesis::read(&text, Netuid(arguments.netuid)).map_err(at(&arguments.neurons))?;
+    let (count, block_s) = (genesis.neurons.len(), arguments.block_time_s.as_secs_f64());
+    log::info!(target: "subtensor-sim", "{CHAIN_NAME}: subnet {}, {count} neurons, a block each {block_s} s", arguments.netuid);
     let hub = Hub::new(16).map_err(Failure::failed)?;
     let node = Node::new(genesis, arguments.block_time_s, hub.clock().now()).map_err(Failure::failed)?;
     let options = HttpOptions { body_bytes: |_| BODY_BYTES_MAX, ..HttpOptions::default() };
     let listener = Listener::bind(arguments.listen, Serve::Http(Link::Chain, options), Connections::default());
     let listener = listener.map_err(Failure::config)?;
-    println!("listening on http://{}", listener.address());
+    // Whoever wanted to read it may be gone; the chain goes on.
+    let _ = writeln!(io::stdout(), "listening on http://{}", listener.address());
     let journal = match &arguments.log {
         Some(path) => Some(OpenOptions::new().create(true).append(true).open(path).map_err(at(path))?),
         None => None,
