@@ -5,6 +5,9 @@
 
 pub mod bulk;
 pub mod chain;
+pub mod cpu;
+pub mod probe;
+pub mod resolve;
 pub mod store;
 pub mod subtensor_sim;
 mod thread;
