@@ -26,6 +26,7 @@ mod protocol;
 mod run;
 mod setup;
 mod signals;
+mod standing;
 mod transport;
 mod wake;
 mod ws_client;

@@ -18,7 +18,9 @@ use crate::{
         peers::{self, Peers},
         setup::WAKE,
         signals::Signals,
+        standing::Standing,
     },
+    notify::Notifier,
     spoke::{Full, Report, Spoke},
     units::{Mono, Now, PeerId},
     wire::http::{Headers, Request, Response},
@@ -46,6 +48,8 @@ pub fn run<M: Machine>(machine: M, setup: Setup<M::Event, M::Command>) -> Result
     let system = |what| move |source| NetError::System { what, source };
     let registry = poll.registry().try_clone().map_err(system("watch sockets"))?;
     register(&registry, &mut listeners)?;
+    let notifier = if signals { Notifier::from_env() } else { Notifier::default() };
+    let standing = Standing::ready(notifier, clock.mono());
     let signals =
         if signals { Some(Signals::install(&registry, SIGNALS).map_err(system("listen to signals"))?) } else { None };
     let driver = Driver {
@@ -58,6 +62,7 @@ pub fn run<M: Machine>(machine: M, setup: Setup<M::Event, M::Command>) -> Result
         peers: Peers::new(registry, dials),
         dispatch,
         signals,
+        standing,
         counters: LoopCounters::new(clock.now()),
         more_reports: true,
         stop_timeout,
@@ -88,6 +93,7 @@ struct Driver<M: Machine> {
     peers: Peers,
     dispatch: Box<dyn FnMut(M::Command) -> Result<(), Full>>,
     signals: Option<Signals>,
+    standing: Standing,
     counters: LoopCounters,
     /// The spokes' channel may hold more.
     more_reports: bool,
@@ -138,7 +144,7 @@ impl<M: Machine> Driver<M> {
     /// Until the next deadline of anybody; `None` when there is none.
     fn patience(&self) -> Option<Duration> {
         let paused = self.listeners.iter().filter_map(|listener| listener.paused_until);
-        let all = [self.machine.deadline(), self.peers.next_deadline(), self.stop_until];
+        let all = [self.machine.deadline(), self.peers.next_deadline(), self.standing.deadline(), self.stop_until];
         let next = all.into_iter().flatten().chain(paused).min()?;
         Some(next.since(self.clock.mono()))
     }
@@ -169,6 +175,7 @@ impl<M: Machine> Driver<M> {
             return;
         }
         log::info!(target: "net", "asked to stop");
+        self.standing.stopping();
         self.stop_until = Some(self.clock.mono() + self.stop_timeout);
         self.feed(Input::Stop);
     }
@@ -180,6 +187,7 @@ impl<M: Machine> Driver<M> {
         for listener in &mut self.listeners {
             listener.paused_until = listener.paused_until.filter(|until| *until > now.mono);
         }
+        self.standing.keep_alive(now.mono);
         self.peers.expire(now, TURN_ITEMS, &mut self.counters);
         if self.machine.deadline().is_some_and(|due| due <= now.mono) {
             self.feed(Input::Deadline);

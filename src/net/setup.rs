@@ -78,7 +78,8 @@ pub struct Setup<E, C> {
     pub spokes: Vec<Spoke>,
     /// From `Input::Stop` to the end by force, and again for flushing and joining. Default 10 s.
     pub stop_timeout: Duration,
-    /// SIGTERM and SIGINT stop the daemon. Off in tests, which share one process.
+    /// SIGTERM and SIGINT stop the daemon, and the service manager hears how it stands. Off in tests, which
+    /// share one process.
     pub signals: bool,
 }
 
