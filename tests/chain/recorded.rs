@@ -14,7 +14,10 @@ use byteleap::{
     wire::keys::verify,
 };
 
-use crate::recordings::{Blocks, Recorded, V14, V15, blocks, metadata, state_call};
+use crate::recordings::{Blocks, Recorded, V14, V15, blocks, metadata, read, state_call};
+
+/// Changed copies of the metadata that are tried.
+const FLIPS: usize = 100;
 
 /// Each signed extrinsic of the recorded blocks, with its block number.
 fn each_signed(metadata: &Metadata, blocks: &Blocks, mut check: impl FnMut(u64, &Signed)) -> usize {
@@ -178,4 +181,27 @@ fn a_name_that_is_missing_is_named() {
     assert_eq!(fault.to_string(), "no call SubtensorModule.set_wieghts in the metadata");
     let fault = metadata(V14).api(metagraph::API).map(drop).unwrap_err();
     assert_eq!(fault.to_string(), "no runtime API SubnetInfoRuntimeApi_get_metagraph in the metadata");
+}
+
+/// Bytes of the registry changed at random: whatever still parses is tried as a start-up would.
+#[test]
+fn changed_metadata_is_refused_or_read_but_never_fatal() {
+    use rand_core::{RngCore, SeedableRng};
+    let mut rng = rand_chacha::ChaCha20Rng::seed_from_u64(425);
+    let (whole, answer) = (read(V15), state_call(metagraph::API));
+    let mut parsed = 0;
+    for _ in 0..FLIPS {
+        let mut changed = whole.clone();
+        for _ in 0..3 {
+            let at = rng.next_u64() as usize % changed.len();
+            changed[at] = rng.next_u32() as u8;
+        }
+        if let Ok(metadata) = Metadata::parse(&changed) {
+            parsed += 1;
+            let _ = calls::check(&metadata).and_then(|()| calls::check_writing(&metadata));
+            let _ = metagraph::check(&metadata);
+            let _ = metagraph::decode(&metadata, &answer);
+        }
+    }
+    assert!(parsed > 0, "none of the changes was small");
 }

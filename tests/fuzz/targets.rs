@@ -6,7 +6,11 @@
 use std::{sync::OnceLock, time::Duration};
 
 use byteleap::{
-    units::{Hotkey, Wall},
+    spoke::{
+        chain::{calls, events, extrinsic, metadata::Metadata, metagraph, rpc},
+        subtensor_sim::{Genesis, Hyperparameters, Node},
+    },
+    units::{Hotkey, Netuid, Now, Wall},
     wallet::keyfile,
     wire::{
         http::{Headers, Response},
@@ -28,7 +32,7 @@ use zeroize::Zeroizing;
 pub type Target = fn(&[u8]);
 
 /// Every target by its name.
-pub const TARGETS: [(&str, Target); 11] = [
+pub const TARGETS: [(&str, Target); 16] = [
     ("synapse_request", synapse_request),
     ("synapse_answer", synapse_answer),
     ("session_package", session_package),
@@ -40,6 +44,11 @@ pub const TARGETS: [(&str, Target); 11] = [
     ("json_scanner", json_scanner),
     ("hotkey_text", hotkey_text),
     ("wallet_file", wallet_file),
+    ("chain_metadata", chain_metadata),
+    ("chain_metagraph", chain_metagraph),
+    ("chain_blocks", chain_blocks),
+    ("chain_answer", chain_answer),
+    ("chain_request", chain_request),
 ];
 
 pub fn target(name: &str) -> Target {
@@ -204,4 +213,52 @@ fn hotkey_text(data: &[u8]) {
 fn wallet_file(data: &[u8]) {
     let _ = keyfile::public(data);
     let _ = keyfile::keypair(data);
+}
+
+fn metadata() -> &'static Metadata {
+    static METADATA: OnceLock<Metadata> = OnceLock::new();
+    METADATA.get_or_init(|| {
+        Metadata::parse(include_bytes!("../../src/spoke/subtensor_sim/data/spec425_v15.scale")).unwrap()
+    })
+}
+
+/// What a node says of itself, and all that we try on it before we believe it.
+fn chain_metadata(bytes: &[u8]) {
+    if let Ok(metadata) = Metadata::parse(bytes) {
+        let _ = calls::check(&metadata);
+        let _ = calls::check_writing(&metadata);
+        let _ = metagraph::check(&metadata);
+    }
+}
+
+fn chain_metagraph(bytes: &[u8]) {
+    let _ = metagraph::decode(metadata(), bytes);
+}
+
+/// Extrinsics, calls and events of blocks.
+fn chain_blocks(bytes: &[u8]) {
+    let _ = events::outcome(metadata(), bytes, 1);
+    if let Ok(extrinsic::Parsed::Signed(signed)) = extrinsic::parse(metadata(), bytes) {
+        let _ = metadata().read_call(signed.call);
+    }
+}
+
+fn chain_answer(bytes: &[u8]) {
+    let _ = rpc::read_answers(bytes, 1);
+    let _ = rpc::read_answers(bytes, 2);
+}
+
+/// What the simulated node is asked.
+fn chain_request(bytes: &[u8]) {
+    let genesis = Genesis::new(Netuid(128), Vec::new(), Hyperparameters::default()).unwrap();
+    thread_local! {
+        static NODE: std::cell::RefCell<Option<Node>> = const { std::cell::RefCell::new(None) };
+    }
+    NODE.with_borrow_mut(|node| {
+        let node = node.get_or_insert_with(|| Node::new(genesis, Duration::from_secs(12), Now::default()).unwrap());
+        if let Some(answer) = node.answer(bytes) {
+            serde_json::from_str::<serde_json::Value>(&answer).expect("the node answers with JSON");
+        }
+        while node.take_journal_line().is_some() {}
+    });
 }

@@ -47,4 +47,9 @@ driven!(
     json_scanner: 200_000,
     hotkey_text: 400_000,
     wallet_file: 20_000,
+    chain_metadata: 400,
+    chain_metagraph: 100_000,
+    chain_blocks: 40_000,
+    chain_answer: 200_000,
+    chain_request: 10_000,
 );

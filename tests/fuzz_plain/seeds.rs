@@ -3,7 +3,7 @@
 use std::{fs, path::PathBuf};
 
 use byteleap::{units::Hotkey, wire::synapse::SynapseKind};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::targets;
 
@@ -21,6 +21,11 @@ pub fn of(name: &str) -> Vec<Vec<u8>> {
         "json_scanner" => [plaintexts("request_plaintext"), frames("worker_to_miner"), bare_words()].concat(),
         "hotkey_text" => hotkeys(),
         "wallet_file" => wallet_files(),
+        "chain_metadata" => chain_metadata(),
+        "chain_metagraph" => vec![state_call("SubnetInfoRuntimeApi_get_metagraph")],
+        "chain_blocks" => chain_blocks(),
+        "chain_answer" => chain_answers(),
+        "chain_request" => chain_requests(),
         other => panic!("no seeds for {other}"),
     }
 }
@@ -100,4 +105,43 @@ fn wallet_files() -> Vec<Vec<u8>> {
         "secretSeed":"0x0101010101010101010101010101010101010101010101010101010101010101","cryptoType":1}"#;
     let short = r#"{"secretSeed":"0x0101010101010101010101010101010101010101010101010101010101010101"}"#;
     [fields, short, "$NACL", "{}"].map(|text| text.as_bytes().to_vec()).into()
+}
+
+fn chain_metadata() -> Vec<Vec<u8>> {
+    let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src/spoke/subtensor_sim/data");
+    ["spec425_v15.scale", "spec425_v14.scale"].map(|name| fs::read(directory.join(name)).unwrap()).into()
+}
+
+fn unhexed(text: &Value) -> Vec<u8> {
+    hex::decode(text.as_str().unwrap().trim_start_matches("0x")).unwrap()
+}
+
+fn state_call(api: &str) -> Vec<u8> {
+    unhexed(&data("chain/state_calls_spec425.json")["calls"][api]["result"])
+}
+
+/// Events and extrinsics alike.
+fn chain_blocks() -> Vec<Vec<u8>> {
+    let recorded = data("chain/blocks_spec425.json");
+    let blocks = recorded["blocks"].as_array().unwrap();
+    let extrinsics = blocks.iter().flat_map(|block| block["extrinsics"].as_array().unwrap().iter().map(unhexed));
+    blocks.iter().map(|block| unhexed(&block["events"])).chain(extrinsics).collect()
+}
+
+fn chain_answers() -> Vec<Vec<u8>> {
+    texts([
+        json!({"jsonrpc": "2.0", "id": 0, "result": {"number": "0x17"}}),
+        json!([{"id": 1, "result": "0x00"}, {"id": 0, "error": {"code": 1010, "message": "Invalid Transaction", "data": "x"}}]),
+    ])
+}
+
+fn chain_requests() -> Vec<Vec<u8>> {
+    let call = |method: &str, params: Value| json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
+    let recorded = data("chain/blocks_spec425.json");
+    texts([
+        call("author_submitExtrinsic", json!([recorded["blocks"][0]["extrinsics"][1]])),
+        call("state_call", json!(["SubnetInfoRuntimeApi_get_selective_metagraph", "0x800008070034003500"])),
+        call("state_getStorage", json!(["0x658faa385070e074c85bf6b568cf05550e30450fc4d507a846032a7fa65d9a438000"])),
+        json!([call("chain_getBlockHash", json!([[0, 1]])), call("chain_getHeader", json!([null]))]),
+    ])
 }
