@@ -18,11 +18,19 @@ pub struct SystemInfo {
 /// One entry of `gpu_info` or `gpu_plugin`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct Gpu {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "text_or_none")]
     pub uuid: Option<String>,
     /// The model, e.g. `NVIDIA GeForce RTX 4090`.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "text_or_none")]
     pub name: Option<String>,
+}
+
+/// These objects are free: one whose uuid is no text has none, and spoils nothing else.
+fn text_or_none<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    match Value::deserialize(from)? {
+        Value::String(text) => Ok(Some(text)),
+        _ => Ok(None),
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -141,6 +149,13 @@ mod tests {
     fn a_number_that_is_none_is_left_out() {
         let info: SystemInfo = json::parse(r#"{"cpu_usage":NaN,"gpu_info":null,"public_ip":null,"x":null}"#).unwrap();
         assert_eq!(info.as_json(), r#"{"public_ip":null,"x":null}"#);
+    }
+
+    #[test]
+    fn a_gpu_whose_uuid_is_no_text_has_none() {
+        let info: SystemInfo = json::parse(r#"{"gpu_plugin":[{"uuid":7,"name":"A"},{"uuid":"GPU-1"}]}"#).unwrap();
+        let uuids = info.gpus_owned().iter().map(|gpu| gpu.uuid.as_deref());
+        assert_eq!(uuids.collect::<Vec<_>>(), [None, Some("GPU-1")]);
     }
 
     #[test]

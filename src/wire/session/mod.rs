@@ -128,7 +128,7 @@ impl Opener {
     /// [`Opener::open`] for a package that was parsed already, to find its session.
     pub fn open_package(&self, kind: SynapseKind, package: &Package<'_>) -> Result<Opened, SessionFault> {
         let keys = &self.keys;
-        package.expect(&keys.id, &keys.peer, &keys.me, kind)?;
+        package.check(&keys.id, &keys.peer, &keys.me, kind)?;
         let plaintext = package::decrypt(&keys.open, package)?;
         Ok(Opened { seq: package.seq, plaintext })
     }

@@ -57,7 +57,7 @@ impl<'a> Package<'a> {
         }
     }
 
-    pub(super) fn expect(
+    pub(super) fn check(
         &self,
         id: &str,
         sender: &Hotkey,
@@ -97,7 +97,7 @@ pub(super) fn encrypt(key: &[u8; 32], address: &Address<'_>, plaintext: &str) ->
     })
 }
 
-/// Decrypts a package whose fields [`Package::expect`] has checked.
+/// Decrypts a package whose fields [`Package::check`] has checked.
 pub(super) fn decrypt(key: &[u8; 32], package: &Package<'_>) -> Result<String, SessionFault> {
     let fault = |what: &str| SessionFault::Package(what.into());
     let Package { session_id: id, seq, sender, recipient, synapse_type, .. } = package;
