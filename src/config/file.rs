@@ -3,9 +3,14 @@
 //! The one file of `config` that touches the disk and the environment, once, at start.
 
 use std::{
-    env, fs,
+    env,
+    fs::{self, File},
+    io::{self, Read as _},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
+
+use zeroize::Zeroizing;
 
 use super::{Checked, ConfigError, Role};
 use crate::units::Secret;
@@ -36,9 +41,29 @@ pub fn load<R: Role>(path: &Path) -> Result<Checked<R>, FileError> {
 /// Reads a token file that a configuration names under `key`.
 pub fn token(key: &'static str, path: &Path) -> Result<Secret, FileError> {
     let path = from_home(path);
-    let text = fs::read_to_string(&path);
-    let text = text.map_err(|source| FileError::TokenUnreadable { key, path: path.clone(), source })?;
-    super::shared::token_of(&text).ok_or(FileError::Token { key, path })
+    let bytes = secret(&path);
+    let bytes = bytes.map_err(|source| FileError::TokenUnreadable { key, path: path.clone(), source })?;
+    let token = str::from_utf8(&bytes).ok().and_then(super::shared::token_of);
+    token.ok_or(FileError::Token { key, path })
+}
+
+/// Larger than any key, token or password.
+const MAX_SECRET_BYTES: u64 = 64 * 1024;
+
+/// The bytes of a file that holds a secret; warns when others than its owner can read it.
+pub fn secret(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
+    let file = File::open(path)?;
+    if file.metadata()?.mode() & 0o077 != 0 && !is_credential(path) {
+        log::warn!(target: "config", "{} can be read by others than its owner; chmod 600 it", path.display());
+    }
+    let mut bytes = Zeroizing::new(Vec::new());
+    file.take(MAX_SECRET_BYTES).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// systemd guards its credentials by an access list, which shows as bits of the group.
+fn is_credential(path: &Path) -> bool {
+    env::var_os("CREDENTIALS_DIRECTORY").is_some_and(|directory| path.starts_with(directory))
 }
 
 /// A path with its leading `~` replaced by the home directory, when there is one.
@@ -46,5 +71,32 @@ pub fn from_home(path: &Path) -> PathBuf {
     match (path.strip_prefix("~"), env::home_dir()) {
         (Ok(rest), Some(home)) => home.join(rest),
         _ => path.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_one_line_that_fits_a_header() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("token");
+        let read = |text: &str| {
+            fs::write(&path, text).unwrap();
+            token("token_file", &path)
+        };
+        assert_eq!(read("0123456789abcdef\n").unwrap().reveal(), "0123456789abcdef");
+        for text in ["", "short", "two words, two words", "0123456789abcdef\n0123456789abcdef\n", "0123456789abcdéf"] {
+            assert!(matches!(read(text), Err(FileError::Token { .. })), "{text:?}");
+        }
+        let missing = token("token_file", &dir.path().join("none")).unwrap_err();
+        assert!(missing.to_string().starts_with("token_file: cannot read "), "{missing}");
+    }
+
+    #[test]
+    fn a_missing_file_is_named() {
+        let missing = load::<crate::config::worker::Config>(Path::new("/nowhere/worker.yaml")).unwrap_err();
+        assert_eq!(missing.to_string(), "cannot read the worker's configuration /nowhere/worker.yaml");
     }
 }

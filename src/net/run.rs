@@ -49,9 +49,9 @@ pub fn run<M: Machine>(machine: M, setup: Setup<M::Event, M::Command>) -> Result
     let registry = poll.registry().try_clone().map_err(system("watch sockets"))?;
     register(&registry, &mut listeners)?;
     let notifier = if signals { Notifier::from_env() } else { Notifier::default() };
-    let standing = Standing::ready(notifier, clock.mono());
     let signals =
         if signals { Some(Signals::install(&registry, SIGNALS).map_err(system("listen to signals"))?) } else { None };
+    let standing = Standing::ready(notifier, clock.mono());
     let driver = Driver {
         machine,
         poll,

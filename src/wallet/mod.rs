@@ -8,9 +8,7 @@ pub mod keyfile;
 mod nacl;
 
 use std::{
-    fs::{self, File},
-    io::{self, Read as _},
-    os::unix::fs::MetadataExt,
+    io,
     path::{Path, PathBuf},
 };
 
@@ -20,13 +18,13 @@ pub use create::{Created, create};
 pub use keyfile::KeyfileError;
 
 use crate::{
-    config::{file::from_home, wallet::Wallet},
+    config::{
+        file::{self, from_home},
+        wallet::Wallet,
+    },
     units::{Hotkey, Secret},
     wire::keys::Keypair,
 };
-
-/// Larger than any key file of Bittensor's.
-const MAX_FILE_BYTES: u64 = 64 * 1024;
 
 /// Why there is no hotkey.
 #[derive(Debug, thiserror::Error)]
@@ -39,7 +37,7 @@ pub enum WalletError {
     Encrypted { path: PathBuf },
     #[error("cannot read the password file {}", path.display())]
     PasswordFile { path: PathBuf, source: io::Error },
-    #[error("the password file {} is empty", path.display())]
+    #[error("the password file {} holds no text", path.display())]
     NoPassword { path: PathBuf },
     #[error("the hotkey {} does not open", path.display())]
     Keyfile { path: PathBuf, source: KeyfileError },
@@ -83,6 +81,9 @@ pub fn show(wallet: &Wallet) -> Result<Shown, WalletError> {
 
 /// Where the hotkey lies.
 pub fn hotkey_path(wallet: &Wallet) -> PathBuf {
+    if let Some(file) = &wallet.file {
+        return from_home(file);
+    }
     from_home(&wallet.path).join(&wallet.name).join("hotkeys").join(&wallet.hotkey)
 }
 
@@ -94,18 +95,10 @@ fn public_path(hotkey: &Path) -> PathBuf {
 }
 
 fn read(path: &Path, wallet: &Wallet) -> Result<Zeroizing<Vec<u8>>, WalletError> {
-    let opened = File::open(path).map_err(|source| match source.kind() {
+    file::secret(path).map_err(|source| match source.kind() {
         io::ErrorKind::NotFound => WalletError::Missing { path: path.to_owned(), arguments: arguments(wallet) },
         _ => WalletError::Unreadable { path: path.to_owned(), source },
-    });
-    let unreadable = |source| WalletError::Unreadable { path: path.to_owned(), source };
-    let file = opened?;
-    if file.metadata().map_err(unreadable)?.mode() & 0o077 != 0 {
-        log::warn!(target: "wallet", "{} can be read by others than its owner; chmod 600 it", path.display());
-    }
-    let mut bytes = Zeroizing::new(Vec::new());
-    file.take(MAX_FILE_BYTES).read_to_end(&mut bytes).map_err(unreadable)?;
-    Ok(bytes)
+    })
 }
 
 /// The wallet as arguments of `byteleap wallet`.
@@ -114,17 +107,17 @@ fn arguments(wallet: &Wallet) -> String {
 }
 
 fn decrypt(path: &Path, wallet: &Wallet, bytes: &[u8]) -> Result<Zeroizing<Vec<u8>>, WalletError> {
-    let file = wallet.password_file.as_ref().ok_or(WalletError::Encrypted { path: path.to_owned() })?;
-    let password = password(&from_home(file))?;
+    let password_file = wallet.password_file.as_ref().ok_or(WalletError::Encrypted { path: path.to_owned() })?;
+    let password = password(&from_home(password_file))?;
     let opened = nacl::open(bytes, password.reveal().as_bytes());
     opened.map_err(|source| WalletError::Keyfile { path: path.to_owned(), source })
 }
 
 /// The first line of a password file.
 fn password(path: &Path) -> Result<Secret, WalletError> {
-    let text = fs::read_to_string(path).map(Zeroizing::new);
-    let text = text.map_err(|source| WalletError::PasswordFile { path: path.to_owned(), source })?;
-    match text.lines().next() {
+    let bytes = file::secret(path);
+    let bytes = bytes.map_err(|source| WalletError::PasswordFile { path: path.to_owned(), source })?;
+    match str::from_utf8(&bytes).ok().and_then(|text| text.lines().next()) {
         Some(line) if !line.is_empty() => Ok(Secret::new(line.to_owned())),
         _ => Err(WalletError::NoPassword { path: path.to_owned() }),
     }

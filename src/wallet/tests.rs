@@ -1,6 +1,7 @@
 //! Wallets as Bittensor's tools wrote them, and our own.
 
 use std::{
+    fs,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
@@ -27,7 +28,7 @@ struct Home {
 fn home() -> Home {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("wallets");
-    let wallet = Wallet { path, name: "fleet".into(), hotkey: "one".into(), password_file: None };
+    let wallet = Wallet { path, name: "fleet".into(), hotkey: "one".into(), file: None, password_file: None };
     Home { dir, wallet }
 }
 
@@ -63,6 +64,14 @@ fn a_wallet_of_bittensors_opens_and_signs() {
     let pair = load(&home.wallet).unwrap();
     assert_eq!(pair.hotkey().as_str(), PLAIN);
     assert!(verify(&PLAIN.parse().unwrap(), b"text", &pair.sign(b"text")));
+}
+
+#[test]
+fn a_key_file_may_lie_outside_the_layout() {
+    let mut home = home();
+    home.wallet.file = Some(home.dir.path().join("credential"));
+    home.put(&recorded("plain.json"));
+    assert_eq!(load(&home.wallet).unwrap().hotkey().as_str(), PLAIN);
 }
 
 #[test]

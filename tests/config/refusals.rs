@@ -103,6 +103,10 @@ fn contradictions_are_told() {
             "weight_management.score_weights.lease_weight: is 0.9; allowed: 1 less weight_management.score_weights.challenge_weight",
         ),
         (
+            line::<miner::Config>("wallet: {file: /run/credentials/miner/hotkey, name: fleet}"),
+            "wallet.name: is \"fleet\"; allowed: left out when wallet.file is set: that is the key file itself",
+        ),
+        (
             line::<validator::Config>("external_port: 9000"),
             "external_port: is 9000; allowed: left out unless external_ip is set",
         ),

@@ -55,7 +55,7 @@ fn part(text: &str) -> Result<String, &'static str> {
 
 impl Place {
     fn wallet(self, password_file: Option<PathBuf>) -> Wallet {
-        Wallet { path: self.path, name: self.name, hotkey: self.hotkey, password_file }
+        Wallet { path: self.path, name: self.name, hotkey: self.hotkey, file: None, password_file }
     }
 }
 
