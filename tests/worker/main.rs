@@ -1,5 +1,7 @@
 //! The worker's machine through a recorded session between the reference worker and the reference miner: what
-//! the miner said is said to ours, and ours must answer as the recorded worker did.
+//! the miner said is said to ours, and ours must answer as the recorded worker did. In `daemon`, the real process.
+
+mod daemon;
 
 use std::{collections::BTreeSet, num::NonZeroUsize, time::Duration};
 
