@@ -1,7 +1,15 @@
-//! Flows from the hand-out to their end, step by step.
+//! Flows by themselves: steps asked for, refusals, waits.
+
+use std::time::Duration;
 
 use super::*;
-use crate::{units::Wall, wire::json};
+use crate::{
+    units::Wall,
+    wire::{
+        json,
+        messages::{Commitment, Raw},
+    },
+};
 
 fn at(secs: u64) -> Now {
     Now { mono: Mono(secs * 1_000_000_000), wall: Wall::from_secs(1_800_000_000 + secs) }

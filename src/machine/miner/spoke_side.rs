@@ -1,4 +1,4 @@
-//! The miner's part in reading the chain: when to ask, and what a new metagraph changes. It submits nothing.
+//! What the spokes report: big messages that were worked on, and the chain's metagraph.
 
 use std::collections::BTreeSet;
 
@@ -6,13 +6,31 @@ use super::{Command, Miner};
 use crate::{
     machine::{
         Output,
-        contract::chain::{ChainFault, ChainReply, ChainRequest, Metagraph},
+        contract::{
+            bulk::MinerBulkDone,
+            chain::{ChainFault, ChainReply, ChainRequest, Metagraph},
+        },
     },
     metrics::Metric,
     units::{Hotkey, Mono, Now},
 };
 
 impl Miner {
+    pub(super) fn bulk_done(&mut self, now: Now, done: MinerBulkDone) {
+        self.bulk.give_back();
+        match done {
+            MinerBulkDone::Frame { peer, words } => {
+                self.workers.returned_from_bulk(peer);
+                self.frame_read(now, peer, *words);
+            }
+            MinerBulkDone::Sealed { job, request } => {
+                let Miner { validators, uplink, .. } = self;
+                uplink.sealed(now.mono, job, request, |hotkey| validators.axon(hotkey));
+            }
+            MinerBulkDone::Opened { job, letter } => self.uplink.read(now.mono, job, letter),
+        }
+    }
+
     pub(super) fn ask_chain(&mut self, now: Mono) {
         if self.sync.take_due(now) {
             self.counters.count(Metric::SpokeRequests, &["chain"]);
@@ -29,7 +47,7 @@ impl Miner {
         }
     }
 
-    fn metagraph_read(&mut self, now: Mono, metagraph: &Metagraph) {
+    pub(super) fn metagraph_read(&mut self, now: Mono, metagraph: &Metagraph) {
         self.counters.count(Metric::ChainRequests, &["metagraph", "good"]);
         self.sync.succeeded(now);
         self.neurons = Some(metagraph.neurons.len());
@@ -45,7 +63,7 @@ impl Miner {
         }
     }
 
-    fn check_registration(&mut self, metagraph: &Metagraph) {
+    pub(super) fn check_registration(&mut self, metagraph: &Metagraph) {
         let registered = metagraph.neuron(self.uplink.hotkey()).is_some();
         if self.registered == Some(registered) {
             return;
@@ -59,7 +77,7 @@ impl Miner {
         }
     }
 
-    fn chain_failed(&mut self, now: Mono, fault: &ChainFault) {
+    pub(super) fn chain_failed(&mut self, now: Mono, fault: &ChainFault) {
         self.counters.count(Metric::ChainRequests, &["metagraph", "failed"]);
         let wait = self.sync.failed(now, &mut self.rng);
         let known = match self.sync.age(now) {

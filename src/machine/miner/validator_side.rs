@@ -1,0 +1,148 @@
+//! The rounds to validators, and what their answers lead to.
+
+use std::time::Duration;
+
+use super::{
+    Miner,
+    flows::End,
+    lanes::{Lane, Purpose},
+    report,
+    schedule::{Reason, Round},
+    uplink::{self, Ended, Failure},
+};
+use crate::{
+    machine::contract::bulk::Reply,
+    metrics::Metric,
+    units::{Hotkey, Mono, Now},
+    wire::{
+        code, json,
+        messages::{Answer, DeviceRequest, HeartbeatResponse, ProofRequests, StatusAnswer, TaskRequest},
+    },
+};
+
+impl Miner {
+    /// Heartbeats and polls that are due.
+    pub(super) fn make_rounds(&mut self, now: Now) {
+        let idle = self.idle_workers();
+        let reason = Reason { heartbeat: !self.workers.is_empty(), poll: !idle.is_empty() };
+        for (to, round) in self.schedule.take_due(now.mono, reason) {
+            let lane = if round == Round::Heartbeat { Lane::Heartbeat } else { Lane::Poll };
+            if self.validators.passed_over_until(&to, now.mono).is_some() || !self.uplink.is_idle(&to, lane) {
+                continue;
+            }
+            match round {
+                Round::Heartbeat => self.send_heartbeat(now, &to),
+                Round::Poll => {
+                    let request = TaskRequest::poll(self.uplink.hotkey(), Some(idle.clone()), now.wall);
+                    self.uplink.submit(now.mono, &to, Purpose::Poll, json::text(&request));
+                }
+            }
+        }
+    }
+
+    pub(super) fn send_heartbeat(&mut self, now: Now, to: &Hotkey) {
+        let workers = self.workers.iter().map(|worker| (worker, self.flows.is_busy(&worker.id)));
+        for text in report::heartbeats(self.uplink.hotkey(), now, workers) {
+            self.uplink.submit(now.mono, to, Purpose::Heartbeat, text);
+        }
+    }
+
+    pub(super) fn message_ended(&mut self, now: Now, ended: Ended) {
+        let Ended { to, purpose, outcome, took } = ended;
+        self.count_call(&purpose, &outcome, took);
+        self.judge(now.mono, &to, &outcome);
+        match (purpose, outcome) {
+            (Some(Purpose::Heartbeat), Ok(Some(Reply::Heartbeat(answer)))) => self.heartbeat_answered(&to, answer),
+            (Some(Purpose::Poll), Ok(Some(Reply::Tasks(answer)))) => match answer {
+                Answer::Given(tasks) => self.tasks_given(now, &to, tasks),
+                Answer::Refused(why) => log::warn!(target: "miner", "{to} refuses our poll: {why}"),
+            },
+            (Some(Purpose::Commit(key)), outcome) => {
+                let message_id = uplink::new_uuid(&mut self.rng);
+                let steps = self.flows.committed(now, &key, message_id, requests_of(outcome));
+                self.follow(now, steps);
+            }
+            (Some(Purpose::Submit(key)), outcome) => {
+                let steps = self.flows.submitted(now.mono, &key, end_of(outcome));
+                self.follow(now, steps);
+            }
+            (None, Ok(_)) => log::debug!(target: "miner", "session with {to}"),
+            (purpose, Err(failure)) => log::debug!(target: "miner", "{to}, {}: {failure}", said_of(&purpose)),
+            (Some(Purpose::Heartbeat | Purpose::Poll), Ok(_)) => log::debug!(target: "miner", "{to}: foreign answer"),
+        }
+    }
+
+    pub(super) fn heartbeat_answered(&mut self, from: &Hotkey, answer: Answer<HeartbeatResponse>) {
+        match answer {
+            Answer::Given(answer) if answer.error_code == code::SUCCESS => {}
+            Answer::Given(answer) => {
+                let why = answer.message.unwrap_or_default();
+                log::warn!(target: "miner", "{from} refuses our heartbeat ({}): {why}", answer.error_code);
+            }
+            Answer::Refused(why) => log::warn!(target: "miner", "{from} refuses our heartbeat: {why}"),
+        }
+    }
+
+    /// Keeps the record of who answers.
+    pub(super) fn judge(&mut self, now: Mono, to: &Hotkey, outcome: &Result<Option<Reply>, Failure>) {
+        match outcome {
+            Ok(_) => self.validators.answered(to, now),
+            Err(failure) if failure.is_answer() => self.validators.answered(to, now),
+            // Its handshakes have been counted already.
+            Err(Failure::NoSession) => {}
+            Err(failure) => {
+                if let Some(ttl) = self.validators.silent(to, now) {
+                    log::warn!(target: "miner", "validator {to} passed over for {} s: {failure}", ttl.as_secs());
+                }
+            }
+        }
+    }
+
+    pub(super) fn count_call(
+        &mut self,
+        purpose: &Option<Purpose>,
+        outcome: &Result<Option<Reply>, Failure>,
+        took: Duration,
+    ) {
+        let synapse = purpose.as_ref().map_or("SessionInitSynapse", |purpose| purpose.lane().kind().class());
+        let label = outcome.as_ref().err().map_or("answered", Failure::label);
+        self.counters.count(Metric::Calls, &[synapse, label]);
+        if outcome.is_ok() {
+            self.counters.observe(Metric::CallSeconds, &[synapse], took);
+        }
+    }
+}
+
+fn requests_of(outcome: Result<Option<Reply>, Failure>) -> Result<Vec<DeviceRequest>, End> {
+    match outcome {
+        Ok(Some(Reply::Requests(Answer::Given(ProofRequests { proof_requests })))) => Ok(proof_requests),
+        Ok(Some(Reply::Requests(Answer::Refused(why)))) => Err(End::Refused(why)),
+        Ok(_) => Err(End::Unanswered("an answer to something else".into())),
+        Err(failure) => Err(unanswered(failure)),
+    }
+}
+
+fn end_of(outcome: Result<Option<Reply>, Failure>) -> End {
+    match outcome {
+        Ok(Some(Reply::Status(Answer::Given(StatusAnswer { .. })))) => End::Accepted,
+        Ok(Some(Reply::Status(Answer::Refused(why)))) => End::Refused(why),
+        Ok(_) => End::Unanswered("an answer to something else".into()),
+        Err(failure) => unanswered(failure),
+    }
+}
+
+fn unanswered(failure: Failure) -> End {
+    match failure {
+        Failure::Refused(refusal) => End::Refused(refusal.to_string()),
+        failure => End::Unanswered(failure.to_string()),
+    }
+}
+
+fn said_of(purpose: &Option<Purpose>) -> &'static str {
+    purpose.as_ref().map_or("handshake", |purpose| match purpose.lane() {
+        Lane::Heartbeat => "heartbeat",
+        Lane::Poll => "poll",
+        Lane::Commitment => "commitment",
+        Lane::Proof => "proof",
+    })
+}
