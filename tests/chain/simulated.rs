@@ -9,7 +9,7 @@ use byteleap::{
             Chain, calls,
             extrinsic::{Context, Era, sign},
             metadata::Metadata,
-            rpc::{Call, NodeError, Rpc, from_hex, to_hex},
+            rpc::{Call, NodeError, Rpc, RpcError, from_hex, to_hex},
         },
         subtensor_sim::{Genesis, GenesisNeuron, Hyperparameters, InProcess, Node},
     },
@@ -407,4 +407,97 @@ fn storage_answers_under_the_keys_of_a_real_node() {
     assert_eq!(read("Weights", &[&netuid, &[0, 0]]), json!("0x040100ffff"));
     assert_eq!(read("Weights", &[&netuid, &[1, 0]]), Json::Null);
     assert_eq!(read("Tempo", &[&[1, 0]]), Json::Null);
+}
+
+/// The simulated node after an upgrade: it says spec 426, and its metadata may name things otherwise.
+struct Upgrading {
+    node: InProcess,
+    upgraded: Rc<RefCell<bool>>,
+    rename: (&'static str, &'static str),
+    metadata_fetched: Rc<RefCell<u32>>,
+}
+
+impl Upgrading {
+    fn of(&self, call: &Call, answer: Json) -> Json {
+        let is_metadata = call.params[0] == "Metadata_metadata_at_version";
+        *self.metadata_fetched.borrow_mut() += u32::from(is_metadata);
+        match call.method {
+            _ if !*self.upgraded.borrow() => answer,
+            "state_getRuntimeVersion" => json!({"specVersion": 426, "transactionVersion": 1}),
+            "state_call" if is_metadata => {
+                let bytes = from_hex(answer.as_str().unwrap()).unwrap();
+                let bytes =
+                    replaced(&bytes, &[&425u32.to_le_bytes()[..], &[1, 0, 0, 0]].concat(), &426u32.to_le_bytes());
+                json!(to_hex(&replaced(&bytes, self.rename.0.as_bytes(), self.rename.1.as_bytes())))
+            }
+            _ => answer,
+        }
+    }
+}
+
+/// Every occurrence of `from` begins with `to` (which is not longer).
+fn replaced(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    let found: Vec<_> = bytes.windows(from.len()).enumerate().filter(|(_, of)| *of == from).map(|(at, _)| at).collect();
+    assert!(!found.is_empty());
+    found.into_iter().for_each(|at| bytes[at..at + to.len()].copy_from_slice(to));
+    bytes
+}
+
+impl Rpc for Upgrading {
+    fn batch(&mut self, calls: &[Call]) -> Result<Vec<Result<Json, NodeError>>, RpcError> {
+        let answers = self.node.batch(calls)?.into_iter().zip(calls);
+        Ok(answers.map(|(answer, call)| answer.map(|answer| self.of(call, answer))).collect())
+    }
+}
+
+/// What the head says before and after an upgrade that renames something, and how often metadata was fetched.
+fn upgraded(rename: (&'static str, &'static str)) -> (ChainReply, ChainReply, u32) {
+    let simulation = Simulation::plain();
+    let (upgraded, metadata_fetched) = (Rc::new(RefCell::new(false)), Rc::new(RefCell::new(0)));
+    let node = Upgrading {
+        node: simulation.rpc(),
+        upgraded: upgraded.clone(),
+        rename,
+        metadata_fetched: metadata_fetched.clone(),
+    };
+    let mut chain = Chain::new(node, Some(key(1)));
+    let before = chain.serve(ChainRequest::Head);
+    assert_eq!(chain.serve(ChainRequest::Head), before);
+    *upgraded.borrow_mut() = true;
+    let after = chain.serve(ChainRequest::Head);
+    let fetched = *metadata_fetched.borrow();
+    (before, after, fetched)
+}
+
+fn spec(reply: &ChainReply) -> u32 {
+    match reply {
+        ChainReply::Head(head) => head.spec_version,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn shape(reply: ChainReply) -> String {
+    match reply {
+        ChainReply::Failed(fault) if fault.kind == ChainFaultKind::Shape => fault.text,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn an_upgrade_is_noticed_and_its_metadata_fetched_once() {
+    let (before, after, fetched) = upgraded(("DrandPriority", "DrandPriorita"));
+    assert_eq!((spec(&before), spec(&after), fetched), (425, 426, 2), "and an unknown empty extension is accepted");
+}
+
+#[test]
+fn an_upgrade_that_we_cannot_follow_is_named_before_it_is_needed() {
+    let after = |from, to| shape(upgraded((from, to)).1);
+    assert_eq!(after("set_weights", "set_weightz"), "no call SubtensorModule.set_weights in the metadata");
+    assert_eq!(
+        after("CheckMetadataHash", "CheckMetadataHush"),
+        "unknown extension CheckMetadataHush that is not empty"
+    );
+    let renamed = after("validator_permit", "validator_permut");
+    assert!(renamed.contains("validator_permit"), "{renamed}");
 }

@@ -36,7 +36,8 @@ pub struct Arguments {
     /// The one subnet that exists
     #[arg(long, value_name = "N")]
     netuid: u16,
-    /// JSON list of {uid, hotkey, coldkey, stake_tao, validator_permit, axon: "ip:port" or null}
+    /// JSON list of {uid, hotkey, coldkey, stake_tao, validator_permit, axon: "ip:port" or null}; or an object
+    /// with that list as "neurons", and "hyperparameters" (tempo, weights_rate_limit, …) beside it
     #[arg(long, value_name = "FILE")]
     neurons: PathBuf,
     /// Seconds between two blocks; fractions allowed

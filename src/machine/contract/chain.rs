@@ -26,7 +26,7 @@ pub enum ChainRequest {
 pub struct Submission {
     /// blake2_256 of its bytes.
     pub hash: [u8; 32],
-    /// Best block when it was submitted; it cannot be in an earlier one, or in this one.
+    /// Best block when it was submitted; without a fork it is in a later one.
     pub after: BlockNumber,
     /// Last block that may include it (its mortal era).
     pub until: BlockNumber,

@@ -17,6 +17,9 @@ use crate::{
 const BLOCKS_MAX: u64 = 128;
 const BLOCKS_PER_REQUEST: usize = 8;
 
+/// A fork may put an extrinsic into a block that is not after the best one of its submission.
+const REORG_BLOCKS: u64 = 4;
+
 /// Submissions whose search is remembered.
 const SEARCHES_MAX: usize = 16;
 
@@ -34,7 +37,7 @@ impl<R: Rpc> Chain<R> {
         let [best, finalized] = answer::exactly(self.all(&heads)?)?;
         let best = answer::header_number(&best)?;
         let finalized = self.number_of(&answer::hash("chain_getFinalizedHead", &finalized)?)?;
-        let from = self.searched.get(&of.hash).copied().unwrap_or(of.after.saturating_add(1));
+        let from = self.searched.get(&of.hash).copied().unwrap_or(of.after.saturating_sub(REORG_BLOCKS) + 1);
         let to = best.min(of.until).min(from.saturating_add(BLOCKS_MAX - 1));
         if let Some(place) = self.search(&of.hash, from, to)? {
             let ended = self.outcome(&place)?;

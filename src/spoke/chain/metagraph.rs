@@ -111,3 +111,92 @@ impl Subnet {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use parity_scale_codec::{Compact, Encode};
+    use scale_info::{MetaType, PortableRegistry, Registry, TypeInfo};
+
+    use super::*;
+
+    #[derive(Encode, TypeInfo)]
+    struct NetUid(u16);
+
+    #[derive(Encode, TypeInfo)]
+    struct Account([u8; 32]);
+
+    #[derive(Encode, TypeInfo)]
+    struct Place {
+        port: u16,
+        since: u64,
+        ip: (u128,),
+        ip_type: u8,
+    }
+
+    /// A runtime to come: other order, other widths, newtypes, fields that we do not know.
+    #[derive(Encode, TypeInfo)]
+    struct Later {
+        total_stake: Vec<u128>,
+        novelty: Option<Vec<u32>>,
+        tempo: Compact<u32>,
+        netuid: NetUid,
+        block: u32,
+        weights_rate_limit: Compact<u128>,
+        weights_version: u64,
+        min_allowed_weights: Compact<u16>,
+        max_weights_limit: u16,
+        commit_reveal_weights_enabled: (bool,),
+        hotkeys: Vec<Account>,
+        coldkeys: Vec<[u8; 32]>,
+        axons: Vec<Place>,
+        validator_permit: Vec<bool>,
+        last_update: Vec<Compact<u32>>,
+    }
+
+    fn later() -> Later {
+        Later {
+            total_stake: vec![2_500_000_000, 0],
+            novelty: Some(vec![1, 2]),
+            tempo: Compact(99),
+            netuid: NetUid(128),
+            block: 7,
+            weights_rate_limit: Compact(100),
+            weights_version: 3,
+            min_allowed_weights: Compact(1),
+            max_weights_limit: 65535,
+            commit_reveal_weights_enabled: (true,),
+            hotkeys: vec![Account([1; 32]), Account([2; 32])],
+            coldkeys: vec![[3; 32]; 2],
+            axons: vec![
+                Place { port: 9091, since: 1, ip: (0x2001_0db8 << 96,), ip_type: 6 },
+                Place { port: 0, since: 0, ip: (0,), ip_type: 0 },
+            ],
+            validator_permit: vec![true, false],
+            last_update: vec![Compact(5), Compact(0)],
+        }
+    }
+
+    fn read(of: &Later) -> Result<Metagraph, ShapeFault> {
+        let mut registry = Registry::new();
+        let id = registry.register_type(&MetaType::new::<Later>()).id;
+        let types: PortableRegistry = registry.into();
+        Subnet::decode_as_type(&mut &*of.encode(), id, &types).unwrap().read()
+    }
+
+    #[test]
+    fn newtypes_other_widths_and_new_fields_do_not_matter() {
+        let graph = read(&later()).unwrap();
+        assert_eq!((graph.netuid, graph.block, graph.tempo), (Netuid(128), 7, 99));
+        assert_eq!((graph.weights_rate_limit, graph.commit_reveal), (100, true));
+        assert_eq!(graph.neurons[0].axon, Some("[2001:db8::]:9091".parse().unwrap()));
+        assert_eq!((graph.neurons[0].stake_tao, graph.neurons[0].last_update), (2.5, 5));
+        assert_eq!((graph.neurons[1].axon, graph.neurons[1].uid), (None, Uid(1)));
+    }
+
+    #[test]
+    fn lists_of_different_lengths_are_refused() {
+        let mut short = later();
+        short.axons.pop();
+        assert!(read(&short).unwrap_err().to_string().contains("2 hotkeys but 1 axons"));
+    }
+}

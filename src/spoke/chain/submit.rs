@@ -1,5 +1,7 @@
 //! Signing a call with our hotkey and handing it to a node's pool.
 
+use std::ops::RangeInclusive;
+
 use serde_json::json;
 
 use super::{
@@ -15,6 +17,9 @@ use crate::machine::contract::chain::Submission;
 pub const ERA_BLOCKS: u64 = 32;
 
 const NONCE_API: &str = "AccountNonceApi_account_nonce";
+
+/// What a node answers with when its pool, or the runtime behind it, refuses an extrinsic.
+const POOL_CODES: RangeInclusive<i64> = 1000..=1099;
 
 /// The pool holds these very bytes already.
 const ALREADY_IMPORTED: i64 = 1013;
@@ -54,7 +59,8 @@ impl<R: Rpc> Chain<R> {
         for answer in answers {
             match answer {
                 Err(error) if error.code == ALREADY_IMPORTED => {}
-                Err(error) => return Err(ChainError::Pool(refusal(&error))),
+                Err(error) if POOL_CODES.contains(&error.code) => return Err(ChainError::Pool(refusal(&error))),
+                Err(error) => return Err(ChainError::Node { method: "author_submitExtrinsic", error }),
                 Ok(hash) if answer::hash("author_submitExtrinsic", &hash)? != blake2_256(extrinsic) => {
                     return Err(answer::wrong("author_submitExtrinsic", "the hash of something else"));
                 }

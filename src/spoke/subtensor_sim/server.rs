@@ -149,8 +149,7 @@ mod tests {
     fn the_journal_is_written_line_by_line_and_to_the_end_before_it_stops() {
         let mut server = server(true);
         let bad = r#"{"jsonrpc":"2.0","id":1,"method":"author_submitExtrinsic","params":["0x00"]}"#;
-        ask(&mut server, "POST", bad);
-        ask(&mut server, "POST", bad);
+        ask(&mut server, "POST", &format!("[{bad},{bad}]"));
         server.handle(Now::default(), Input::Stop);
         for _ in 0..2 {
             assert!(matches!(server.poll(), Some(Output::Command(line)) if line.contains("refused")));
