@@ -8,7 +8,10 @@ use std::{
     time::Duration,
 };
 
-use mio::net::{TcpListener, TcpStream};
+use mio::{
+    Interest, Registry, Token,
+    net::{TcpListener, TcpStream},
+};
 use rustix::{
     io::Errno,
     net::{AddressFamily, SocketFlags, SocketType, bind, ipproto, listen, socket_with, sockopt},
@@ -31,7 +34,8 @@ const EXHAUSTED_LOG_PAUSE: Duration = Duration::from_secs(60);
 pub struct Listener {
     pub(super) name: &'static str,
     pub(super) serve: Serve,
-    pub(super) socket: TcpListener,
+    /// `None` once closed.
+    socket: Option<TcpListener>,
     address: SocketAddr,
     limits: Connections,
     held: BTreeMap<Source, usize>,
@@ -82,7 +86,7 @@ impl Listener {
         Ok(Listener {
             name,
             serve,
-            socket: TcpListener::from_std(socket),
+            socket: Some(TcpListener::from_std(socket)),
             address: local,
             limits,
             held: BTreeMap::new(),
@@ -98,8 +102,29 @@ impl Listener {
         self.address
     }
 
+    pub(super) fn held_bytes(&self) -> usize {
+        self.limits.held_bytes
+    }
+
+    pub(super) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        match &mut self.socket {
+            Some(socket) => registry.register(socket, token, Interest::READABLE),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes no new connections of the machine; metrics are served to the end.
+    pub(super) fn close(&mut self) {
+        if !matches!(self.serve, Serve::Metrics(_)) {
+            self.socket = None;
+            self.ready = false;
+            self.paused_until = None;
+        }
+    }
+
     pub(super) fn accept(&mut self, now: Mono) -> Accepted {
-        match self.socket.accept() {
+        let Some(socket) = &self.socket else { return Accepted::Nothing };
+        match socket.accept() {
             Ok((stream, remote)) => match self.admit(remote.ip()) {
                 Ok(()) => Accepted::Stream(stream, SocketAddr::new(remote.ip().to_canonical(), remote.port())),
                 Err(limit) => Accepted::Refused(limit),
@@ -186,7 +211,7 @@ mod tests {
 
     #[test]
     fn places_are_counted_by_source_and_given_back() {
-        let mut listener = listener(Connections { total: 3, per_source: 2 });
+        let mut listener = listener(Connections { total: 3, per_source: 2, ..Connections::default() });
         let one: IpAddr = "192.0.2.1".parse().unwrap();
         let mapped: IpAddr = "::ffff:192.0.2.1".parse().unwrap();
         assert_eq!(listener.admit(one), Ok(()));
@@ -196,6 +221,22 @@ mod tests {
         assert_eq!(listener.admit("192.0.2.2".parse().unwrap()), Err("connections"));
         listener.release(mapped);
         assert_eq!(listener.admit(one), Ok(()));
+    }
+
+    #[test]
+    fn a_system_out_of_descriptors_pauses_the_door_and_a_vanished_peer_does_not() {
+        let mut listener = listener(Connections::default());
+        listener.failed(Mono(0), &ErrorKind::ConnectionAborted.into());
+        assert_eq!(listener.paused_until, None);
+        listener.failed(Mono(0), &Errno::MFILE.into());
+        assert_eq!(listener.paused_until, Some(Mono(0) + EXHAUSTED_PAUSE));
+    }
+
+    #[test]
+    fn a_closed_door_frees_its_port() {
+        let mut first = listener(Connections::default());
+        first.close();
+        Listener::bind(first.address(), first.serve.clone(), Connections::default()).unwrap();
     }
 
     #[test]

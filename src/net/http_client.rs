@@ -7,7 +7,7 @@ use crate::{
     net::{
         DialOptions,
         http_frame::{HttpFault, ResponseReader, encode_request},
-        protocol::{Protocol, Signal, WriteLimits, misplaced},
+        protocol::{OVERLOAD, Protocol, Signal, WriteLimits, misplaced},
     },
     units::{Mono, Now},
     wire::http::{Request, Response},
@@ -122,6 +122,16 @@ impl Protocol for HttpClient {
 
     fn wants_bytes(&self, _waiting: usize) -> bool {
         !self.done && !self.peer_ended
+    }
+
+    fn held_bytes(&self) -> usize {
+        // Its own limit is small, and the machine counts its requests.
+        0
+    }
+
+    fn overload(&mut self, _now: Now, out: &mut Vec<u8>) {
+        out.clear();
+        self.finish = Some(Gone::Limit(OVERLOAD.into()));
     }
 
     fn write_limits(&self) -> WriteLimits {

@@ -6,7 +6,7 @@ use crate::{
     net::{
         HttpOptions,
         http_frame::{HttpFault, Incoming, Item, RequestReader, encode_response},
-        protocol::{Protocol, Signal, WriteLimits, misplaced},
+        protocol::{OVERLOAD, Protocol, Signal, WriteLimits, misplaced},
     },
     units::{Mono, Now},
     wire::http::{Headers, Response},
@@ -206,6 +206,16 @@ impl Protocol for HttpServer {
 
     fn wants_bytes(&self, waiting: usize) -> bool {
         waiting == 0 && self.is_reading() && !self.peer_ended
+    }
+
+    fn held_bytes(&self) -> usize {
+        self.reader.held_bytes()
+    }
+
+    fn overload(&mut self, now: Now, out: &mut Vec<u8>) {
+        self.answer_error(now, 503, OVERLOAD, out);
+        self.reader = RequestReader::new(self.options.header_bytes, self.options.body_bytes);
+        self.finish = Some(Gone::Limit(OVERLOAD.into()));
     }
 
     fn write_limits(&self) -> WriteLimits {

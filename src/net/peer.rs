@@ -32,6 +32,8 @@ pub(super) struct Peer {
     pub(super) remote: SocketAddr,
     /// The listener that holds a place for it.
     pub(super) listener: Option<usize>,
+    /// Of a message that is not whole yet, as last counted.
+    pub(super) held_bytes: usize,
     protocol: Box<dyn Protocol>,
     transport: Transport,
     phase: Phase,
@@ -100,6 +102,7 @@ impl Peer {
             door,
             remote,
             listener: None,
+            held_bytes: 0,
             protocol,
             transport,
             phase,
@@ -180,6 +183,18 @@ impl Peer {
                 self.protocol.expire(now, &mut self.transport.out);
                 None
             }
+        }
+    }
+
+    /// What it holds now of a message that is not whole.
+    pub(super) fn holds(&self) -> usize {
+        if self.is_live() { self.protocol.held_bytes() } else { 0 }
+    }
+
+    /// Its listener has no room for the rest of its message.
+    pub(super) fn overload(&mut self, now: Now) {
+        if self.is_live() {
+            self.protocol.overload(now, &mut self.transport.out);
         }
     }
 

@@ -27,6 +27,9 @@ use crate::{
 /// Most bytes that one item of work reads.
 const READ_BYTES: usize = 64 * 1024;
 
+/// A message up to this is never refused for what others hold.
+const LARGE_BYTES: usize = 64 * 1024;
+
 pub(super) struct Peers {
     registry: Registry,
     options: DialOptions,
@@ -37,10 +40,18 @@ pub(super) struct Peers {
     timers: BTreeSet<(Mono, PeerId)>,
     /// Reports that no item of work has delivered yet.
     reports: VecDeque<Report>,
+    /// By listener: bytes of messages that are not whole yet, and how many there may be.
+    held: BTreeMap<usize, Held>,
     /// Listeners whose place is free again.
     released: Vec<(usize, SocketAddr)>,
     accepted: u64,
     scratch: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct Held {
+    bytes: usize,
+    limit_bytes: usize,
 }
 
 /// Something that happened to a peer.
@@ -61,10 +72,16 @@ impl Peers {
             queue: VecDeque::new(),
             timers: BTreeSet::new(),
             reports: VecDeque::new(),
+            held: BTreeMap::new(),
             released: Vec::new(),
             accepted: 0,
             scratch: vec![0; READ_BYTES],
         }
+    }
+
+    /// The connections of that listener may hold so much of messages that are not whole.
+    pub(super) fn limit_held(&mut self, listener: usize, limit_bytes: usize) {
+        self.held.insert(listener, Held { bytes: 0, limit_bytes });
     }
 
     /// Takes a connection that a listener accepted.
@@ -185,6 +202,7 @@ impl Peers {
         peer.queued = false;
         let worked = peer.work(now, &mut self.scratch);
         let again = worked.happened.is_some() || peer.has_work();
+        let again = count_held(&mut self.held, now, peer) || again;
         self.after(id, worked, counters);
         if again {
             self.enqueue(id);
@@ -273,6 +291,9 @@ impl Peers {
 
     fn forget(&mut self, id: PeerId) {
         if let Some(mut peer) = self.table.remove(&id) {
+            if let Some(held) = peer.listener.and_then(|listener| self.held.get_mut(&listener)) {
+                held.bytes -= peer.held_bytes;
+            }
             peer.timer.take().map(|due| self.timers.remove(&(due, id)));
             // Closing the descriptor would do it too; this keeps mio's own books.
             let _ = self.registry.deregister(peer.transport().stream());
@@ -291,6 +312,21 @@ impl Peers {
         }
         self.timers.extend(wanted.map(|due| (due, id)));
     }
+}
+
+/// Keeps the sum of what a listener's connections hold; `true` when this one was refused because of it.
+fn count_held(held: &mut BTreeMap<usize, Held>, now: Now, peer: &mut Peer) -> bool {
+    let Some(held) = peer.listener.and_then(|listener| held.get_mut(&listener)) else { return false };
+    let (before, holds) = (peer.held_bytes, peer.holds());
+    held.bytes = held.bytes - before + holds;
+    peer.held_bytes = holds;
+    let refused = holds > before && holds > LARGE_BYTES && held.bytes > held.limit_bytes;
+    if refused {
+        peer.overload(now);
+        held.bytes = held.bytes - holds + peer.holds();
+        peer.held_bytes = peer.holds();
+    }
+    refused
 }
 
 fn token(id: PeerId) -> Token {

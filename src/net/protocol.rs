@@ -44,8 +44,15 @@ pub(super) trait Protocol {
     fn expire(&mut self, now: Now, out: &mut Vec<u8>);
     /// Whether more bytes can be used while `waiting` of ours wait for the socket.
     fn wants_bytes(&self, waiting: usize) -> bool;
+    /// Bytes of a message that is not whole yet.
+    fn held_bytes(&self) -> usize;
+    /// The listener has no room for the rest of this message: refuses it and finishes.
+    fn overload(&mut self, now: Now, out: &mut Vec<u8>);
     fn write_limits(&self) -> WriteLimits;
 }
+
+/// Why [`Protocol::overload`] finishes.
+pub(super) const OVERLOAD: &str = "unfinished messages of all connections take too much memory";
 
 pub(super) fn misplaced(kind: &str, message: &Message) {
     let what = match message {

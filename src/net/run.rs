@@ -4,7 +4,7 @@
 use std::{io, time::Duration};
 
 use crossbeam::channel::Receiver;
-use mio::{Events, Interest, Poll, Registry, Token};
+use mio::{Events, Poll, Registry, Token};
 
 use crate::{
     machine::{Exit, Input, Machine, Message, Output},
@@ -52,6 +52,8 @@ pub fn run<M: Machine>(machine: M, setup: Setup<M::Event, M::Command>) -> Result
     let signals =
         if signals { Some(Signals::install(&registry, SIGNALS).map_err(system("listen to signals"))?) } else { None };
     let standing = Standing::ready(notifier, clock.mono());
+    let mut peers = Peers::new(registry, dials);
+    listeners.iter().enumerate().for_each(|(index, listener)| peers.limit_held(index, listener.held_bytes()));
     let driver = Driver {
         machine,
         poll,
@@ -59,7 +61,7 @@ pub fn run<M: Machine>(machine: M, setup: Setup<M::Event, M::Command>) -> Result
         clock,
         reports,
         listeners,
-        peers: Peers::new(registry, dials),
+        peers,
         dispatch,
         signals,
         standing,
@@ -75,9 +77,11 @@ pub fn run<M: Machine>(machine: M, setup: Setup<M::Event, M::Command>) -> Result
 
 fn register(registry: &Registry, listeners: &mut [Listener]) -> Result<(), NetError> {
     for (index, listener) in listeners.iter_mut().enumerate() {
-        registry
-            .register(&mut listener.socket, Token(LISTENERS - index), Interest::READABLE)
-            .map_err(|source| NetError::Listen { name: listener.name, address: listener.address(), source })?;
+        listener.register(registry, Token(LISTENERS - index)).map_err(|source| NetError::Listen {
+            name: listener.name,
+            address: listener.address(),
+            source,
+        })?;
         log::info!(target: "net", "listening on {} ({})", listener.address(), listener.name);
     }
     Ok(())
@@ -177,6 +181,7 @@ impl<M: Machine> Driver<M> {
         log::info!(target: "net", "asked to stop");
         self.standing.stopping();
         self.stop_until = Some(self.clock.mono() + self.stop_timeout);
+        self.listeners.iter_mut().for_each(Listener::close);
         self.feed(Input::Stop);
     }
 

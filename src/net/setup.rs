@@ -111,17 +111,21 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// How many connections a listener holds; one more is closed at once and counted.
+/// What all connections of a listener may take together.
 #[derive(Clone, Copy, Debug)]
 pub struct Connections {
+    /// One more is closed at once and counted.
     pub total: usize,
     /// From one IPv4 address or one IPv6 /64.
     pub per_source: usize,
+    /// Bytes of messages that are not whole yet. The large one (over 64 KiB) that exceeds it is refused: without this,
+    /// many bodies just under their limit would take all memory.
+    pub held_bytes: usize,
 }
 
 impl Default for Connections {
     fn default() -> Connections {
-        Connections { total: 1024, per_source: 128 }
+        Connections { total: 1024, per_source: 128, held_bytes: 256 * 1024 * 1024 }
     }
 }
 

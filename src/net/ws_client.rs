@@ -7,7 +7,7 @@ use crate::{
     net::{
         WebSocketOptions,
         http_frame::ResponseReader,
-        protocol::{Protocol, Signal, WriteLimits, misplaced},
+        protocol::{OVERLOAD, Protocol, Signal, WriteLimits, misplaced},
         ws_frame::{Side, Upgrade},
         ws_open::OpenSocket,
     },
@@ -171,6 +171,22 @@ impl Protocol for WsClient {
             Stage::Open(open) => open.wants_bytes(),
             Stage::Upgrading(upgrading) => !upgrading.peer_ended,
             Stage::Over => false,
+        }
+    }
+
+    fn held_bytes(&self) -> usize {
+        match &self.stage {
+            Stage::Open(open) => open.held_bytes(),
+            // Bounded by a head, which is small.
+            Stage::Upgrading(_) | Stage::Over => 0,
+        }
+    }
+
+    fn overload(&mut self, _now: Now, out: &mut Vec<u8>) {
+        match &mut self.stage {
+            Stage::Open(open) => open.overload(out),
+            Stage::Upgrading(upgrading) => upgrading.finish = Some(Gone::Limit(OVERLOAD.into())),
+            Stage::Over => {}
         }
     }
 

@@ -9,7 +9,7 @@ use crate::{
         Admission, Refusal, WebSocketOptions,
         http_frame::{HttpFault, Item, RequestReader, encode_response},
         http_server::error_response,
-        protocol::{Protocol, Signal, WriteLimits, misplaced},
+        protocol::{OVERLOAD, Protocol, Signal, WriteLimits, misplaced},
         ws_frame::{Side, accept_upgrade},
         ws_open::OpenSocket,
     },
@@ -157,6 +157,22 @@ impl Protocol for WsServer {
             Stage::Open(open) => open.wants_bytes(),
             Stage::Upgrading(upgrading) => !upgrading.peer_ended,
             Stage::Refused => false,
+        }
+    }
+
+    fn held_bytes(&self) -> usize {
+        match &self.stage {
+            Stage::Open(open) => open.held_bytes(),
+            // Bounded by a head, which is small.
+            Stage::Upgrading(_) | Stage::Refused => 0,
+        }
+    }
+
+    fn overload(&mut self, _now: Now, out: &mut Vec<u8>) {
+        match &mut self.stage {
+            Stage::Open(open) => open.overload(out),
+            Stage::Upgrading(upgrading) => upgrading.finish = Some(Gone::Limit(OVERLOAD.into())),
+            Stage::Refused => {}
         }
     }
 

@@ -6,6 +6,10 @@
 use std::{sync::OnceLock, time::Duration};
 
 use byteleap::{
+    net::{
+        http_frame::{Item, RequestReader, ResponseReader},
+        ws_frame::{Frames, Side, WsItem},
+    },
     spoke::{
         chain::{calls, events, extrinsic, metadata::Metadata, metagraph, rpc},
         subtensor_sim::{Genesis, Hyperparameters, Node},
@@ -32,7 +36,7 @@ use zeroize::Zeroizing;
 pub type Target = fn(&[u8]);
 
 /// Every target by its name.
-pub const TARGETS: [(&str, Target); 16] = [
+pub const TARGETS: [(&str, Target); 19] = [
     ("synapse_request", synapse_request),
     ("synapse_answer", synapse_answer),
     ("session_package", session_package),
@@ -49,6 +53,9 @@ pub const TARGETS: [(&str, Target); 16] = [
     ("chain_blocks", chain_blocks),
     ("chain_answer", chain_answer),
     ("chain_request", chain_request),
+    ("http_requests", http_requests),
+    ("http_response", http_response),
+    ("websocket_frames", websocket_frames),
 ];
 
 pub fn target(name: &str) -> Target {
@@ -261,4 +268,71 @@ fn chain_request(bytes: &[u8]) {
         }
         while node.take_journal_line().is_some() {}
     });
+}
+
+/// Bytes in one piece, and in pieces of a size that the first byte says.
+fn split(data: &[u8]) -> [Vec<&[u8]>; 2] {
+    let size = usize::from(data.first().copied().unwrap_or_default() % 7) + 1;
+    [vec![data], data.chunks(size).collect()]
+}
+
+fn read_requests(pieces: &[&[u8]]) -> Vec<Item> {
+    let mut reader = RequestReader::new(1024, |_| 4096);
+    let mut items = vec![];
+    for piece in pieces {
+        reader.push(piece);
+        while let Ok(Some(item)) = reader.read() {
+            items.push(item);
+        }
+    }
+    items
+}
+
+/// The bytes of a connection to an axon: the same requests however they are split, and none over its limit.
+fn http_requests(data: &[u8]) {
+    let requests = |pieces: &[&[u8]]| {
+        let items = read_requests(pieces);
+        items.into_iter().filter(|item| *item != Item::Continue).collect::<Vec<_>>()
+    };
+    let [whole, pieces] = split(data);
+    let read = requests(&whole);
+    assert_eq!(read, requests(&pieces));
+    let over = |item: &Item| matches!(item, Item::Request(incoming) if incoming.request.body.len() > 4096);
+    assert!(!read.iter().any(over));
+}
+
+/// The bytes of an answer to a request of ours.
+fn http_response(data: &[u8]) {
+    let [whole, pieces] = split(data).map(|pieces| {
+        let mut reader = ResponseReader::new(1024, 4096);
+        let early = pieces.into_iter().find_map(|piece| {
+            reader.push(piece);
+            reader.read().transpose()
+        });
+        early.or_else(|| reader.end().transpose()).and_then(Result::ok)
+    });
+    assert_eq!(whole, pieces);
+}
+
+/// The bytes of a WebSocket after its upgrade, masked or not: the same texts however they are split.
+fn websocket_frames(data: &[u8]) {
+    for side in [Side::Server, Side::Client] {
+        let [whole, pieces] = split(data).map(|pieces| {
+            let mut frames = Frames::new(side, 4096, &[]);
+            let mut heard = vec![];
+            for piece in pieces {
+                frames.push(piece);
+                while let Some(item) = frames.read(&mut vec![]).transpose() {
+                    assert!(!matches!(&item, Ok(WsItem::Text(text)) if text.len() > 4096));
+                    let is_last = !matches!(item, Ok(WsItem::Text(_)));
+                    heard.push(item);
+                    if is_last {
+                        return heard;
+                    }
+                }
+            }
+            heard
+        });
+        assert_eq!(whole, pieces);
+    }
 }

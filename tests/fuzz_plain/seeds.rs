@@ -26,6 +26,9 @@ pub fn of(name: &str) -> Vec<Vec<u8>> {
         "chain_blocks" => chain_blocks(),
         "chain_answer" => chain_answers(),
         "chain_request" => chain_requests(),
+        "http_requests" => [recorded(".request.http"), connections()].concat(),
+        "http_response" => [recorded(".response.http"), chunked_responses()].concat(),
+        "websocket_frames" => websocket_bytes(),
         other => panic!("no seeds for {other}"),
     }
 }
@@ -144,4 +147,34 @@ fn chain_requests() -> Vec<Vec<u8>> {
         call("state_getStorage", json!(["0x658faa385070e074c85bf6b568cf05550e30450fc4d507a846032a7fa65d9a438000"])),
         json!([call("chain_getBlockHash", json!([[0, 1]])), call("chain_getHeader", json!([null]))]),
     ])
+}
+
+fn connections() -> Vec<Vec<u8>> {
+    let seeds: [&[u8]; 4] = [
+        b"POST /TaskSynapse HTTP/1.1\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n{}GET / HTTP/1.0\r\n\r\n",
+        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nA;x=y\r\n0123456789\r\n0\r\nTrailer: t\r\n\r\n",
+        b"GET / HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\r\n",
+        b"\r\n\nGET / HTTP/1.1\nConnection: close\n\n",
+    ];
+    seeds.map(<[u8]>::to_vec).into()
+}
+
+fn chunked_responses() -> Vec<Vec<u8>> {
+    let seeds: [&[u8]; 3] = [
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n",
+        b"HTTP/1.0 200 OK\r\n\r\nuntil the end",
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n\x81\x02hi",
+    ];
+    seeds.map(<[u8]>::to_vec).into()
+}
+
+/// Frames of both sides: texts, fragments with a ping between, a close frame.
+fn websocket_bytes() -> Vec<Vec<u8>> {
+    let seeds: [&[u8]; 4] = [
+        b"\x81\x85\x01\x02\x03\x04igohn\x8a\x80\0\0\0\0",
+        b"\x01\x82\0\0\0\0ab\x89\x80\0\0\0\0\x80\x82\0\0\0\0cd\x88\x82\0\0\0\0\x03\xe8",
+        b"\x81\x02hi\x89\0\x88\x04\x0f\xa3no",
+        b"\x81\x7e\x01\0\x81\x7f\0\0\0\0\0\x01\0\0",
+    ];
+    seeds.map(<[u8]>::to_vec).into()
 }

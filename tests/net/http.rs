@@ -240,7 +240,7 @@ fn the_machine_may_close_after_its_answer() {
 #[test]
 fn connections_over_the_limits_are_closed_at_once() {
     let serve = Serve::Http(Link::Axon, HttpOptions::default());
-    let limits = Connections { total: 8, per_source: 2 };
+    let limits = Connections { total: 8, per_source: 2, ..Connections::default() };
     let daemon = Plan::default().listen("127.0.0.1:0", serve, limits).start();
     let first = daemon.connect();
     let _second = daemon.connect();
@@ -255,6 +255,28 @@ fn connections_over_the_limits_are_closed_at_once() {
         client.write_all(b"GET / HTTP/1.1\r\n\r\n").is_ok() && !is_ended(&mut client)
     });
     assert!(served);
+}
+
+#[test]
+fn bodies_that_together_take_too_much_are_refused() {
+    let serve = Serve::Http(Link::Axon, HttpOptions::default());
+    let limits = Connections { held_bytes: 1_200_000, ..Connections::default() };
+    let daemon = Plan::default().listen("127.0.0.1:0", serve, limits).start();
+    let head = b"POST / HTTP/1.1\r\nContent-Length: 1000000\r\n\r\n";
+    let half = [head.to_vec(), vec![b'x'; 700_000]].concat();
+    let (mut first, mut second) = (daemon.connect(), daemon.connect());
+    let halves = [&mut first, &mut second].map(|client| client.write_all(&half).is_ok());
+    assert_eq!(halves, [true, true]);
+    // Whichever exceeds the sum is refused; the other is served once it is whole.
+    daemon.opened();
+    daemon.opened();
+    assert!(matches!(daemon.closed(), Gone::Limit(_)));
+    let statuses = [first, second].map(|mut client| {
+        let _ = client.write_all(&vec![b'x'; 300_000]);
+        response(&mut client).0
+    });
+    assert!(statuses == [200, 503] || statuses == [503, 200], "{statuses:?}");
+    assert_eq!(ask(daemon.address(), b"GET / HTTP/1.1\r\n\r\n").0, 200);
 }
 
 #[test]

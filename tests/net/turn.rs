@@ -87,6 +87,15 @@ fn stopping_flushes_what_was_sent() {
 }
 
 #[test]
+fn a_stopping_daemon_takes_no_new_connections() {
+    let daemon = axon(HttpOptions::default());
+    daemon.wish(Wish::IgnoreStop);
+    daemon.wishes.send(Report::Stop);
+    assert!(matches!(daemon.next(), Input::Stop));
+    assert!(TcpStream::connect(daemon.address()).is_err());
+}
+
+#[test]
 fn a_second_stop_ends_at_once() {
     let daemon = Plan::default().start();
     daemon.wish(Wish::IgnoreStop);
@@ -167,7 +176,7 @@ fn the_loop_serves_its_metrics_and_health() {
     let plan = Plan::default().listen(
         "127.0.0.1:0",
         Serve::WebSocket(Link::Workers, WebSocketOptions::default(), admit_all()),
-        Connections { total: 1, per_source: 1 },
+        Connections { total: 1, per_source: 1, ..Connections::default() },
     );
     let daemon = plan.listen("127.0.0.1:0", Serve::Metrics(HttpOptions::default()), Connections::default()).start();
     let mut held = daemon.connect();

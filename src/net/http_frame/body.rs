@@ -53,6 +53,10 @@ impl BodyReader {
         matches!(self.end, End::OfStream)
     }
 
+    pub(super) fn held_bytes(&self) -> usize {
+        self.body.len()
+    }
+
     pub(super) fn into_body(self) -> Vec<u8> {
         self.body
     }

@@ -60,6 +60,15 @@ impl RequestReader {
         matches!(self.stage, Stage::Body { .. })
     }
 
+    /// Bytes of a message that is not whole yet.
+    pub fn held_bytes(&self) -> usize {
+        let body = match &self.stage {
+            Stage::Body { reader, .. } => reader.held_bytes(),
+            Stage::Head | Stage::Broken => 0,
+        };
+        body + self.unread.as_slice().len()
+    }
+
     /// Bytes after the last request, for another protocol.
     pub fn into_rest(self) -> Vec<u8> {
         self.unread.as_slice().to_vec()

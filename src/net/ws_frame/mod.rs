@@ -29,6 +29,7 @@ pub mod close_code {
     pub const NOT_UTF8: u16 = 1007;
     pub const TOO_BIG: u16 = 1009;
     pub const INTERNAL: u16 = 1011;
+    pub const TRY_AGAIN_LATER: u16 = 1013;
 }
 
 /// A message larger than this makes the connection give its buffers back.
