@@ -44,7 +44,8 @@ fn workers(facts: &Facts, policy: &Policy) -> (Vec<WorkerScore>, Vec<WorkerScore
     let owners = ownership::Owners::of(facts, facts.at - policy.ranking_window);
     let all: Vec<(&WorkerKey, &WorkerFacts)> = facts.workers.iter().collect();
     let fleets = all.chunk_by(|a, b| a.0.hotkey == b.0.hotkey);
-    let scores = fleets.flat_map(|fleet| worker::Fleet::new(facts, policy, fleet).scores(&owners));
+    let fleets = fleets.filter_map(|fleet| worker::Fleet::new(facts, policy, fleet));
+    let scores = fleets.flat_map(|fleet| fleet.scores(&owners));
     let (mut ranked, unranked): (Vec<_>, Vec<_>) = scores.partition(|worker| worker.score.counted > 0);
     let baseline = policy.baseline();
     ranked.sort_by(|a, b| miner::ranking(a, b, baseline));

@@ -89,10 +89,15 @@ pub(super) struct Unranked {
 }
 
 impl<'a> Fleet<'a> {
-    pub(super) fn new(facts: &'a Facts, policy: &'a Policy, workers: &'a [(&'a WorkerKey, &'a WorkerFacts)]) -> Self {
+    /// All workers of one hotkey; `None` without any.
+    pub(super) fn new(
+        facts: &'a Facts,
+        policy: &'a Policy,
+        workers: &'a [(&'a WorkerKey, &'a WorkerFacts)],
+    ) -> Option<Self> {
         let window = Window::ending(facts.at, policy.availability_hours);
-        let hotkey = &workers[0].0.hotkey;
-        Fleet { facts, policy, hotkey, workers, window, shown: None }
+        let (first, _) = workers.first()?;
+        Some(Fleet { facts, policy, hotkey: &first.hotkey, workers, window, shown: None })
     }
 
     /// Scores of the hotkey's workers that had a challenge in the window.
