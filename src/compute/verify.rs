@@ -102,6 +102,9 @@ pub fn expected_rows(spec: &Spec, rows: &[u32]) -> Result<Vec<RowHash>, ProofFau
     if let Some(row) = rows.iter().find(|row| **row >= spec.n) {
         return Err(ProofFault::NoSuchRow { row: *row, n: spec.n });
     }
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
     let n = spec.side();
     let mut entries = spec.stream();
     let a = rows_of_a(&mut entries, n, rows);
