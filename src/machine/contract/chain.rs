@@ -94,7 +94,7 @@ pub struct Neuron {
     pub validator_permit: bool,
     /// In TAO (total stake: alpha and root).
     pub stake_tao: f64,
-    /// Block of its last weight setting.
+    /// Block of its last weight setting, or of its registration; 0 is never.
     pub last_update: BlockNumber,
 }
 

@@ -196,7 +196,7 @@ impl Epoch {
             return Err(Blocked::CommitReveal);
         }
         let wait = u64::from(tempo).max(graph.weights_rate_limit);
-        if view.block.saturating_sub(me.last_update) < wait {
+        if me.last_update != 0 && view.block.saturating_sub(me.last_update) < wait {
             return Err(Blocked::TooSoon);
         }
         let weights = view.weights.clone().ok_or(Blocked::NotScored)?;
