@@ -207,6 +207,8 @@ impl Validator {
             StoreReply::Loaded(snapshot) => self.loaded(now, *snapshot),
             StoreReply::Committed { batch } => {
                 let settled = self.ledger.settle(now, batch, Ok(()));
+                self.counters.observe(Metric::StoreBatchSeconds, &[], settled.took);
+                self.counters.add(Metric::StoreWrites, &[], settled.writes as u64);
                 self.settled(now, settled);
             }
             StoreReply::Facts(mut facts) => {
@@ -259,7 +261,7 @@ impl Validator {
 
     /// A batch is durable, or had no effect: those who waited go on.
     fn settled(&mut self, now: Now, settled: Settled) {
-        let Settled { result, waiters } = settled;
+        let Settled { result, waiters, .. } = settled;
         if result.is_err() {
             Ledger::unheard(&waiters).iter().for_each(|hotkey| self.fleet.hardware_lost(hotkey));
         }

@@ -150,8 +150,8 @@ mod tests {
     #[test]
     fn label_values_are_escaped() {
         let mut page = Page::default();
-        page.set(Metric::BuildInfo, &["a\"b\\c\nd", "1"], 1.0);
-        assert!(page.render().contains(r#"{role="a\"b\\c\nd",version="1"} 1"#));
+        page.set(Metric::BuildInfo, &["a\"b\\c\nd"], 1.0);
+        assert!(page.render().contains(r#"{version="a\"b\\c\nd"} 1"#));
     }
 
     #[test]

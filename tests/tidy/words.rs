@@ -1,8 +1,10 @@
 //! Words that have no place here.
 
+use byteleap::metrics::Metric;
+
 use crate::{
     none,
-    source::{Source, of_src, rust, texts},
+    source::{Source, of_src, running, rust, texts},
 };
 
 /// Not in any text of the repository. In pieces, so that this file passes too.
@@ -58,6 +60,18 @@ fn has(line: &str, word: &str) -> bool {
     let edge = |c: Option<char>| !letters || !c.is_some_and(|c| c.is_alphanumeric() || c == '_');
     line.match_indices(word)
         .any(|(at, _)| edge(line[..at].chars().next_back()) && edge(line[at + word.len()..].chars().next()))
+}
+
+/// A name in the catalogue that nothing measures would be a lie on every dashboard.
+#[test]
+fn every_metric_is_measured() {
+    let code: String = running().iter().map(Source::code).collect();
+    let measured = |metric: &Metric| {
+        let word = format!("Metric::{metric:?}");
+        code.match_indices(&word).any(|(at, _)| !code[at + word.len()..].starts_with(|c: char| c.is_alphanumeric()))
+    };
+    let idle = Metric::ALL.iter().filter(|metric| !measured(metric));
+    none("a metric that nothing measures", idle.map(|metric| format!("{metric:?}")).collect());
 }
 
 #[test]

@@ -50,6 +50,9 @@ pub struct Settled {
     /// `Err`: nothing of it took effect.
     pub result: Result<(), String>,
     pub waiters: Vec<Waiter>,
+    /// From its hand-over to the answer.
+    pub took: Duration,
+    pub writes: usize,
 }
 
 #[derive(Debug, Default)]
@@ -62,6 +65,8 @@ pub struct Ledger {
     /// A batch was refused for one write of it: they go one by one until that write is found.
     one_by_one: bool,
     lost: u64,
+    /// Since when the store has a batch, and how many writes.
+    at_store: (Mono, usize),
 }
 
 impl Ledger {
@@ -102,7 +107,11 @@ impl Ledger {
         if self.out == 0 && now.mono >= self.not_before {
             self.move_backlog(now.mono);
         }
-        self.journal.poll(now.mono)
+        let batch = self.journal.poll(now.mono);
+        if let Some(StoreRequest::Commit { writes, .. }) = &batch {
+            self.at_store = (now.mono, writes.len());
+        }
+        batch
     }
 
     fn move_backlog(&mut self, now: Mono) {
@@ -129,7 +138,9 @@ impl Ledger {
             Ok(()) => self.one_by_one &= !self.backlog.is_empty(),
             Err(fault) => self.repeat(now.mono, fault, backlog),
         }
-        Settled { result: result.map_err(|fault| fault.to_string()), waiters }
+        let (since, writes) = self.at_store;
+        let result = result.map_err(|fault| fault.to_string());
+        Settled { result, waiters, took: now.mono.since(since), writes }
     }
 
     fn repeat(&mut self, now: Mono, fault: &StoreFault, failed: Vec<Waiter>) {
