@@ -11,10 +11,7 @@ use crate::machine::{
     validator,
 };
 
-/// Requests that may wait for the thread; machines count this credit.
-pub const DEPTH: usize = 16;
-
-/// Serves a miner.
+/// Serves a miner; its credit is [`crate::machine::miner::BULK_DEPTH`].
 pub fn serve_miner(request: MinerBulk) -> MinerBulkDone {
     request.work()
 }

@@ -126,7 +126,7 @@ fn an_oversize_message_ends_with_1009() {
 fn frames_that_break_the_protocol_have_their_code() {
     let daemon = workers(WebSocketOptions::default());
     for (bytes, code) in [
-        (masked(2, b"binary"), 1003),
+        (masked(2, b"\xff\xfe"), 1003),
         (masked(1, b"\xff\xfe"), 1007),
         (b"\x81\x02hi".to_vec(), 1002),
         (masked(3, b"reserved"), 1002),
@@ -138,6 +138,15 @@ fn frames_that_break_the_protocol_have_their_code() {
         daemon.opened();
         assert!(matches!(daemon.closed(), Gone::Protocol(_)));
     }
+}
+
+#[test]
+fn a_text_in_a_binary_message_is_a_text() {
+    let daemon = workers(WebSocketOptions::default());
+    let mut client = raw(&daemon);
+    client.write_all(&masked(2, b"{}")).unwrap();
+    daemon.opened();
+    assert_eq!(daemon.received(), Message::Text("{}".into()));
 }
 
 #[test]
