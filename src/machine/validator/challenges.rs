@@ -451,6 +451,14 @@ impl Challenges {
         }
     }
 
+    /// Asks for other rows than were drawn, as a recording has them.
+    #[cfg(test)]
+    pub fn ask_for(&mut self, id: &ChallengeId, asked: Vec<u32>) {
+        if let Some(Challenge { stage: Stage::Committed(committed), .. }) = self.by_id.get_mut(id) {
+            committed.rows = asked;
+        }
+    }
+
     /// Panics when the tables contradict each other.
     #[cfg(any(test, debug_assertions))]
     pub fn check_invariants(&self) {

@@ -212,6 +212,12 @@ impl Sessions {
         self.owners.get(miner).map_or((0, 0), |owner| (owner.handshakes.len(), owner.ids.len()))
     }
 
+    /// Puts in a session that was made elsewhere, as a recording has it.
+    #[cfg(test)]
+    pub fn insert(&mut self, now: Mono, miner: &Hotkey, session: Session) {
+        self.keep(now, miner, session);
+    }
+
     /// Panics when a bound does not hold or the tables contradict each other.
     #[cfg(any(test, debug_assertions))]
     pub fn check_invariants(&self) {

@@ -3,3 +3,5 @@
 mod bench;
 mod gate;
 mod life;
+mod recorded;
+mod weights;

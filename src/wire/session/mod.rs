@@ -63,6 +63,19 @@ impl Session {
         Session { keys, expires_at, next_seq: Some(1), window: ReplayWindow::default(), peer_signed }
     }
 
+    /// One end of a session whose keys were recorded elsewhere.
+    #[cfg(test)]
+    pub(crate) fn recorded(id: &str, me: &Hotkey, peer: &Hotkey, seal: [u8; 32], open: [u8; 32]) -> Session {
+        let keys = Keys { seal, open, id: id.into(), me: me.clone(), peer: peer.clone() };
+        Session::new(keys, Wall(u64::MAX), false)
+    }
+
+    /// A package under any number: what a broken peer might send.
+    #[cfg(test)]
+    pub(crate) fn seal_as(&self, seq: u64, kind: SynapseKind, plaintext: &str) -> String {
+        Sealer { keys: self.keys.clone(), kind, seq }.seal(plaintext)
+    }
+
     pub fn id(&self) -> &str {
         &self.keys.id
     }

@@ -1,0 +1,160 @@
+//! Scores, weights and the chain; clocks that move.
+
+use super::bench::{Bench, CONFIG, Miner, keys};
+use crate::{
+    machine::{
+        Input,
+        availability::Segment,
+        contract::store::{Snapshot, StoredWeights, WeightOutcome, Write},
+        score::{ChallengeFact, Facts, MinerFacts, Outcome},
+        validator::epoch::Blocked,
+    },
+    units::{Hotkey, Mono, Uid, Wall, WorkerId, WorkerKey},
+};
+
+/// Facts in which these miners have one worker each, challenged with success and always there.
+fn facts(miners: &[&Hotkey], at: Wall) -> Facts {
+    let mut facts = Facts::default();
+    for miner in miners {
+        facts
+            .miners
+            .insert((*miner).clone(), MinerFacts { seen: at + std::time::Duration::from_secs(400), removed: false });
+        let worker = facts.workers.entry(WorkerKey::new(miner, &WorkerId::new("w1"))).or_default();
+        let outcome = Outcome::Verified { computation_ms: Some(100.0), success_count: Some(1), gpus: None };
+        worker.challenges.push(ChallengeFact { created: at, row: 1, outcome });
+        let hour = u32::try_from(at.as_secs() / 3600).unwrap();
+        worker.presence.push(Segment { hour, hours: 1, mask: 0x0FFF, last_s: 3599, address: None, gpus: None });
+    }
+    facts
+}
+
+/// A validator with two miners, of whom the first is heard from; enough blocks have passed.
+fn two_miners(snapshot: Snapshot) -> (Bench, Miner, Miner) {
+    let (mut alice, bob) = (Miner::new(1), Miner::new(2));
+    let mut bench = Bench::start(keys(200), CONFIG, &[&alice.keys, &bob.keys], snapshot);
+    alice.handshake(&mut bench).unwrap();
+    alice.heartbeat(&mut bench, &["w1"]);
+    bench.facts = facts(&[alice.hotkey(), bob.hotkey()], bench.now.wall);
+    bench.graph.block = 1101;
+    (bench, alice, bob)
+}
+
+fn outcomes(bench: &Bench) -> Vec<String> {
+    let of = |write: &Write| match write {
+        Write::WeightIntent { at_block, weights, .. } => Some(format!("intent at {at_block}: {}", weights.len())),
+        Write::WeightOutcome { outcome: WeightOutcome::Submitted { .. }, .. } => Some("submitted".into()),
+        Write::WeightOutcome { outcome, .. } => Some(format!("{outcome:?}")),
+        _ => None,
+    };
+    bench.written.iter().filter_map(of).collect()
+}
+
+#[test]
+fn weights_are_intended_submitted_included_and_confirmed() {
+    let (mut bench, mut alice, _) = two_miners(Snapshot::default());
+    bench.seconds(419);
+    assert_eq!(bench.submitted.len(), 0, "nothing is submitted before a score was calculated");
+    bench.seconds(200);
+    let confirmed = ["intent at 1101: 1", "submitted", "Included { block: 1102 }", "Confirmed { block: 1102 }"];
+    assert_eq!(outcomes(&bench), confirmed);
+    assert_eq!(bench.submitted, [[(Uid(1), 65535)]], "bob was never heard, so his weight is dropped");
+    bench.seconds(2000);
+    assert_eq!(bench.submitted.len(), 1, "and not again before the tempo has passed");
+    bench.graph.block += 100;
+    bench.seconds(100);
+    assert_eq!(bench.submitted.len(), 1, "everybody is offline by now");
+    alice.heartbeat(&mut bench, &["w1"]);
+    bench.facts = facts(&[alice.hotkey()], bench.now.wall);
+    bench.seconds(500);
+    assert_eq!(bench.submitted.len(), 2);
+}
+
+#[test]
+fn nothing_is_submitted_before_the_intent_is_durable() {
+    let (mut bench, _, _) = two_miners(Snapshot::default());
+    bench.seconds(400);
+    bench.hold_store = true;
+    bench.seconds(100);
+    assert_eq!(bench.submitted.len(), 0);
+}
+
+#[test]
+fn what_is_all_zero_is_not_submitted() {
+    let (mut bench, _, _) = two_miners(Snapshot::default());
+    bench.facts.workers.clear();
+    bench.seconds(1000);
+    assert_eq!((bench.submitted.len(), bench.validator.epoch.blocked()), (0, Some(Blocked::AllZero)));
+}
+
+#[test]
+fn a_refused_submission_is_tried_three_times_and_then_left_for_later() {
+    let (mut bench, _, _) = two_miners(Snapshot::default());
+    bench.refuse_weights = Some("SubtensorModule.SettingWeightsTooFast".into());
+    bench.seconds(430);
+    bench.seconds(30);
+    let tried = bench.submitted.len();
+    assert!((1..=3).contains(&tried), "{tried}");
+    bench.seconds(240);
+    let intents = outcomes(&bench).iter().filter(|text| text.starts_with("intent")).count();
+    let refused = outcomes(&bench).iter().filter(|text| text.contains("SettingWeightsTooFast in block")).count();
+    assert_eq!(refused, bench.submitted.len());
+    assert!(bench.submitted.len() <= 3 * intents, "{} for {intents} intents", bench.submitted.len());
+    bench.refuse_weights = None;
+    bench.seconds(400);
+    assert!(outcomes(&bench).last().unwrap().starts_with("Confirmed"), "{:?}", outcomes(&bench));
+}
+
+#[test]
+fn reasons_not_to_submit_have_names() {
+    let blocked = |change: &dyn Fn(&mut Bench)| {
+        let (mut bench, _, _) = two_miners(Snapshot::default());
+        change(&mut bench);
+        bench.seconds(600);
+        assert_eq!(bench.submitted.len(), 0);
+        bench.validator.epoch.blocked()
+    };
+    assert_eq!(blocked(&|bench| bench.graph.neurons[0].validator_permit = false), Some(Blocked::NoPermit));
+    assert_eq!(blocked(&|bench| bench.graph.commit_reveal = true), Some(Blocked::CommitReveal));
+    assert_eq!(blocked(&|bench| bench.graph.weights_rate_limit = 500), Some(Blocked::TooSoon));
+    assert_eq!(blocked(&|bench| bench.graph.min_allowed_weights = 2), Some(Blocked::TooFew));
+    assert_eq!(blocked(&|bench| drop(bench.graph.neurons.remove(0))), Some(Blocked::NotRegistered));
+}
+
+#[test]
+fn a_wall_clock_that_moves_pauses_scores_and_submission() {
+    let (mut bench, _, _) = two_miners(Snapshot::default());
+    bench.seconds(400);
+    bench.now.wall = bench.now.wall + std::time::Duration::from_secs(86_400);
+    bench.seconds(500);
+    assert_eq!(bench.submitted.len(), 0);
+    assert!(!bench.written.iter().any(|write| matches!(write, Write::Scored(_) | Write::Prune { .. })));
+    bench.seconds(700);
+    assert!(
+        bench.written.iter().any(|write| matches!(write, Write::Scored(_))),
+        "a clock that holds is believed again"
+    );
+}
+
+#[test]
+fn a_submission_of_an_earlier_process_is_followed_up_and_not_repeated() {
+    let outcome = Some(WeightOutcome::Submitted { hash: [9; 32], after: 1050, until: 1058 });
+    let stored = StoredWeights { at: Wall(1), weights: vec![(Uid(1), keys(1).hotkey().clone(), 65535)], outcome };
+    let (mut bench, _, _) = two_miners(Snapshot { weights: Some(stored), ..Snapshot::default() });
+    bench.seconds(120);
+    assert_eq!(outcomes(&bench), ["Included { block: 1051 }", "Confirmed { block: 1051 }"]);
+    assert_eq!(bench.submitted.len(), 0);
+}
+
+#[test]
+fn an_idle_validator_sleeps() {
+    let mut bench = Bench::new(&[]);
+    bench.seconds(300);
+    let mut wakes = 0;
+    let end = bench.now.mono + std::time::Duration::from_secs(300);
+    while let Some(due) = crate::machine::Machine::deadline(&bench.validator).filter(|due| *due <= end) {
+        wakes += 1;
+        bench.now.mono = Mono(due.0.max(bench.now.mono.0));
+        bench.input(Input::Deadline);
+    }
+    assert!(wakes < 80, "{wakes} wake-ups in five minutes");
+}
