@@ -64,7 +64,7 @@ fn workers(config: &Config) -> Result<Listener, Failure> {
     let serve = Serve::WebSocket(Link::Workers, WebSocketOptions::default(), admission);
     // All of them may come from one address: a fleet behind one router.
     let total = config.workers.max_workers + NEWCOMERS;
-    let limits = Connections { total, per_source: total };
+    let limits = Connections { total, per_source: total, ..Connections::default() };
     Listener::bind(config.workers.listen, serve, limits).map_err(Failure::config)
 }
 
