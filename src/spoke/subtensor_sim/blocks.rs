@@ -8,14 +8,17 @@ use parity_scale_codec::{Compact, Encode};
 use scale_value::Value;
 use serde_json::{Value as Json, json};
 
-use super::{Dispatched, event, subnet::Subnet};
+use super::{
+    Dispatched, event,
+    subnet::{Neuron, Subnet},
+};
 use crate::{
     spoke::chain::{
         hash::blake2_256,
         metadata::{Metadata, ShapeFault},
         rpc::to_hex,
     },
-    units::{BlockNumber, Wall},
+    units::{AccountId, BlockNumber, Wall},
 };
 
 /// Blocks that are kept. A real node knows as many hashes (`System.BlockHashCount` is 2400).
@@ -44,7 +47,7 @@ pub struct Block {
 
 impl Block {
     fn new(parent: Hash, number: BlockNumber, draft: Draft, events: Vec<u8>, subnet: Arc<Subnet>) -> Block {
-        let state_root = blake2_256(format!("{number} {subnet:?}").as_bytes());
+        let state_root = blake2_256(&(number, subnet.netuid.0, standing(&subnet)).encode());
         let extrinsics_root = blake2_256(&draft.extrinsics.encode());
         let header = (parent, Compact(number), state_root, extrinsics_root, Vec::<u8>::new());
         Block {
@@ -74,6 +77,12 @@ impl Block {
         let extrinsics: Vec<_> = self.extrinsics.iter().map(|bytes| to_hex(bytes)).collect();
         json!({"block": {"header": self.header(), "extrinsics": extrinsics}, "justifications": null})
     }
+}
+
+/// What tells one state from another: who is there, and when each last changed something.
+fn standing(subnet: &Subnet) -> Vec<(AccountId, u64, u64)> {
+    let of = |neuron: &Neuron| (neuron.hotkey, neuron.last_update, neuron.axon.map_or(0, |axon| axon.block));
+    subnet.neurons.iter().map(of).collect()
 }
 
 /// A block in the making.
