@@ -9,7 +9,7 @@ use clap::{CommandFactory, FromArgMatches, Parser};
 use crate::{
     config::{
         ConfigError, Role,
-        file::{self, FileError},
+        file::{FileError, load},
     },
     exit::{self, Code, Failure},
     log::{self, say},
@@ -20,9 +20,9 @@ use crate::{
 #[derive(Parser)]
 #[command(version, about = "A daemon of ByteLeap's compute network")]
 struct Arguments {
-    /// The configuration file (YAML)
+    /// The configuration file (YAML); without it, ROLE.yaml in the working directory
     #[arg(long, short, value_name = "FILE")]
-    config: PathBuf,
+    config: Option<PathBuf>,
     /// Check the configuration, say what is wrong with it, and end
     #[arg(long)]
     check: bool,
@@ -34,7 +34,8 @@ pub fn daemon<R: Role>(run: impl FnOnce(R) -> Result<Exit, Failure>) -> ExitCode
         Ok(arguments) => arguments,
         Err(why) => return usage(&why),
     };
-    match file::load::<R>(&arguments.config) {
+    let file = arguments.config.unwrap_or_else(|| format!("{}.yaml", R::NAME).into());
+    match load::<R>(&file) {
         Err(FileError::Invalid { path, source }) => {
             tell(R::NAME, &path.display().to_string(), &source);
             Code::Config.into()
@@ -42,7 +43,7 @@ pub fn daemon<R: Role>(run: impl FnOnce(R) -> Result<Exit, Failure>) -> ExitCode
         loaded => exit::daemon(R::NAME, || {
             let checked = loaded?;
             for warning in &checked.warnings {
-                say(::log::Level::Warn, R::NAME, &format!("{}: {warning}", arguments.config.display()));
+                say(::log::Level::Warn, R::NAME, &format!("{}: {warning}", file.display()));
             }
             if arguments.check {
                 return Ok(Exit::Done);

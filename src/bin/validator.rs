@@ -1,11 +1,10 @@
 //! The validator: arguments, configuration, wallet, spokes, loop. Nothing else is done here.
 
-use std::{path::PathBuf, process::ExitCode, thread, time::Duration};
+use std::{process::ExitCode, thread, time::Duration};
 
 use byteleap::{
-    config::{self, validator::Config},
-    exit::{self, Failure},
-    log,
+    config::validator::Config,
+    exit::Failure,
     machine::{
         Exit, Link,
         contract::validator_bulk,
@@ -18,14 +17,13 @@ use byteleap::{
         store::Store,
         verify,
     },
-    wallet,
+    start, wallet,
     wire::{
         keys::Keypair,
         limits::{BODY_BYTES, HEADER_BYTES, PROOF_BODY_BYTES},
         synapse::SynapseKind,
     },
 };
-use clap::Parser;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 
@@ -36,37 +34,13 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 /// Reports of spokes that may wait for the loop.
 const REPORTS: usize = 256;
 
-/// ByteLeap's validator: serves miners an axon, challenges their workers, sets weights
-#[derive(Parser)]
-#[command(version)]
-struct Arguments {
-    /// The settings, in YAML
-    #[arg(long, value_name = "FILE", default_value = "validator.yaml")]
-    config: PathBuf,
-    /// Check the settings and end
-    #[arg(long)]
-    check: bool,
-}
-
 fn main() -> ExitCode {
-    exit::daemon("validator", || run(&Arguments::parse()))
+    start::daemon(run)
 }
 
-fn run(arguments: &Arguments) -> Result<Exit, Failure> {
-    let checked = config::file::load::<Config>(&arguments.config)?;
-    log::init(&checked.config.logging);
-    for warning in &checked.warnings {
-        ::log::warn!(target: "config", "{warning}");
-    }
-    if arguments.check {
-        return Ok(Exit::Done);
-    }
-    let key = wallet::load(&checked.config.wallet)?;
-    start(checked.config, key)
-}
-
-fn start(config: Config, key: Keypair) -> Result<Exit, Failure> {
-    ::log::info!(target: "validator", "hotkey {}, subnet {}", key.hotkey(), config.netuid.0);
+fn run(config: Config) -> Result<Exit, Failure> {
+    let key = wallet::load(&config.wallet)?;
+    log::info!(target: "validator", "hotkey {}, subnet {}", key.hotkey(), config.netuid.0);
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let verifiers = config.validation.verifiers.threads(cores);
     let hub = Hub::new(REPORTS).map_err(Failure::config)?;

@@ -1,0 +1,83 @@
+//! The real daemons, asked to check a file: exit status and words.
+
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Output},
+};
+
+const WORKER: &str = env!("CARGO_BIN_EXE_worker");
+const MINER: &str = env!("CARGO_BIN_EXE_miner");
+const VALIDATOR: &str = env!("CARGO_BIN_EXE_validator");
+
+fn check(daemon: &str, file: &Path) -> Output {
+    Command::new(daemon).arg("--config").arg(file).arg("--check").output().unwrap()
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+fn written(text: &str) -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), text).unwrap();
+    file
+}
+
+#[test]
+fn the_examples_are_good() {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
+    for (daemon, name) in [(WORKER, "worker.yaml"), (MINER, "miner.yaml"), (VALIDATOR, "validator.yaml")] {
+        let output = check(daemon, &examples.join(name));
+        assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    }
+}
+
+#[test]
+fn each_problem_has_a_line_and_the_status_is_78() {
+    let file = written("ping_interval: soon\nminer_ulr: x\n");
+    let output = check(WORKER, file.path());
+    assert_eq!(output.status.code(), Some(78));
+    let text = said(&output);
+    let lines: Vec<_> = text.lines().collect();
+    assert_eq!(lines.len(), 2, "{text}");
+    assert!(lines[0].ends_with("ping_interval: is \"soon\"; allowed: seconds from 0.1 to 86400"), "{text}");
+    assert!(lines[1].ends_with("miner_ulr: unknown key; did you mean miner_url?"), "{text}");
+}
+
+#[test]
+fn a_warning_does_not_stop_a_check() {
+    let output = check(WORKER, written("max_concurrent_tasks: 4\n").path());
+    assert_eq!(output.status.code(), Some(0));
+    assert!(said(&output).contains("max_concurrent_tasks: has no effect: "), "{}", said(&output));
+}
+
+#[test]
+fn a_missing_file_and_an_unknown_argument_are_the_operators() {
+    let output = check(VALIDATOR, Path::new("/nowhere/validator.yaml"));
+    assert_eq!(output.status.code(), Some(78));
+    assert!(said(&output).contains("cannot read the validator's configuration /nowhere/validator.yaml: No such file"));
+    let output = Command::new(VALIDATOR).arg("--verbose").output().unwrap();
+    assert_eq!(output.status.code(), Some(78));
+    let output = Command::new(VALIDATOR).arg("--help").output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+fn a_missing_token_file_is_named() {
+    let file = written("token_file: /nowhere/token\n");
+    let output = Command::new(WORKER).arg("--config").arg(file.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(78));
+    assert!(said(&output).contains("token_file: cannot read /nowhere/token: No such file"), "{}", said(&output));
+}
+
+#[test]
+fn a_missing_wallet_is_named_with_what_makes_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let text =
+        format!("wallet: {{path: {0}, name: fleet}}\ndatabase: {{url: 'sqlite:///{0}/v.db'}}\n", dir.path().display());
+    let output = Command::new(VALIDATOR).arg("--config").arg(written(&text).path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(78), "{}", said(&output));
+    let told = format!("no hotkey at {}/fleet/hotkeys/default; `byteleap wallet new --path", dir.path().display());
+    assert!(said(&output).contains(&told), "{}", said(&output));
+}
