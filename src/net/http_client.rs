@@ -62,6 +62,9 @@ impl HttpClient {
 
 impl Protocol for HttpClient {
     fn connected(&mut self, _now: Now, out: &mut Vec<u8>) {
+        if self.finish.is_some() {
+            return;
+        }
         if let Some(request) = self.request.take() {
             encode_request(&request, &self.to.to_string(), out);
             self.say_opened = true;

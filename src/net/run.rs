@@ -125,7 +125,7 @@ impl<M: Machine> Driver<M> {
         let began = self.clock.now();
         self.note(events);
         self.check_deadlines(began);
-        self.take_reports();
+        self.take_reports(began.mono);
         self.accept();
         self.work(began.mono);
         self.counters.turned(self.clock.mono().since(began.mono));
@@ -199,12 +199,16 @@ impl<M: Machine> Driver<M> {
         }
     }
 
-    fn take_reports(&mut self) {
+    /// At most half a turn, so that spokes leave time for sockets.
+    fn take_reports(&mut self, began: Mono) {
         if !self.more_reports {
             return;
         }
         self.wake.heard();
         for _ in 0..TURN_ITEMS {
+            if self.clock.mono().since(began) >= TURN_TIME / 2 {
+                return;
+            }
             match self.reports.try_recv() {
                 Ok(Report::Event(event)) => self.feed(Input::Event(event)),
                 Ok(Report::Stop) => self.stop(),
@@ -241,11 +245,11 @@ impl<M: Machine> Driver<M> {
         }
     }
 
-    /// Items of work, oldest first, until the turn is over.
+    /// Items of work, oldest first, until the turn is over; one at least.
     fn work(&mut self, began: Mono) {
-        for _ in 0..TURN_ITEMS {
+        for item in 0..TURN_ITEMS {
             let now = self.clock.now();
-            if self.exit.is_some() || now.mono.since(began) >= TURN_TIME {
+            if self.exit.is_some() || (item > 0 && now.mono.since(began) >= TURN_TIME) {
                 return;
             }
             let worked = self.peers.work(now, &mut self.counters);

@@ -166,9 +166,9 @@ impl Protocol for WsClient {
         }
     }
 
-    fn wants_bytes(&self, _waiting: usize) -> bool {
+    fn wants_bytes(&self, waiting: usize) -> bool {
         match &self.stage {
-            Stage::Open(open) => open.wants_bytes(),
+            Stage::Open(open) => open.wants_bytes(waiting),
             Stage::Upgrading(upgrading) => !upgrading.peer_ended,
             Stage::Over => false,
         }

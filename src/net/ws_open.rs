@@ -19,8 +19,6 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 pub(super) struct OpenSocket {
     options: WebSocketOptions,
     frames: Frames,
-    /// Bytes that arrived since the last whole message.
-    held_bytes: usize,
     next_ping: Mono,
     /// When the ping that nothing has followed yet went out.
     pinged: Option<Mono>,
@@ -42,7 +40,6 @@ impl OpenSocket {
         OpenSocket {
             options,
             frames: Frames::new(side, options.message_bytes, rest),
-            held_bytes: rest.len(),
             next_ping: now.mono + options.ping_interval,
             pinged: None,
             closing: None,
@@ -53,7 +50,6 @@ impl OpenSocket {
 
     pub(super) fn receive(&mut self, bytes: &[u8]) {
         self.pinged = None;
-        self.held_bytes += bytes.len();
         self.frames.push(bytes);
     }
 
@@ -66,11 +62,7 @@ impl OpenSocket {
             if let Some(gone) = self.finish.take() {
                 return Some(self.finished(gone));
             }
-            let read = self.frames.read(out);
-            if matches!(read, Ok(Some(WsItem::Text(_)))) {
-                self.held_bytes = 0;
-            }
-            match read {
+            match self.frames.read(out) {
                 Ok(None) => return None,
                 Ok(Some(WsItem::Text(_))) if self.closing.is_some() => {}
                 Ok(Some(WsItem::Text(text))) => return Some(Signal::Message(Message::Text(text))),
@@ -142,17 +134,17 @@ impl OpenSocket {
         }
     }
 
-    pub(super) fn wants_bytes(&self) -> bool {
-        !self.done
+    /// A peer that sends pings and reads no pong waits for itself.
+    pub(super) fn wants_bytes(&self, waiting: usize) -> bool {
+        !self.done && waiting <= self.options.write_buffer_bytes
     }
 
     pub(super) fn held_bytes(&self) -> usize {
-        self.held_bytes
+        if self.finish.is_some() { 0 } else { self.frames.held_bytes() }
     }
 
     pub(super) fn overload(&mut self, out: &mut Vec<u8>) {
         self.frames.close(close_code::TRY_AGAIN_LATER, OVERLOAD, out);
-        self.held_bytes = 0;
         self.finish = Some(Gone::Limit(OVERLOAD.into()));
     }
 

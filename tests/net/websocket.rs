@@ -201,6 +201,17 @@ fn what_is_no_upgrade_is_told_what_this_port_is() {
 }
 
 #[test]
+fn a_worker_that_pings_without_reading_waits_for_itself() {
+    let daemon = workers(WebSocketOptions { write_buffer_bytes: 1 << 16, ..WebSocketOptions::default() });
+    let mut client = raw(&daemon);
+    daemon.opened();
+    let pings = masked(9, &[b'p'; 125]).repeat(1000);
+    client.set_write_timeout(Some(SHORT * 10)).unwrap();
+    let is_blocked = (0..1000).any(|_| client.write_all(&pings).is_err());
+    assert!(is_blocked, "the loop stops reading once its pongs wait");
+}
+
+#[test]
 fn a_worker_that_reads_nothing_fills_its_buffer_and_is_dropped() {
     let daemon = workers(WebSocketOptions { write_buffer_bytes: 1 << 20, ..WebSocketOptions::default() });
     let mut client = raw(&daemon);

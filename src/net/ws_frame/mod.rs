@@ -89,18 +89,26 @@ pub struct Frames {
     socket: WebSocket<Pipe>,
     side: Side,
     message_bytes: usize,
+    held_bytes: usize,
 }
 
 impl Frames {
     /// `message_bytes`: longest message, fragments together. `rest`: bytes that came with the upgrade.
     pub fn new(side: Side, message_bytes: usize, rest: &[u8]) -> Frames {
-        let mut frames = Frames { socket: socket(side, message_bytes, Pipe::default()), side, message_bytes };
+        let mut frames =
+            Frames { socket: socket(side, message_bytes, Pipe::default()), side, message_bytes, held_bytes: 0 };
         frames.push(rest);
         frames
     }
 
     pub fn push(&mut self, bytes: &[u8]) {
+        self.held_bytes += bytes.len();
         self.socket.get_mut().push(bytes);
+    }
+
+    /// Bytes that arrived of messages that are not whole yet.
+    pub fn held_bytes(&self) -> usize {
+        self.held_bytes
     }
 
     /// The peer sends no more.
@@ -126,7 +134,11 @@ impl Frames {
                     Ok(text) => return Ok(Some(self.text_of(text))),
                     Err(_) => return Err(WsFault::Binary),
                 },
-                Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => {}
+                Ok(Message::Ping(payload) | Message::Pong(payload)) => {
+                    let masked = if self.side == Side::Server { 4 } else { 0 };
+                    self.held_bytes = self.held_bytes.saturating_sub(2 + masked + payload.len());
+                }
+                Ok(Message::Frame(_)) => {}
                 Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
                 Err(Error::ConnectionClosed | Error::AlreadyClosed) => return Ok(None),
                 Err(error) => return Err(fault(error)),
@@ -136,6 +148,7 @@ impl Frames {
 
     fn text_of(&mut self, text: &str) -> WsItem {
         let text = text.to_owned();
+        self.held_bytes = self.socket.get_ref().unread_bytes();
         // tungstenite keeps a buffer of the largest message; a fresh one holds a few KiB.
         if text.len() > LARGE_BYTES && self.socket.get_ref().is_at_frame_start() && self.socket.flush().is_ok() {
             let pipe = std::mem::take(self.socket.get_mut());
@@ -248,6 +261,18 @@ mod tests {
     }
 
     #[test]
+    fn what_is_held_is_what_is_not_whole() {
+        let (mut worker, mut miner) = pair();
+        let bytes = said(|frames, out| frames.text("twelve bytes".into(), out), &mut worker);
+        let ping = said(|frames, out| frames.ping(out), &mut worker);
+        assert_eq!(next(&mut miner, &bytes[..10]), Ok(None));
+        assert_eq!(miner.held_bytes(), 10);
+        assert!(matches!(next(&mut miner, &bytes[10..]), Ok(Some(_))));
+        assert_eq!(next(&mut miner, &ping), Ok(None));
+        assert_eq!(miner.held_bytes(), 0);
+    }
+
+    #[test]
     fn close_codes_cross_and_are_answered() {
         let (mut worker, mut miner) = pair();
         let close = said(|frames, out| frames.close(4003, "miner full (100 of 100)", out), &mut miner);
@@ -294,7 +319,7 @@ mod tests {
     #[test]
     fn what_is_no_text_has_its_close_code() {
         let code = |bytes: &[u8]| next(&mut pair().1, bytes).unwrap_err().close_code();
-        assert_eq!(code(&[0x82, 0x80, 0, 0, 0, 0]), 1003);
+        assert_eq!(code(&[0x82, 0x81, 0, 0, 0, 0, 0xff]), 1003);
         assert_eq!(code(&[0x81, 0x81, 0, 0, 0, 0, 0xff]), 1007);
         assert_eq!(code(&[0x81, 0x01, b'a']), 1002);
         assert_eq!(code(&[0xc1, 0x80, 0, 0, 0, 0]), 1002);

@@ -35,6 +35,10 @@ impl Pipe {
         self.frame_left == 0
     }
 
+    pub(super) fn unread_bytes(&self) -> usize {
+        self.unread().len()
+    }
+
     fn unread(&self) -> &[u8] {
         self.input.get(self.start..).unwrap_or_default()
     }
