@@ -62,8 +62,8 @@ pub(super) fn committed(
             id.as_str(),
             stamp(at),
             computation_ms,
-            heartbeats::json(commitments),
-            heartbeats::json(rows),
+            heartbeats::json(commitments)?,
+            heartbeats::json(rows)?,
             gpus
         ])?;
     exactly_one(touched, || format!("challenge {id} committed: unknown, never sent, committed before or over"))

@@ -7,9 +7,12 @@ use std::{
     time::Duration,
 };
 
-use rusqlite::{Connection, Row, types::Type};
+use rusqlite::{Connection, Row};
 
-use super::{load::key, stamp, wall};
+use super::{
+    load::{key, unreadable},
+    stamp, wall,
+};
 use crate::{
     machine::{
         availability::{self, AddressId, GpuSetId, Segment, hour_of},
@@ -126,7 +129,8 @@ fn outcome(row: &Row) -> rusqlite::Result<Outcome> {
             Outcome::Verified { computation_ms: row.get(4)?, success_count: row.get(5)?, gpus: gpu_set(row, 6)? }
         }
         "failed" => Outcome::Failed(reason()?),
-        _ => Outcome::Void(reason()?),
+        "void" => Outcome::Void(reason()?),
+        other => return Err(unreadable(3, format!("verdict {other:?}"))),
     })
 }
 
@@ -150,8 +154,8 @@ fn gpu_sets(from: &Connection) -> rusqlite::Result<BTreeMap<GpuSetId, BTreeSet<A
     let mut found = statement.query([])?;
     let mut sets = BTreeMap::new();
     while let Some(row) = found.next()? {
-        let uuids: BTreeSet<Arc<str>> = serde_json::from_str(row.get_ref(1)?.as_str()?)
-            .map_err(|error| rusqlite::Error::FromSqlConversionFailure(1, Type::Text, error.into()))?;
+        let uuids: BTreeSet<Arc<str>> =
+            serde_json::from_str(row.get_ref(1)?.as_str()?).map_err(|error| unreadable(1, error))?;
         let id = NonZeroU32::new(row.get(0)?).map(GpuSetId);
         sets.extend(id.map(|id| (id, uuids)));
     }

@@ -42,7 +42,7 @@ fn worker(to: &Transaction, miner: i64, seen: &WorkerSeen, at: Wall) -> rusqlite
 }
 
 fn upsert(to: &Transaction, miner: i64, seen: &WorkerSeen, at: Wall) -> rusqlite::Result<i64> {
-    let capabilities = json(&seen.capabilities);
+    let capabilities = json(&seen.capabilities)?;
     to.prepare_cached(
         "INSERT INTO workers (miner, worker, name, version, capabilities, status, seen) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
          ON CONFLICT (miner, worker) DO UPDATE SET name = coalesce(excluded.name, name),
@@ -153,12 +153,12 @@ pub(super) fn gpu_set<'a>(
     if uuids.is_empty() {
         return Ok(None);
     }
-    Ok(intern(to, &GPU_SETS, &json(&uuids), at)?.map(GpuSetId))
+    Ok(intern(to, &GPU_SETS, &json(&uuids)?, at)?.map(GpuSetId))
 }
 
 /// A list as the database keeps it.
-pub(super) fn json<T: serde::Serialize + ?Sized>(list: &T) -> String {
-    serde_json::to_string(list).unwrap_or_default()
+pub(super) fn json<T: serde::Serialize + ?Sized>(list: &T) -> rusqlite::Result<String> {
+    serde_json::to_string(list).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
 }
 
 /// The row of a worker that was heard before.

@@ -1,5 +1,7 @@
 //! What a validator must know to go on after a restart.
 
+use std::error::Error;
+
 use rusqlite::{Connection, OptionalExtension, Row, types::Type};
 
 use super::wall;
@@ -68,9 +70,13 @@ fn weights(from: &Connection) -> rusqlite::Result<Option<StoredWeights>> {
     Ok(Some(StoredWeights { at, weights: parse(&weights)?, outcome: last_outcome(from, id)? }))
 }
 
+/// A text of a column that is not what we write there.
+pub(super) fn unreadable(column: usize, why: impl Into<Box<dyn Error + Send + Sync>>) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(column, Type::Text, why.into())
+}
+
 fn parse(weights: &str) -> rusqlite::Result<Vec<(Uid, Hotkey, u16)>> {
-    let weights: Vec<(Uid, String, u16)> = serde_json::from_str(weights)
-        .map_err(|error| rusqlite::Error::FromSqlConversionFailure(2, Type::Text, error.into()))?;
+    let weights: Vec<(Uid, String, u16)> = serde_json::from_str(weights).map_err(|error| unreadable(2, error))?;
     Ok(weights.into_iter().map(|(uid, hotkey, share)| (uid, Hotkey::label(&hotkey), share)).collect())
 }
 
@@ -85,7 +91,8 @@ fn last_outcome(from: &Connection, intent: i64) -> rusqlite::Result<Option<Weigh
             "included" => WeightOutcome::Included { block: number(2)? },
             "confirmed" => WeightOutcome::Confirmed { block: number(2)? },
             "refused" => WeightOutcome::Refused(row.get(4)?),
-            _ => WeightOutcome::Expired,
+            "expired" => WeightOutcome::Expired,
+            other => return Err(unreadable(0, format!("weight outcome {other:?}"))),
         })
     })
     .optional()

@@ -104,7 +104,7 @@ pub(super) fn intent(
     to.prepare_cached("INSERT INTO weight_intents (at, at_block, weights) VALUES (?1, ?2, ?3)")?.execute(params![
         stamp(at),
         block,
-        json(weights)
+        json(weights)?
     ])?;
     Ok(())
 }
