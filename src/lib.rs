@@ -19,14 +19,16 @@
 //! How a line of code knows its room: decides what to do next → [`machine`]; defines bytes that another
 //! program reads → [`wire`]; arithmetic on which two honest parties must agree bit for bit → [`compute`]
 //! or [`machine::score`]; touches a socket → [`net`]; blocks, or owns a device, file, key or remote →
-//! [`spoke`]; read or written by an operator → the hallway (`config`, `start`, `log`, `exit`, `notify`,
-//! `metrics`, `wallet`); connects these → `src/bin`.
+//! [`spoke`]; read or written by an operator → the hallway (`config`, `log`, `exit`, `notify`,
+//! `metrics`, `wallet`); connects these →
+//! [`daemon`] and `src/bin`.
 //!
-//! Imports go one way: units ← wire ← compute ← machine ← {net, spoke} ← bin. The quiet rooms (`units`,
+//! Imports go one way: units ← wire ← compute ← machine ← {net, spoke} ← daemon ← bin. The quiet rooms (`units`,
 //! `wire`, `compute`, `machine`) name no clock, socket, file, thread or channel; `tests/tidy` holds that wall.
 
 pub mod compute;
 pub mod config;
+pub mod daemon;
 pub mod exit;
 pub mod log;
 pub mod machine;
@@ -34,7 +36,6 @@ pub mod metrics;
 pub mod net;
 pub mod notify;
 pub mod spoke;
-pub mod start;
 pub mod units;
 pub mod wallet;
 pub mod wire;

@@ -453,7 +453,6 @@ impl Validator {
 
     /// Panics when the tables of the machine contradict each other or a bound does not hold. For tests and
     /// the simulator, after every step.
-    #[cfg(any(test, debug_assertions))]
     pub fn check_invariants(&self) {
         self.challenges.check_invariants();
         self.verification.check_invariants();

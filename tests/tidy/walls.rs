@@ -17,9 +17,9 @@ const ROOMS: [(&str, &[&str]); 15] = [
     ("notify", &[]),
     ("wallet", &["units", "wire", "config"]),
     ("exit", &["config", "log", "machine", "wallet"]),
-    ("start", &["config", "exit", "log", "machine"]),
     ("net", &["units", "wire", "machine", "metrics", "exit", "notify", "spoke"]),
     ("spoke", &["units", "wire", "compute", "machine", "metrics", "net"]),
+    ("daemon", &["wire", "machine", "config", "log", "wallet", "exit", "net", "spoke"]),
     ("lib", &[]),
     ("bin", &[]),
 ];

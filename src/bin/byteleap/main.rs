@@ -1,9 +1,15 @@
 //! The operator's tool. One file a subcommand; this one only reads the command line and ends the process.
 
+mod bench;
+mod devnet;
+mod process;
+mod run;
+mod site;
+mod subnet;
 mod subtensor_sim;
 mod wallet;
 
-use std::process::ExitCode;
+use std::{error::Error, process::ExitCode};
 
 use byteleap::exit::{self, Failure};
 use clap::{Parser, Subcommand};
@@ -18,19 +24,40 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Run one of the daemons: validator, miner or worker
+    #[command(disable_help_flag = true)]
+    Run(run::Arguments),
+    #[command(flatten)]
+    Tool(Tool),
+}
+
+#[derive(Subcommand)]
+enum Tool {
+    /// Run a whole subnet on this machine: simulated chain, validator, miners, workers
+    Devnet(devnet::Options),
     /// A simulated chain for trying and testing
     SubtensorSim(subtensor_sim::Arguments),
     /// Make a hotkey, or say whose it is
     Wallet(wallet::Arguments),
+    /// Measure this build on this machine
+    Bench(bench::Arguments),
 }
+
+/// What a subcommand fails with.
+type Fault = Box<dyn Error + Send + Sync>;
 
 fn main() -> ExitCode {
-    exit::tool("byteleap", || run(Arguments::parse()))
+    match Arguments::parse().command {
+        Command::Run(arguments) => run::main(arguments),
+        Command::Tool(tool) => exit::tool("byteleap", || work(tool)),
+    }
 }
 
-fn run(arguments: Arguments) -> Result<(), Failure> {
-    match arguments.command {
-        Command::SubtensorSim(arguments) => subtensor_sim::run(arguments),
-        Command::Wallet(arguments) => wallet::run(arguments),
+fn work(tool: Tool) -> Result<(), Failure> {
+    match tool {
+        Tool::Devnet(options) => devnet::main(&options).map_err(Failure::failed),
+        Tool::SubtensorSim(arguments) => subtensor_sim::run(arguments),
+        Tool::Wallet(arguments) => wallet::run(arguments),
+        Tool::Bench(arguments) => bench::main(&arguments).map_err(Failure::failed),
     }
 }

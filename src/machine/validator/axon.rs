@@ -62,7 +62,6 @@ pub struct Axon {
 }
 
 impl Axon {
-    #[cfg(any(test, debug_assertions))]
     pub fn check_invariants(&self) {
         self.bulk.check_invariants();
     }

@@ -54,7 +54,6 @@ impl Waiting {
     }
 
     /// Panics when a bound does not hold.
-    #[cfg(any(test, debug_assertions))]
     pub fn check_invariants(&self) {
         assert!(self.jobs.len() <= MOST_JOBS && self.bytes <= MOST_BYTES, "too many big bodies");
         assert_eq!(self.bytes, self.jobs.values().map(|(_, bytes)| bytes).sum::<usize>());

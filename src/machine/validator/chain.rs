@@ -262,7 +262,6 @@ impl Chain {
     }
 
     /// Panics when the queue is over its bound: one of each kind that repeats, and the epoch's own.
-    #[cfg(any(test, debug_assertions))]
     pub fn check_invariants(&self) {
         assert!(self.waiting.len() <= 8, "{} calls wait for the chain", self.waiting.len());
     }

@@ -460,7 +460,6 @@ impl Challenges {
     }
 
     /// Panics when the tables contradict each other.
-    #[cfg(any(test, debug_assertions))]
     pub fn check_invariants(&self) {
         assert_eq!(self.by_id.len(), self.by_worker.len(), "one open challenge a worker");
         assert_eq!(self.by_id.len(), self.due.len(), "every open challenge has one due moment");

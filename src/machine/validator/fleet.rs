@@ -111,7 +111,6 @@ impl Fleet {
     }
 
     /// Panics when a bound does not hold.
-    #[cfg(any(test, debug_assertions))]
     pub fn check_invariants(&self) {
         assert!(self.miners.values().all(|miner| miner.workers.len() <= KEPT_PER_MINER));
     }

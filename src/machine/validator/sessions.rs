@@ -219,7 +219,6 @@ impl Sessions {
     }
 
     /// Panics when a bound does not hold or the tables contradict each other.
-    #[cfg(any(test, debug_assertions))]
     pub fn check_invariants(&self) {
         let held: usize = self.owners.values().map(|owner| owner.ids.len()).sum();
         assert_eq!(held, self.by_id.len(), "every session has one owner");

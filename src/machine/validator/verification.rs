@@ -56,7 +56,6 @@ impl Verification {
     }
 
     /// Panics when a bound does not hold.
-    #[cfg(any(test, debug_assertions))]
     pub fn check_invariants(&self) {
         assert!(self.waiting.len() <= self.most_waiting, "the proof queue is over its bound");
         assert!(self.busy.len() <= self.verifiers, "more proofs handed out than there are verifiers");

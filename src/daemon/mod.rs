@@ -1,10 +1,17 @@
-//! What the three daemons do first, and the same way: arguments, configuration, logger, panic hook.
+//! The daemons put together: arguments, configuration, keys, spokes, loop. Nothing else is done here.
 //!
-//! It runs on the main thread, before any spoke exists, and hands checked settings to the role.
+//! One file a role; this one holds what all three do first. It runs on the main thread and hands checked settings
+//! to the role. The binaries of the roles and `byteleap run` both start here.
 
-use std::{path::PathBuf, process::ExitCode};
+pub mod miner;
+pub mod validator;
+pub mod worker;
+
+use std::{ffi::OsString, net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use clap::{CommandFactory, FromArgMatches, Parser};
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng;
 
 use crate::{
     config::{
@@ -14,6 +21,7 @@ use crate::{
     exit::{self, Code, Failure},
     log::{self, say},
     machine::Exit,
+    net::{Connections, HttpOptions, Listener, Serve},
 };
 
 /// What each daemon takes.
@@ -28,9 +36,9 @@ struct Arguments {
     check: bool,
 }
 
-/// The whole of a daemon's `main`: `run` gets settings that passed every check.
-pub fn daemon<R: Role>(run: impl FnOnce(R) -> Result<Exit, Failure>) -> ExitCode {
-    let arguments = match arguments(R::NAME) {
+/// The whole of a daemon's `main`: `run` gets settings that passed every check. `words` begins with the program's name.
+fn start<R: Role>(words: impl Iterator<Item = OsString>, run: impl FnOnce(R) -> Result<Exit, Failure>) -> ExitCode {
+    let arguments = match arguments(R::NAME, words) {
         Ok(arguments) => arguments,
         Err(why) => return usage(&why),
     };
@@ -54,8 +62,8 @@ pub fn daemon<R: Role>(run: impl FnOnce(R) -> Result<Exit, Failure>) -> ExitCode
     }
 }
 
-fn arguments(role: &'static str) -> Result<Arguments, clap::Error> {
-    let matches = Arguments::command().name(role).try_get_matches()?;
+fn arguments(role: &'static str, words: impl Iterator<Item = OsString>) -> Result<Arguments, clap::Error> {
+    let matches = Arguments::command().name(role).try_get_matches_from(words)?;
     Arguments::from_arg_matches(&matches)
 }
 
@@ -71,4 +79,22 @@ fn tell(role: &str, path: &str, error: &ConfigError) {
     for problem in &error.problems {
         say(::log::Level::Error, role, &format!("{path}: {problem}"));
     }
+}
+
+/// A generator seeded by the operating system.
+fn generator() -> Result<ChaCha20Rng, Failure> {
+    Ok(ChaCha20Rng::from_seed(fresh_seed()?))
+}
+
+fn fresh_seed() -> Result<[u8; 32], Failure> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(|why| Failure::failed(format!("no randomness from the system: {why}")))?;
+    Ok(seed)
+}
+
+/// The door for Prometheus, if the settings have one.
+fn metrics(address: Option<SocketAddr>) -> Result<Option<Listener>, Failure> {
+    let serve = Serve::Metrics(HttpOptions::default());
+    let bind = |address| Listener::bind(address, serve, Connections::default()).map_err(Failure::config);
+    address.map(bind).transpose()
 }

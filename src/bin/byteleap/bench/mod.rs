@@ -1,0 +1,26 @@
+//! `byteleap bench`: figures of this build on this machine, against real daemons.
+
+mod axon;
+mod load;
+
+use clap::{Args, Subcommand};
+
+use crate::Fault;
+
+#[derive(Args, Debug)]
+pub struct Arguments {
+    #[command(subcommand)]
+    bench: Bench,
+}
+
+#[derive(Subcommand, Debug)]
+enum Bench {
+    /// Heartbeats a second that a validator's axon answers, with the load on the same machine
+    Axon(axon::Options),
+}
+
+pub fn main(arguments: &Arguments) -> Result<(), Fault> {
+    match &arguments.bench {
+        Bench::Axon(options) => axon::main(options),
+    }
+}

@@ -1,0 +1,142 @@
+//! The course of a devnet: what it waits for, and what it says when that does not come.
+
+use std::{path::Path, time::Duration};
+
+use byteleap::{
+    machine::contract::chain::{ChainReply, ChainRequest},
+    spoke::chain::{Chain, http::Http},
+    units::Uid,
+};
+use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
+
+use super::{
+    ledger::{Confirmed, Ledger},
+    report::{Outcome, ProcessReport, Show, Told},
+};
+use crate::{
+    Fault,
+    process::Process,
+    site::{self, NETUID, Plan, Site},
+    subnet::Subnet,
+};
+
+/// When the devnet has shown what it is to show.
+pub struct Goal {
+    /// Verified challenges a worker.
+    pub rounds: usize,
+    pub patience: Duration,
+}
+
+pub fn run(dir: &Path, plan: &Plan, goal: &Goal, show: &Show) -> Result<Outcome, Fault> {
+    let site = Site::lay_out(dir, plan)?;
+    let mut subnet = Subnet::start(site, plan, &["validator", "miner", "worker"])?;
+    show.line(&format!("chain: simulated subtensor on {}", subnet.chain_url));
+    let (miners, workers, dir) = (plan.miners, plan.miners * plan.workers, subnet.site.dir.display());
+    show.line(&format!("started: 1 validator, {miners} miners, {workers} workers; files in {dir}"));
+    let reached = Watch::new(&subnet.site, plan, goal).run(&mut subnet, show);
+    let processes = subnet.processes.iter_mut().map(process_report).collect();
+    let stopped = subnet.stop();
+    let (ledger, read_back) = reached?;
+    stopped?;
+    show.line("stopped");
+    Ok(Outcome { ledger, read_back, processes, rounds: goal.rounds })
+}
+
+fn process_report(process: &mut Process) -> ProcessReport {
+    ProcessReport { name: process.name.clone(), role: process.role, pid: process.pid(), usage: process.measure() }
+}
+
+/// What is waited for, and how far it has come.
+struct Watch<'a> {
+    goal: &'a Goal,
+    /// (hotkey, worker id) of every worker.
+    workers: Vec<(String, String)>,
+    ledger: Ledger,
+    told: Told,
+    /// The last verdict that was needed: weights meant after it count.
+    complete_at: Option<i64>,
+}
+
+impl<'a> Watch<'a> {
+    fn new(site: &Site, plan: &Plan, goal: &'a Goal) -> Watch<'a> {
+        let of_miner = |miner: usize| (0..plan.workers).map(move |worker| (miner, worker));
+        let key = |(miner, worker): (usize, usize)| {
+            (site.miners[miner].hotkey.to_string(), site::worker_id(miner, worker).to_string())
+        };
+        let workers = (0..plan.miners).flat_map(of_miner).map(key).collect();
+        Watch { goal, workers, ledger: Ledger::default(), told: Told::default(), complete_at: None }
+    }
+
+    /// What the validator wrote down in the end, and our weights as the chain then held them.
+    fn run(mut self, subnet: &mut Subnet, show: &Show) -> Result<(Ledger, Vec<(Uid, u16)>), Fault> {
+        let what = "all rounds verified and weights confirmed";
+        let waited = subnet.until(self.goal.patience, what, |subnet| {
+            subnet.all_alive()?;
+            self.look(&subnet.site, show)
+        });
+        if let Err(why) = waited {
+            return Err(format!("{why}\n{}", self.standing(subnet)).into());
+        }
+        let read_back = read_back(&subnet.chain_url, self.ledger.confirmed.as_ref())?;
+        Ok((self.ledger, read_back))
+    }
+
+    fn look(&mut self, site: &Site, show: &Show) -> Result<bool, Fault> {
+        let Some(ledger) = Ledger::read(&site.database_path())? else { return Ok(false) };
+        self.told.changes(&ledger, show);
+        self.ledger = ledger;
+        if let Some(failed) = self.ledger.failed() {
+            let reason = failed.reason.as_deref().unwrap_or("no reason given");
+            return Err(
+                format!("challenge {} of worker {} failed: {reason}", failed.challenge_id, failed.worker_id).into()
+            );
+        }
+        if self.complete_at.is_none() && self.every_worker_is_done() {
+            self.complete_at = Some(self.ledger.last_verdict);
+            show.line("every worker has its verified challenges; waiting for the chain to confirm the weights");
+        }
+        let meant = self.ledger.confirmed.as_ref().map(|confirmed| confirmed.at);
+        Ok(matches!((self.complete_at, meant), (Some(complete), Some(meant)) if meant > complete))
+    }
+
+    fn every_worker_is_done(&self) -> bool {
+        self.workers.iter().all(|(hotkey, worker)| self.ledger.verified(hotkey, worker) >= self.goal.rounds)
+    }
+
+    /// How far everything came, for the report of a fault.
+    fn standing(&self, subnet: &Subnet) -> String {
+        let mut text = String::new();
+        for process in &subnet.processes {
+            text += &format!("the end of {}'s log:\n{}\n", process.name, process.last_lines(5));
+        }
+        text += "verified so far:\n";
+        for (hotkey, worker) in &self.workers {
+            text += &format!("  {hotkey} {worker}: {} of {}\n", self.ledger.verified(hotkey, worker), self.goal.rounds);
+        }
+        let block = self.ledger.confirmed.as_ref().map(|confirmed| confirmed.block);
+        text + &block.map_or("confirmed weights: none".into(), |block| format!("confirmed weights: at block {block}"))
+    }
+}
+
+/// Asks the chain for our weights, and holds them against what the validator says it set.
+fn read_back(chain_url: &str, confirmed: Option<&Confirmed>) -> Result<Vec<(Uid, u16)>, Fault> {
+    let Some(confirmed) = confirmed else { return Err("no confirmed weights".into()) };
+    let mut chain = chain_reader(chain_url)?;
+    let weights = match chain.serve(ChainRequest::Weights { netuid: NETUID, uid: Uid(0) }) {
+        ChainReply::Weights(weights) => weights,
+        other => return Err(format!("reading the weights back: {other:?}").into()),
+    };
+    let meant: Vec<(Uid, u16)> = confirmed.weights.iter().map(|(uid, _, share)| (Uid(*uid), *share)).collect();
+    if weights != meant {
+        return Err(format!("the chain holds {weights:?}, the validator confirmed {meant:?}").into());
+    }
+    Ok(weights)
+}
+
+/// A chain client that only reads.
+fn chain_reader(url: &str) -> Result<Chain<Http>, Fault> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed)?;
+    let http = Http::new(vec![url.to_owned()], Duration::from_secs(10), ChaCha20Rng::from_seed(seed));
+    Ok(Chain::new(http, None))
+}

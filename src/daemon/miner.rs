@@ -1,0 +1,84 @@
+//! The miner put together.
+
+use std::{ffi::OsString, process::ExitCode, sync::Arc, time::Duration};
+
+use super::{fresh_seed, generator, metrics, start};
+use crate::{
+    config::{file, miner::Config},
+    exit::Failure,
+    machine::{
+        Exit, Link,
+        miner::{
+            BULK_DEPTH, CHAIN_DEPTH, Command, Event, Miner,
+            admission::{Admission, Turned},
+        },
+    },
+    net::{self, Connections, DialOptions, Hub, Listener, Refusal, Serve, Setup, WebSocketOptions},
+    spoke::{
+        self, bulk,
+        chain::{Chain, http::Http},
+    },
+    wallet,
+};
+
+/// One call to a node of the chain may take this long; a metagraph is some megabytes.
+const CHAIN_TIMEOUT: Duration = Duration::from_secs(30);
+/// After a stop, and again for joining the spokes.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+/// Reports of spokes that may wait for the loop.
+const REPORTS: usize = 64;
+/// Connections on the workers' door beyond `max_workers`: newcomers, and those that replace an older one.
+const NEWCOMERS: usize = 64;
+
+/// `words` begins with the program's name.
+pub fn main(words: impl Iterator<Item = OsString>) -> ExitCode {
+    start(words, run)
+}
+
+fn run(config: Config) -> Result<Exit, Failure> {
+    let key = wallet::load(&config.wallet)?;
+    ::log::info!(target: "miner", "hotkey {}, subnet {}", key.hotkey(), config.netuid.0);
+    let hub = Hub::new(REPORTS).map_err(Failure::config)?;
+    let mut listeners = vec![workers(&config)?];
+    listeners.extend(metrics(config.metrics)?);
+    let (dispatch, spokes) = spokes(&hub, &config)?;
+    let miner = Miner::new(&config, key, hub.clock().now(), fresh_seed()?);
+    let dials = DialOptions::default();
+    let setup = Setup { hub, listeners, dials, dispatch, spokes, stop_timeout: STOP_TIMEOUT, signals: true };
+    net::run(miner, setup).map_err(Failure::config)
+}
+
+/// The workers' door: who bears the token, or comes from an allowed network.
+fn workers(config: &Config) -> Result<Listener, Failure> {
+    let rule = match &config.workers.token_file {
+        Some(path) => Admission::Token(file::token("worker_management.token_file", path)?),
+        None => Admission::Networks(config.workers.allow.clone()),
+    };
+    let admission: net::Admission = Arc::new(move |source, headers| {
+        let turned = |turned: Turned| Refusal { status: turned.status(), text: turned.to_string() };
+        rule.admit(source, headers.get("authorization")).map_err(turned)
+    });
+    let serve = Serve::WebSocket(Link::Workers, WebSocketOptions::default(), admission);
+    // All of them may come from one address: a fleet behind one router.
+    let total = config.workers.max_workers + NEWCOMERS;
+    let limits = Connections { total, per_source: total, ..Connections::default() };
+    Listener::bind(config.workers.listen, serve, limits).map_err(Failure::config)
+}
+
+type Dispatch = Box<dyn FnMut(Command) -> Result<(), spoke::Full>>;
+
+/// The threads behind the loop, and the way to each.
+fn spokes(hub: &Hub<Event>, config: &Config) -> Result<(Dispatch, Vec<spoke::Spoke>), Failure> {
+    let outbox = hub.outbox();
+    let node = Http::new(config.subtensor.endpoints.clone(), CHAIN_TIMEOUT, generator()?);
+    // A miner reads the chain; it signs nothing there.
+    let mut chain = Chain::new(node, None);
+    let (to_chain, chain) =
+        spoke::spawn("chain", CHAIN_DEPTH, &outbox, move |request| Event::Chain(chain.serve(request)));
+    let (to_bulk, bulk) = spoke::spawn("bulk", BULK_DEPTH, &outbox, |request| Event::Bulk(bulk::serve_miner(request)));
+    let dispatch = move |command| match command {
+        Command::Chain(request) => to_chain.send(request),
+        Command::Bulk(request) => to_bulk.send(request),
+    };
+    Ok((Box::new(dispatch), vec![bulk, chain]))
+}

@@ -1,0 +1,99 @@
+//! The validator put together.
+
+use std::{ffi::OsString, process::ExitCode, thread, time::Duration};
+
+use super::{generator, metrics, start};
+use crate::{
+    config::validator::Config,
+    exit::Failure,
+    machine::{
+        Exit, Link,
+        contract::validator_bulk,
+        validator::{CHAIN_DEPTH, Command, Event, STORE_DEPTH, Validator},
+    },
+    net::{self, Connections, DialOptions, HttpOptions, Hub, Listener, Serve, Setup},
+    spoke::{
+        self,
+        chain::{Chain, http::Http},
+        store::Store,
+        verify,
+    },
+    wallet,
+    wire::{
+        keys::Keypair,
+        limits::{BODY_BYTES, HEADER_BYTES, PROOF_BODY_BYTES},
+        synapse::SynapseKind,
+    },
+};
+
+/// One call to a node of the chain may take this long; a metagraph is some megabytes.
+const CHAIN_TIMEOUT: Duration = Duration::from_secs(30);
+/// After a stop, and again for joining the spokes.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+/// Reports of spokes that may wait for the loop.
+const REPORTS: usize = 256;
+
+/// `words` begins with the program's name.
+pub fn main(words: impl Iterator<Item = OsString>) -> ExitCode {
+    start(words, run)
+}
+
+fn run(config: Config) -> Result<Exit, Failure> {
+    let key = wallet::load(&config.wallet)?;
+    ::log::info!(target: "validator", "hotkey {}, subnet {}", key.hotkey(), config.netuid.0);
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let verifiers = config.validation.verifiers.threads(cores);
+    let hub = Hub::new(REPORTS).map_err(Failure::config)?;
+    let mut listeners = vec![axon(&config)?];
+    listeners.extend(metrics(config.metrics)?);
+    let (dispatch, spokes) = spokes(&hub, &config, &key, verifiers)?;
+    let setup = Setup {
+        hub,
+        listeners,
+        dials: DialOptions::default(),
+        dispatch,
+        spokes,
+        stop_timeout: STOP_TIMEOUT,
+        signals: true,
+    };
+    net::run(Validator::new(key, config, verifiers, generator()?), setup).map_err(Failure::config)
+}
+
+fn axon(config: &Config) -> Result<Listener, Failure> {
+    let options = HttpOptions { header_bytes: HEADER_BYTES, body_bytes, ..HttpOptions::default() };
+    Listener::bind(config.listen, Serve::Http(Link::Axon, options), Connections::default()).map_err(Failure::config)
+}
+
+fn body_bytes(target: &str) -> usize {
+    if target == SynapseKind::ChallengeProof.path() { PROOF_BODY_BYTES } else { BODY_BYTES }
+}
+
+type Dispatch = Box<dyn FnMut(Command) -> Result<(), spoke::Full>>;
+
+/// The threads behind the loop, and the way to each; the store is joined last.
+fn spokes(
+    hub: &Hub<Event>,
+    config: &Config,
+    key: &Keypair,
+    verifiers: usize,
+) -> Result<(Dispatch, Vec<spoke::Spoke>), Failure> {
+    let outbox = hub.outbox();
+    let mut store = Store::open(&config.store.path).map_err(Failure::config)?;
+    let node = Http::new(config.subtensor.endpoints.clone(), CHAIN_TIMEOUT, generator()?);
+    let mut chain = Chain::new(node, Some(key.clone()));
+    let verify: Vec<_> = (0..verifiers).map(|_| |proof: Box<_>| Event::Verified(verify::serve(*proof))).collect();
+    let (to_verify, verify) = spoke::spawn_pool("verify", verifiers, &outbox, verify);
+    let bulk = |request| Event::Bulk(spoke::bulk::serve_validator(request));
+    let (to_bulk, bulk) = spoke::spawn("bulk", validator_bulk::DEPTH, &outbox, bulk);
+    let (to_chain, chain) =
+        spoke::spawn("chain", CHAIN_DEPTH, &outbox, move |request| Event::Chain(chain.serve(request)));
+    let (to_store, store) =
+        spoke::spawn("store", STORE_DEPTH, &outbox, move |request| Event::Store(store.serve(request)));
+    let dispatch = move |command| match command {
+        Command::Store(request) => to_store.send(request),
+        Command::Chain(request) => to_chain.send(request),
+        Command::Verify(request) => to_verify.send(request),
+        Command::Bulk(request) => to_bulk.send(request),
+    };
+    Ok((Box::new(dispatch), vec![verify, bulk, chain, store]))
+}

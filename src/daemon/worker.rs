@@ -1,0 +1,81 @@
+//! The worker put together.
+
+use std::{ffi::OsString, num::NonZeroUsize, process::ExitCode, time::Duration};
+
+use super::{generator, metrics, start};
+use crate::{
+    config::{file, worker::Config},
+    exit::Failure,
+    machine::{
+        Exit,
+        worker::{Command, EXECUTOR_DEPTH, Event, Identity, Worker},
+    },
+    net::{self, DialOptions, Hub, Setup, WebSocketOptions},
+    spoke::{
+        self, Full, Spoke,
+        cpu::{CallOff, Executor},
+        probe::{self, Probe},
+        resolve,
+    },
+};
+
+/// Reports of spokes that may wait for the loop.
+const REPORTS: usize = 16;
+/// Longer than a worker drains.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// `words` begins with the program's name.
+pub fn main(words: impl Iterator<Item = OsString>) -> ExitCode {
+    start(words, run)
+}
+
+fn run(config: Config) -> Result<Exit, Failure> {
+    let token = config.token_file.as_deref().map(|path| file::token("token_file", path)).transpose()?;
+    let identity = identity(&config)?;
+    ::log::info!(target: "worker", "worker {} for {}", identity.id, config.miner.authority());
+    let hub = Hub::new(REPORTS).map_err(Failure::config)?;
+    let listeners = metrics(config.metrics)?.into_iter().collect();
+    let (dispatch, spokes) = spokes(&hub, &config);
+    let dials = dials(&config);
+    let setup = Setup { hub, listeners, dials, dispatch, spokes, stop_timeout: STOP_TIMEOUT, signals: true };
+    net::run(Worker::new(&config, identity, token, generator()?), setup).map_err(Failure::config)
+}
+
+fn identity(config: &Config) -> Result<Identity, Failure> {
+    let id = config.id.clone().map_or_else(probe::worker_id, Ok).map_err(Failure::config)?;
+    let name = config.name.clone().or_else(probe::host_name);
+    Ok(Identity { id, name, version: env!("CARGO_PKG_VERSION").into() })
+}
+
+fn dials(config: &Config) -> DialOptions {
+    let websocket = WebSocketOptions {
+        ping_interval: config.ping_interval,
+        ping_timeout: config.ping_timeout,
+        ..WebSocketOptions::default()
+    };
+    DialOptions { websocket, ..DialOptions::default() }
+}
+
+type Dispatch = Box<dyn FnMut(Command) -> Result<(), Full>>;
+
+/// The threads behind the loop, and the way to each.
+fn spokes(hub: &Hub<Event>, config: &Config) -> (Dispatch, Vec<Spoke>) {
+    let outbox = hub.outbox();
+    let called_off = CallOff::default();
+    let executor = Executor::new(config.cpu_threads.and_then(NonZeroUsize::new), called_off.clone(), hub.clock());
+    let mut probe = Probe::new();
+    let (to_cpu, cpu) = spoke::spawn("cpu", EXECUTOR_DEPTH, &outbox, move |job| Event::Cpu(executor.serve(job)));
+    let (to_probe, probe) = spoke::spawn("probe", probe::DEPTH, &outbox, move |ask| Event::Probe(probe.serve(ask)));
+    let (to_resolve, resolve) =
+        spoke::spawn("resolve", resolve::DEPTH, &outbox, |name| Event::Resolved(resolve::serve(name)));
+    let dispatch = move |command| match command {
+        Command::Cpu(request) => to_cpu.send(request),
+        Command::CallOff(job) => {
+            called_off.up_to(job);
+            Ok(())
+        }
+        Command::Probe(request) => to_probe.send(request),
+        Command::Resolve(request) => to_resolve.send(request),
+    };
+    (Box::new(dispatch), vec![cpu, probe, resolve])
+}

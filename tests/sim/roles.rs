@@ -1,0 +1,262 @@
+//! The three roles in their seats: the production machines with the production spokes' code, in virtual time.
+//!
+//! The store is SQLite in memory, the chain client speaks with the simulated node, products and proofs are really
+//! computed. Only hardware reports and name resolution are made up.
+
+use std::{cell::RefCell, collections::BTreeMap, num::NonZeroUsize, rc::Rc, time::Duration};
+
+use byteleap::{
+    compute::merkle::Tree,
+    config::{Role, miner, validator, worker},
+    machine::{
+        contract::{
+            cpu::{CpuOutcome, CpuReply},
+            probe::ProbeReply,
+            resolve::ResolveReply,
+            store::{StoreReply, StoreRequest},
+        },
+        miner::{self as miner_machine, Miner},
+        validator::{self as validator_machine, Validator},
+        worker::{self as worker_machine, Identity, Worker},
+    },
+    spoke::{
+        bulk,
+        chain::Chain,
+        store::Store,
+        subtensor_sim::{InProcess, Node},
+        verify,
+    },
+    units::{Now, WorkerId},
+    wire::{keys::Keypair, messages::SystemInfo},
+};
+use rand_chacha::{
+    ChaCha20Rng,
+    rand_core::{RngCore, SeedableRng},
+};
+
+use crate::{
+    seat::{Route, Seat, Spokes},
+    witness::Witness,
+};
+
+const fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+/// The simulated chain, shared by all who speak with it. Blocks are made when somebody looks.
+pub type SharedNode = Rc<RefCell<Node>>;
+
+/// Who computed what: the world's own record, against which verdicts are held.
+pub type Computed = Rc<RefCell<BTreeMap<[u8; 16], Vec<usize>>>>;
+
+pub struct ValidatorSpokes {
+    store: Store,
+    witness: Rc<RefCell<Witness>>,
+    chain: Chain<InProcess>,
+    node: SharedNode,
+}
+
+impl Spokes<Validator> for ValidatorSpokes {
+    fn route(&mut self, command: &validator_machine::Command) -> Route {
+        match command {
+            validator_machine::Command::Store(_) => Route { spoke: "store", takes: (ms(1), ms(8)) },
+            validator_machine::Command::Chain(_) => Route { spoke: "chain", takes: (ms(20), ms(2_000)) },
+            validator_machine::Command::Verify(_) => Route { spoke: "verify", takes: (ms(5), ms(400)) },
+            validator_machine::Command::Bulk(_) => Route { spoke: "bulk", takes: (ms(1), ms(40)) },
+        }
+    }
+
+    fn serve(&mut self, now: Now, command: validator_machine::Command) -> Option<validator_machine::Event> {
+        Some(match command {
+            validator_machine::Command::Store(request) => validator_machine::Event::Store(self.write(request)),
+            validator_machine::Command::Chain(request) => {
+                self.node.borrow_mut().advance(now);
+                validator_machine::Event::Chain(self.chain.serve(request))
+            }
+            validator_machine::Command::Verify(request) => validator_machine::Event::Verified(verify::serve(*request)),
+            validator_machine::Command::Bulk(request) => {
+                validator_machine::Event::Bulk(validator_machine::serve_bulk(request))
+            }
+        })
+    }
+
+    fn survives_crash(&self, command: &validator_machine::Command) -> bool {
+        matches!(command, validator_machine::Command::Store(_) | validator_machine::Command::Chain(_))
+    }
+}
+
+impl ValidatorSpokes {
+    fn write(&mut self, request: StoreRequest) -> StoreReply {
+        let writes = if let StoreRequest::Commit { writes, .. } = &request { writes.clone() } else { Vec::new() };
+        let reply = self.store.serve(request);
+        match &reply {
+            StoreReply::Failed { fault, .. } => panic!("the store refused: {fault}"),
+            _ => self.witness.borrow_mut().saw(&writes),
+        }
+        reply
+    }
+}
+
+pub struct MinerSpokes {
+    chain: Chain<InProcess>,
+    node: SharedNode,
+}
+
+impl Spokes<Miner> for MinerSpokes {
+    fn route(&mut self, command: &miner_machine::Command) -> Route {
+        match command {
+            miner_machine::Command::Chain(_) => Route { spoke: "chain", takes: (ms(20), ms(2_000)) },
+            miner_machine::Command::Bulk(_) => Route { spoke: "bulk", takes: (ms(1), ms(40)) },
+        }
+    }
+
+    fn serve(&mut self, now: Now, command: miner_machine::Command) -> Option<miner_machine::Event> {
+        Some(match command {
+            miner_machine::Command::Chain(request) => {
+                self.node.borrow_mut().advance(now);
+                miner_machine::Event::Chain(self.chain.serve(request))
+            }
+            miner_machine::Command::Bulk(request) => miner_machine::Event::Bulk(bulk::serve_miner(request)),
+        })
+    }
+
+    fn survives_crash(&self, _command: &miner_machine::Command) -> bool {
+        false
+    }
+}
+
+/// What is wrong with a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Honesty {
+    Honest,
+    /// It commits to hashes that it made up.
+    Liar,
+}
+
+pub struct WorkerSpokes {
+    seat: usize,
+    honesty: Honesty,
+    computed: Computed,
+}
+
+impl Spokes<Worker> for WorkerSpokes {
+    fn route(&mut self, command: &worker_machine::Command) -> Route {
+        match command {
+            worker_machine::Command::Cpu(_) => Route { spoke: "cpu", takes: (ms(50), ms(3_000)) },
+            worker_machine::Command::CallOff(_) => Route { spoke: "flag", takes: (ms(0), ms(0)) },
+            worker_machine::Command::Probe(_) => Route { spoke: "probe", takes: (ms(5), ms(50)) },
+            worker_machine::Command::Resolve(_) => Route { spoke: "resolve", takes: (ms(1), ms(500)) },
+        }
+    }
+
+    fn serve(&mut self, _now: Now, command: worker_machine::Command) -> Option<worker_machine::Event> {
+        Some(match command {
+            worker_machine::Command::Cpu(request) => {
+                let rows = 0..request.spec.n;
+                let mut leaves = request.spec.matrices(|| true)?.row_hashes(rows);
+                if self.honesty == Honesty::Liar {
+                    leaves.rotate_left(1);
+                } else {
+                    self.computed.borrow_mut().entry(request.spec.seed).or_default().push(self.seat);
+                }
+                let tree = Tree::new(leaves)?;
+                let outcome = CpuOutcome::Computed { tree, took: ms(1), threads: NonZeroUsize::MIN };
+                worker_machine::Event::Cpu(CpuReply { job: request.job, outcome })
+            }
+            // the product goes on; its result is one that nobody waits for any more
+            worker_machine::Command::CallOff(_) => return None,
+            worker_machine::Command::Probe(_) => worker_machine::Event::Probe(ProbeReply { info: hardware() }),
+            worker_machine::Command::Resolve(request) => {
+                let address = format!("{}:{}", request.host, request.port);
+                let addresses = address.parse().map(|address| vec![address]).map_err(|_| address);
+                worker_machine::Event::Resolved(ResolveReply { addresses })
+            }
+        })
+    }
+
+    fn survives_crash(&self, _command: &worker_machine::Command) -> bool {
+        false
+    }
+}
+
+fn hardware() -> SystemInfo {
+    let facts = serde_json::json!({
+        "cpu_count": 8, "cpu_usage": 1.0, "memory_total": 32_000, "memory_available": 30_000, "memory_usage": 6.0,
+        "disk_total": 500, "disk_free": 400, "gpu_info": [], "gpu_plugin": [], "public_ip": "198.51.100.7",
+    });
+    SystemInfo::of(&facts).expect("plain JSON")
+}
+
+/// A key that a seed gives, for the member of that number.
+pub fn key(seed: u64, member: u8) -> Keypair {
+    let mut bytes = [member; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    Keypair::from_seed(bytes).expect("32 bytes")
+}
+
+fn settings<T: Role>(yaml: &serde_json::Value) -> T {
+    T::from_yaml(&yaml.to_string()).unwrap_or_else(|why| panic!("{why}")).config
+}
+
+/// A generator for each life of each seat.
+fn lives(seed: u64, seat: usize) -> impl FnMut() -> ChaCha20Rng {
+    let mut rng = ChaCha20Rng::seed_from_u64(seed ^ (seat as u64 + 1) << 48);
+    move || ChaCha20Rng::from_rng(&mut rng)
+}
+
+pub fn validator(
+    seed: u64,
+    now: Now,
+    key: Keypair,
+    yaml: &serde_json::Value,
+    node: &SharedNode,
+    witness: &Rc<RefCell<Witness>>,
+) -> Seat<Validator, ValidatorSpokes> {
+    let config: validator::Config = settings(yaml);
+    let mut rng = lives(seed, 0);
+    let chain = Chain::new(InProcess::new(node.clone()), Some(key.clone()));
+    let spokes = ValidatorSpokes {
+        store: Store::in_memory().expect("a store in memory"),
+        witness: witness.clone(),
+        chain,
+        node: node.clone(),
+    };
+    let build = Box::new(move |_| Validator::new(key.clone(), config.clone(), 1, rng()));
+    Seat::new(now, build, spokes, Validator::check_invariants)
+}
+
+pub fn miner(
+    seed: u64,
+    seat: usize,
+    now: Now,
+    key: Keypair,
+    yaml: &serde_json::Value,
+    node: &SharedNode,
+) -> Seat<Miner, MinerSpokes> {
+    let config: miner::Config = settings(yaml);
+    let mut rng = lives(seed, seat);
+    let spokes = MinerSpokes { chain: Chain::new(InProcess::new(node.clone()), None), node: node.clone() };
+    let build = Box::new(move |now| {
+        let mut seed = [0; 32];
+        rng().fill_bytes(&mut seed);
+        Miner::new(&config, key.clone(), now, seed)
+    });
+    Seat::new(now, build, spokes, |_| ())
+}
+
+pub fn worker(
+    seed: u64,
+    seat: usize,
+    now: Now,
+    yaml: &serde_json::Value,
+    honesty: Honesty,
+    computed: &Computed,
+) -> Seat<Worker, WorkerSpokes> {
+    let config: worker::Config = settings(yaml);
+    let mut rng = lives(seed, seat);
+    let id = config.id.clone().unwrap_or_else(|| WorkerId::new("unnamed"));
+    let identity = Identity { id, name: config.name.clone(), version: "0.1.0".into() };
+    let spokes = WorkerSpokes { seat, honesty, computed: computed.clone() };
+    let build = Box::new(move |_| Worker::new(&config, identity.clone(), None, rng()));
+    Seat::new(now, build, spokes, |_| ())
+}

@@ -1,0 +1,194 @@
+//! One simulated subnet: who is in it, what goes wrong, and what must be true when it is over.
+
+use std::{cell::RefCell, net::SocketAddr, rc::Rc, time::Duration};
+
+use byteleap::{
+    machine::{Gone, Link},
+    spoke::subtensor_sim::{Genesis, Node},
+    units::{Hotkey, Mono, Netuid, Now, Wall, WorkerId, WorkerKey},
+};
+use rand_chacha::rand_core::RngCore;
+use serde_json::json;
+
+use crate::{
+    roles::{self, Honesty, SharedNode},
+    seat::Actor,
+    witness::Witness,
+    world::{CALM, Weather, World},
+};
+
+const MINERS: usize = 2;
+const WORKERS: usize = 2;
+const NETUID: Netuid = Netuid(128);
+
+/// How long things go wrong.
+const TROUBLE: Duration = Duration::from_secs(8 * 60);
+/// By when everything must be well again.
+const HEALING: Duration = Duration::from_secs(20 * 60);
+
+pub struct Subnet {
+    world: World,
+    witness: Rc<RefCell<Witness>>,
+    honest: Vec<WorkerKey>,
+}
+
+fn address(host: u8, port: u16) -> SocketAddr {
+    SocketAddr::from(([10, 1, 0, host], port))
+}
+
+impl Subnet {
+    pub fn new(seed: u64) -> Subnet {
+        let world = World::new(seed, Wall::from_secs(1_790_000_000 + seed * 7));
+        let witness = Rc::new(RefCell::new(Witness::default()));
+        let mut subnet = Subnet { world, witness, honest: Vec::new() };
+        let now = subnet.world.now();
+        let node = subnet.node(seed, now);
+        subnet.seat_validator(seed, now, &node);
+        for miner in 0..MINERS {
+            subnet.seat_miner(seed, now, miner, &node);
+        }
+        for worker in 0..MINERS * WORKERS {
+            subnet.seat_worker(seed, now, worker);
+        }
+        subnet
+    }
+
+    /// The chain: uid 0 validates, the others mine.
+    fn node(&self, seed: u64, now: Now) -> SharedNode {
+        let neuron = |uid: usize| {
+            let hotkey = hotkey(seed, uid);
+            json!({"uid": uid, "hotkey": hotkey, "coldkey": hotkey, "stake_tao": if uid == 0 { 50_000.0 } else { 0.0 },
+                "validator_permit": uid == 0, "axon": null})
+        };
+        let neurons: Vec<_> = (0..=MINERS).map(neuron).collect();
+        let file = json!({"neurons": neurons, "hyperparameters": {"weights_rate_limit": 1, "serving_rate_limit": 0}});
+        let genesis = Genesis::read(&file.to_string(), NETUID).expect("a sound genesis");
+        Rc::new(RefCell::new(Node::new(genesis, Duration::from_secs(12), now).expect("metadata of the simulated node")))
+    }
+
+    fn seat_validator(&mut self, seed: u64, now: Now, node: &SharedNode) {
+        let axon = address(1, 9091);
+        let settings = json!({
+            "port": 9091, "external_ip": "10.1.0.1", "netuid": NETUID, "subtensor": {"network": "local"},
+            "metagraph": {"sync_interval": 20, "weight_update_tempo": 5},
+            "validation": {
+                "challenge_interval": 30, "challenge_timeout": 20, "proof_timeout": 20, "proof_queue_max_size": 4,
+                "cpu": {"matrix_size": 100, "size_variance": 0.05, "verification": {"row_verification_count": 6}},
+            },
+            "weight_management": {"recalculate_interval": 40},
+        });
+        let seat = roles::validator(seed, now, roles::key(seed, 0), &settings, node, &self.witness);
+        self.world.seat(Box::new(seat), Some((axon, Link::Axon)));
+    }
+
+    fn seat_miner(&mut self, seed: u64, now: Now, miner: usize, node: &SharedNode) {
+        let host = u8::try_from(miner + 2).expect("few miners");
+        let settings = json!({
+            "netuid": NETUID, "subtensor": {"network": "local"},
+            "heartbeat_interval": 15, "task_poll_interval": 5,
+            "metagraph": {"sync_interval": 20, "blacklist": {"threshold": 5, "ttl_seconds": 60}},
+            "worker_management": {"host": format!("10.1.0.{host}"), "port": 7799},
+        });
+        let key = roles::key(seed, host - 1);
+        let seat = roles::miner(seed, self.world.actors.len(), now, key, &settings, node);
+        self.world.seat(Box::new(seat), Some((address(host, 7799), Link::Workers)));
+    }
+
+    fn seat_worker(&mut self, seed: u64, now: Now, worker: usize) {
+        let miner = worker / WORKERS;
+        let id = format!("{worker:016x}");
+        let settings = json!({
+            "worker_id": id, "miner_url": format!("ws://10.1.0.{}:7799", miner + 2),
+            "heartbeat_interval": 10, "reconnect_interval": 2,
+        });
+        // in every fourth subnet the last worker lies
+        let liar = seed % 4 == 3 && worker + 1 == MINERS * WORKERS;
+        let honesty = if liar { Honesty::Liar } else { Honesty::Honest };
+        let key = WorkerKey::new(&hotkey(seed, miner + 1), &WorkerId::new(&id));
+        let seat = self.world.actors.len();
+        let mut witness = self.witness.borrow_mut();
+        witness.workers.insert(key.clone(), (seat, honesty));
+        if !liar {
+            self.honest.push(key);
+        }
+        let actor: Box<dyn Actor> = Box::new(roles::worker(seed, seat, now, &settings, honesty, &witness.computed));
+        drop(witness);
+        self.world.seat(actor, None);
+    }
+
+    /// Bad weather, cuts and crashes, one after another.
+    pub fn trouble(&mut self) {
+        let seats = self.world.actors.len() as u64;
+        let end = Mono(0) + TROUBLE;
+        while self.world.now().mono < end {
+            self.world.weather = self.draw_weather();
+            let pause = self.world.between((Duration::from_secs(5), Duration::from_secs(60)));
+            let next = (self.world.now().mono + pause).min(end);
+            self.world.run(next, |_| false);
+            match self.world.rng.next_u32() % 4 {
+                0 => {
+                    let seat = usize::try_from(self.world.rng.next_u64() % seats).expect("few seats");
+                    let down = self.world.between((Duration::from_millis(100), Duration::from_secs(45)));
+                    self.world.crash(seat, down);
+                }
+                1 => {
+                    if let Some(id) = self.world.any_connection() {
+                        let cut = Gone::Io("connection reset".into());
+                        self.world.sever(id, cut.clone(), cut, Duration::from_secs(20));
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn draw_weather(&mut self) -> Weather {
+        let ms = Duration::from_millis;
+        let storms = [
+            CALM,
+            Weather { delay: (ms(1), ms(300)), cut: 20, silence: 0 },
+            Weather { delay: (ms(1), ms(4_000)), cut: 100, silence: 30 },
+            Weather { delay: (ms(50), ms(15_000)), cut: 0, silence: 100 },
+        ];
+        storms[self.world.rng.next_u32() as usize % storms.len()]
+    }
+
+    /// Calm again: every honest worker is verified anew, and weights are confirmed on the chain.
+    pub fn heal(&mut self) {
+        self.world.weather = CALM;
+        let since = self.world.now();
+        let (witness, honest) = (self.witness.clone(), self.honest.clone());
+        let well = |_: &mut World| {
+            let witness = witness.borrow();
+            let confirmed = witness.confirmed.is_some_and(|at| at > since.wall);
+            confirmed && honest.iter().all(|worker| witness.verified_since(worker, since.wall) > 0)
+        };
+        let healed = self.world.run(since.mono + HEALING, well);
+        assert!(healed, "not well {} s after the trouble ended: {}", HEALING.as_secs(), self.standing(since.wall));
+        assert!(self.world.exits.is_empty(), "a machine gave up: {:?}", self.world.exits);
+        assert!((0..self.world.actors.len()).all(|seat| self.world.is_alive(seat)));
+        // a link a worker, and requests in flight: nothing leaks
+        let most = MINERS * WORKERS + MINERS * 6;
+        assert!(self.world.open_connections() <= most, "{} connections are open", self.world.open_connections());
+    }
+
+    fn standing(&self, since: Wall) -> String {
+        let witness = self.witness.borrow();
+        let workers: Vec<String> = self
+            .honest
+            .iter()
+            .map(|worker| format!("{worker}: {} verified", witness.verified_since(worker, since)))
+            .collect();
+        format!("{workers:?}, weights confirmed {:?}, {} verdicts in all", witness.confirmed, witness.verdicts())
+    }
+
+    /// Tells two runs apart.
+    pub fn fingerprint(&self) -> (usize, usize, u64, Option<Wall>) {
+        let witness = self.witness.borrow();
+        (witness.verdicts(), self.world.open_connections(), self.world.happenings(), witness.confirmed)
+    }
+}
+
+fn hotkey(seed: u64, uid: usize) -> Hotkey {
+    roles::key(seed, u8::try_from(uid).expect("few neurons")).hotkey().clone()
+}

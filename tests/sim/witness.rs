@@ -1,0 +1,86 @@
+//! What the validator made durable, as the world saw it, held against what really happened.
+//!
+//! The witness stands behind the store: it hears of a batch only when the batch took effect.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use byteleap::{
+    machine::contract::store::{ChallengeRow, End, WeightOutcome, Write},
+    units::{ChallengeId, Wall, WorkerKey},
+};
+
+use crate::roles::{Computed, Honesty};
+
+#[derive(Default)]
+pub struct Witness {
+    created: BTreeMap<ChallengeId, ChallengeRow>,
+    sent: BTreeSet<ChallengeId>,
+    ended: BTreeMap<ChallengeId, (End, Wall)>,
+    open: BTreeMap<WorkerKey, ChallengeId>,
+    /// Which seat a worker is, and whether it can be trusted.
+    pub workers: BTreeMap<WorkerKey, (usize, Honesty)>,
+    pub computed: Computed,
+    /// When the chain last confirmed weights.
+    pub confirmed: Option<Wall>,
+}
+
+impl Witness {
+    /// A batch took effect.
+    pub fn saw(&mut self, writes: &[Write]) {
+        for write in writes {
+            match write {
+                Write::ChallengeCreated(row) => self.was_created(row),
+                Write::ChallengeSent { id, .. } => {
+                    assert!(self.created.contains_key(id), "challenge {id} was sent before it was durable");
+                    assert!(self.sent.insert(id.clone()), "challenge {id} was sent twice");
+                }
+                Write::ChallengeEnded { id, at, end, .. } => self.has_ended(id, *at, end),
+                Write::WeightOutcome { at, outcome: WeightOutcome::Confirmed { .. } } => self.confirmed = Some(*at),
+                _ => {}
+            }
+        }
+    }
+
+    fn was_created(&mut self, row: &ChallengeRow) {
+        let before = self.open.insert(row.target.clone(), row.id.clone());
+        assert!(before.is_none(), "{} has two open challenges: {before:?} and {}", row.target, row.id);
+        assert!(self.created.insert(row.id.clone(), row.clone()).is_none(), "challenge {} was created twice", row.id);
+    }
+
+    fn has_ended(&mut self, id: &ChallengeId, at: Wall, end: &End) {
+        let row = self.created.get(id).unwrap_or_else(|| panic!("a verdict on {id}, which nobody created"));
+        assert_eq!(self.open.remove(&row.target).as_ref(), Some(id), "a verdict on {id}, which was not open");
+        let before = self.ended.insert(id.clone(), (end.clone(), at));
+        assert!(before.is_none(), "challenge {id} ended twice: {before:?}, then {end:?}");
+        let (seat, honesty) = self.workers[&row.target];
+        match end {
+            End::Verified { .. } => {
+                let seed: [u8; 16] =
+                    hex::decode(&row.seed).ok().and_then(|bytes| bytes.try_into().ok()).expect("16 bytes");
+                let computed = self.computed.borrow();
+                let by = computed.get(&seed).map(Vec::as_slice).unwrap_or_default();
+                assert!(by.contains(&seat), "{id} is credited to seat {seat}, but {by:?} computed it");
+                assert_eq!(honesty, Honesty::Honest, "a liar was verified: {id}");
+            }
+            // the network was bad, or the worker was; a wrong proof can only be a liar's
+            End::Failed(why) => {
+                let proof = why.contains("row") || why.contains("merkle") || why.contains("Merkle");
+                assert!(honesty == Honesty::Liar || !proof, "an honest worker's proof failed: {id}: {why}");
+            }
+            End::Void(_) => {}
+        }
+    }
+
+    /// Verdicts on one worker's challenges that were created after `since`.
+    pub fn verified_since(&self, worker: &WorkerKey, since: Wall) -> usize {
+        let of_worker = |(id, (end, _)): (&ChallengeId, &(End, Wall))| {
+            let row = &self.created[id];
+            row.target == *worker && row.created >= since && matches!(end, End::Verified { .. })
+        };
+        self.ended.iter().filter(|entry| of_worker(*entry)).count()
+    }
+
+    pub fn verdicts(&self) -> usize {
+        self.ended.len()
+    }
+}
