@@ -33,18 +33,28 @@ fn text_or_none<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D:
     }
 }
 
+/// The known fields. One that may not be null is `Some(None)` when it is.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 struct Facts {
-    cpu_count: Option<f64>,
-    cpu_usage: Option<f64>,
-    memory_total: Option<f64>,
-    memory_available: Option<f64>,
-    memory_usage: Option<f64>,
-    disk_total: Option<f64>,
-    disk_free: Option<f64>,
-    gpu_info: Option<Vec<Gpu>>,
-    gpu_plugin: Option<Vec<Gpu>>,
+    #[serde(deserialize_with = "said")]
+    cpu_count: Option<Option<f64>>,
+    #[serde(deserialize_with = "said")]
+    cpu_usage: Option<Option<f64>>,
+    #[serde(deserialize_with = "said")]
+    memory_total: Option<Option<f64>>,
+    #[serde(deserialize_with = "said")]
+    memory_available: Option<Option<f64>>,
+    #[serde(deserialize_with = "said")]
+    memory_usage: Option<Option<f64>>,
+    #[serde(deserialize_with = "said")]
+    disk_total: Option<Option<f64>>,
+    #[serde(deserialize_with = "said")]
+    disk_free: Option<Option<f64>>,
+    #[serde(deserialize_with = "said")]
+    gpu_info: Option<Option<Vec<Gpu>>>,
+    #[serde(deserialize_with = "said")]
+    gpu_plugin: Option<Option<Vec<Gpu>>>,
     public_ip: Option<String>,
     uptime_seconds: Option<f64>,
     miner_version: Option<String>,
@@ -55,18 +65,23 @@ struct Facts {
     storage_info: Option<AnyObject>,
 }
 
+fn said<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Option<Option<T>>, D::Error> {
+    Option::<T>::deserialize(from).map(Some)
+}
+
 /// Fields that a validator may not be sent as `null`: with one such field it refuses a whole heartbeat.
-const NEVER_NULL: [&str; 9] = [
-    "cpu_count",
-    "cpu_usage",
-    "memory_total",
-    "memory_available",
-    "memory_usage",
-    "disk_total",
-    "disk_free",
-    "gpu_info",
-    "gpu_plugin",
-];
+const NUMBERS: [&str; 7] =
+    ["cpu_count", "cpu_usage", "memory_total", "memory_available", "memory_usage", "disk_total", "disk_free"];
+const LISTS: [&str; 2] = ["gpu_info", "gpu_plugin"];
+
+impl Facts {
+    fn has_null(&self) -> bool {
+        let numbers = [self.cpu_count, self.cpu_usage, self.memory_total, self.memory_available, self.memory_usage];
+        let disk = [self.disk_total, self.disk_free];
+        let lists = [&self.gpu_info, &self.gpu_plugin];
+        numbers.contains(&Some(None)) || disk.contains(&Some(None)) || lists.contains(&&Some(None))
+    }
+}
 
 impl SystemInfo {
     /// From what a probe found: any value that serialises to an object.
@@ -81,7 +96,7 @@ impl SystemInfo {
 
     fn from_raw(raw: Raw) -> Result<SystemInfo, JsonFault> {
         let facts = json::object::<Facts>(raw.as_str())?;
-        let raw = if raw.as_str().contains("null") { without_nulls(&raw)? } else { raw };
+        let raw = if facts.has_null() { without_nulls(&raw)? } else { raw };
         Ok(SystemInfo { raw: Some(raw), facts })
     }
 
@@ -91,30 +106,29 @@ impl SystemInfo {
     }
     /// Logical cores.
     pub fn cpu_count(&self) -> Option<f64> {
-        self.facts.cpu_count
+        self.facts.cpu_count.flatten()
     }
     /// Megabytes.
     pub fn memory_total_mib(&self) -> Option<f64> {
-        self.facts.memory_total
+        self.facts.memory_total.flatten()
     }
     pub fn public_ip(&self) -> Option<&str> {
         self.facts.public_ip.as_deref()
     }
     /// GPUs that were there at that moment: they count for availability.
     pub fn gpus_present(&self) -> &[Gpu] {
-        self.facts.gpu_info.as_deref().unwrap_or_default()
+        self.facts.gpu_info.as_ref().and_then(Option::as_deref).unwrap_or_default()
     }
     /// GPUs of the inventory: they count for ownership, and for challenges.
     pub fn gpus_owned(&self) -> &[Gpu] {
-        self.facts.gpu_plugin.as_deref().unwrap_or_default()
+        self.facts.gpu_plugin.as_ref().and_then(Option::as_deref).unwrap_or_default()
     }
 }
 
 fn without_nulls(raw: &Raw) -> Result<Raw, JsonFault> {
     let mut object: Map<String, Value> = raw.read()?;
-    let known = object.len();
-    object.retain(|name, value| !(value.is_null() && NEVER_NULL.contains(&name.as_str())));
-    if object.len() == known { Ok(raw.clone()) } else { Raw::of(&object) }
+    object.retain(|name, value| !value.is_null() || !(NUMBERS.iter().chain(&LISTS)).any(|known| known == name));
+    Raw::of(&object)
 }
 
 impl Serialize for SystemInfo {
