@@ -25,6 +25,8 @@ use crate::{
 const LOOK: Duration = Duration::from_secs(30);
 /// A head that does not move for this long is worth an alarm.
 const STANDSTILL: Duration = Duration::from_secs(300);
+/// Longest pause after reads that failed one after the other.
+const CALM: Duration = Duration::from_secs(60);
 /// What an axon announces as its software's version, and the reference's default version key.
 pub const VERSION: u32 = 9_010_000;
 
@@ -64,7 +66,7 @@ pub struct Chain {
     synced: Mono,
     sync_due: Mono,
     look_due: Mono,
-    sync_backoff: Backoff,
+    backoff: Backoff,
     serve_due: Mono,
     serve_backoff: Backoff,
     faults: u64,
@@ -85,7 +87,7 @@ impl Chain {
             synced: Mono(0),
             sync_due: Mono(0),
             look_due: Mono(0),
-            sync_backoff: Backoff::new(Duration::from_secs(2).min(sync_every), Duration::from_secs(300)),
+            backoff: Backoff::new(Duration::from_secs(2).min(sync_every), CALM),
             serve_due: Mono(0),
             serve_backoff: Backoff::new(Duration::from_secs(60).min(sync_every * 4), Duration::from_secs(1800)),
             faults: 0,
@@ -130,10 +132,8 @@ impl Chain {
         match (asked, reply) {
             (ChainRequest::Head, ChainReply::Head(head)) => self.took_head(now, head),
             (ChainRequest::Metagraph(_), ChainReply::Metagraph(graph)) => self.took_graph(now, *graph),
-            (ChainRequest::Head, ChainReply::Failed(fault)) => self.failed("head", &fault),
-            (ChainRequest::Metagraph(_), ChainReply::Failed(fault)) => {
-                self.sync_due = now + self.sync_backoff.wait(rng);
-                self.failed("metagraph", &fault)
+            (ChainRequest::Head | ChainRequest::Metagraph(_), ChainReply::Failed(fault)) => {
+                self.failed(now, &fault, rng)
             }
             (ChainRequest::ServeAxon { .. }, reply) => self.announced(now, reply, rng),
             (ChainRequest::SetWeights { .. } | ChainRequest::Find(_), reply) => Heard::Epoch(reply),
@@ -157,7 +157,7 @@ impl Chain {
     }
 
     fn took_graph(&mut self, now: Mono, graph: Metagraph) -> Heard {
-        self.sync_backoff.reset();
+        self.backoff.reset();
         if graph.neurons.is_empty() {
             log::error!(target: "validator", "the chain says that subnet {} is empty; the last good metagraph stays", self.me.netuid.0);
             return Heard::Nothing;
@@ -178,9 +178,15 @@ impl Chain {
         Heard::Metagraph
     }
 
-    fn failed(&mut self, what: &str, fault: &ChainFault) -> Heard {
+    /// Both reads pause together: the node that did not answer one will not answer the other. Said once.
+    fn failed(&mut self, now: Mono, fault: &ChainFault, rng: &mut ChaCha20Rng) -> Heard {
         self.faults += 1;
-        log::warn!(target: "validator", "{what} not synced: {} ({:?})", fault.text, fault.kind);
+        let level = if self.backoff.failures() == 0 { log::Level::Warn } else { log::Level::Debug };
+        let known = if self.graph.is_some() { "the last good metagraph stays" } else { "there is none yet" };
+        log::log!(target: "validator", level, "chain not read ({}): {}; {known}", fault.asked, fault.text);
+        let again = now + self.backoff.wait(rng);
+        self.sync_due = self.sync_due.max(again);
+        self.look_due = self.look_due.max(again);
         Heard::Nothing
     }
 

@@ -50,7 +50,7 @@ pub enum Blocked {
 
 impl Blocked {
     /// What an operator must know; `None` where waiting is all there is to do.
-    fn alarm(self) -> Option<&'static str> {
+    pub fn alarm(self) -> Option<&'static str> {
         match self {
             Blocked::NotRegistered => Some("our hotkey is not registered"),
             Blocked::NoPermit => Some("our neuron has no validator permit: too little stake"),

@@ -59,7 +59,7 @@ impl Validator {
         page.set_known(Metric::MinersScored, &[], above);
         let since = self.epoch.confirmed().map(|at| now.wall.since(at).as_secs_f64());
         page.set_known(Metric::SecondsSinceConfirmedWeights, &[], since);
-        if let Some(blocked) = self.epoch.blocked() {
+        if let Some(blocked) = self.epoch.blocked().filter(|blocked| blocked.alarm().is_some()) {
             page.set(Metric::ScoringPaused, &[blocked.name()], 1.0);
         }
         for (outcome, count) in self.epoch.outcomes() {
