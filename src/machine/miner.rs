@@ -134,8 +134,11 @@ impl Miner {
             request: config.request_timeout,
             retries: config.max_retries,
         };
-        let rules =
-            Rules { max_workers: config.workers.max_workers, heartbeat_timeout: config.workers.heartbeat_timeout };
+        let rules = Rules {
+            max_workers: config.workers.max_workers,
+            heartbeat_interval: config.workers.heartbeat_interval,
+            heartbeat_timeout: config.workers.heartbeat_timeout,
+        };
         let mut miner = Miner {
             netuid: config.netuid,
             rng: ChaCha20Rng::from_seed(seed),
@@ -264,7 +267,7 @@ impl Machine for Miner {
     fn deadline(&self) -> Option<Mono> {
         let now = self.last.mono;
         let going = [self.workers.deadline(), self.flows.deadline(), self.uplink.deadline(now)];
-        let reason = Reason { heartbeat: !self.workers.is_empty(), poll: self.flows.busy_count() < self.workers.len() };
+        let reason = Reason { heartbeat: !self.workers.is_empty(), poll: self.idle_count() > 0 };
         let rounds = match self.stop {
             Stop::No => [self.sync.deadline(), self.schedule.next(reason)],
             Stop::Until(until) => [Some(until), None],

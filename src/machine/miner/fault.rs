@@ -75,6 +75,11 @@ impl Fault {
     }
 }
 
+/// What a peer gives as a reason, as far as a log line bears it.
+pub fn shortened(why: &str) -> String {
+    why.chars().take(200).collect()
+}
+
 impl From<Unasked> for Fault {
     fn from(unasked: Unasked) -> Fault {
         match unasked {

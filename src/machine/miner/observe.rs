@@ -8,12 +8,13 @@ impl Miner {
     pub fn write_metrics(&self, page: &mut Page) {
         let now = self.last.mono;
         self.counters.write(page);
-        let (workers, busy) = (self.workers.len(), self.flows.busy_count());
-        page.set(Metric::Workers, &["busy"], busy as f64);
-        page.set(Metric::Workers, &["idle"], workers.saturating_sub(busy) as f64);
+        let idle = self.idle_count();
+        page.set(Metric::Workers, &["idle"], idle as f64);
+        page.set(Metric::Workers, &["busy"], self.workers.len().saturating_sub(idle) as f64);
         let (listed, shunned) = (self.validators.len(), self.validators.passed_over_count(now));
         page.set(Metric::Validators, &["served"], (listed - shunned) as f64);
         page.set(Metric::Validators, &["blacklisted"], shunned as f64);
+        let busy = self.flows.busy_count();
         page.set(Metric::Flows, &["running"], busy as f64);
         page.set(Metric::Flows, &["waiting"], self.flows.len().saturating_sub(busy) as f64);
         page.set(Metric::Sessions, &[], self.uplink.sessions_live(now) as f64);

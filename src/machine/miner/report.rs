@@ -14,8 +14,8 @@ use crate::{
 /// Plaintext of one heartbeat, about: encrypted and wrapped it stays under the 1 MiB of a synapse's body.
 const PLAINTEXT_BYTES: usize = 600 * 1024;
 
-/// Room for a worker's fields besides its hardware and capabilities.
-const FIELDS_BYTES: usize = 512;
+/// Room for a worker's fields besides its hardware and capabilities: three short texts, escaped, and numbers.
+const FIELDS_BYTES: usize = 2048;
 
 /// The plaintexts of one round of heartbeats; none without workers.
 pub fn heartbeats<'a>(me: &Hotkey, now: Now, workers: impl Iterator<Item = (&'a Worker, bool)>) -> Vec<String> {

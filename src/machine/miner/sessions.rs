@@ -150,7 +150,9 @@ impl Sessions {
         let life = session.expires_at().since(now.wall).clamp(SHORTEST_LIFE, SESSION_LIFETIME);
         let renew = now.mono + life.saturating_sub(SESSION_RENEWAL).max(SHORTEST_LIFE);
         let live = Live { session, renew, ends: now.mono + life };
-        terms.previous = terms.current.replace(live).map(|live| live.session);
+        if let Some(renewed) = terms.current.replace(live) {
+            terms.previous = Some(renewed.session);
+        }
         terms.backoff.reset();
         terms.not_before = Mono::default();
         Ok(())
@@ -183,11 +185,12 @@ impl Sessions {
         session.ok_or_else(|| SessionFault::Unknown(id.to_owned()))?.admit(seq)
     }
 
-    /// That session is of no more use. One that has been renewed meanwhile is left alone.
+    /// That session is of no more use for new messages; answers in it may still come. One that was made
+    /// meanwhile is left alone.
     pub fn lose(&mut self, with: &Hotkey, id: &str) {
         let Some(terms) = self.terms.get_mut(with) else { return };
-        if terms.current.as_ref().is_some_and(|live| live.session.id() == id) {
-            terms.current = None;
+        if let Some(lost) = terms.current.take_if(|live| live.session.id() == id) {
+            terms.previous = Some(lost.session);
         }
     }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{
     Miner,
+    fault::shortened,
     flows::End,
     lanes::{Lane, Purpose},
     report,
@@ -55,7 +56,7 @@ impl Miner {
             (Some(Purpose::Heartbeat), Ok(Some(Reply::Heartbeat(answer)))) => self.heartbeat_answered(&to, answer),
             (Some(Purpose::Poll), Ok(Some(Reply::Tasks(answer)))) => match answer {
                 Answer::Given(tasks) => self.tasks_given(now, &to, tasks),
-                Answer::Refused(why) => log::warn!(target: "miner", "{to} refuses our poll: {why}"),
+                Answer::Refused(why) => log::warn!(target: "miner", "{to} refuses our poll: {}", shortened(&why)),
             },
             (Some(Purpose::Commit(key)), outcome) => {
                 let message_id = uplink::new_uuid(&mut self.rng);
@@ -67,7 +68,9 @@ impl Miner {
                 self.follow(now, steps);
             }
             (None, Ok(_)) => log::debug!(target: "miner", "session with {to}"),
-            (purpose, Err(failure)) => log::debug!(target: "miner", "{to}, {}: {failure}", said_of(&purpose)),
+            (purpose, Err(failure)) => {
+                log::debug!(target: "miner", "{to}, {}: {}", said_of(&purpose), shortened(&failure.to_string()))
+            }
             (Some(Purpose::Heartbeat | Purpose::Poll), Ok(_)) => log::debug!(target: "miner", "{to}: foreign answer"),
         }
     }
@@ -76,10 +79,10 @@ impl Miner {
         match answer {
             Answer::Given(answer) if answer.error_code == code::SUCCESS => {}
             Answer::Given(answer) => {
-                let why = answer.message.unwrap_or_default();
+                let why = shortened(&answer.message.unwrap_or_default());
                 log::warn!(target: "miner", "{from} refuses our heartbeat ({}): {why}", answer.error_code);
             }
-            Answer::Refused(why) => log::warn!(target: "miner", "{from} refuses our heartbeat: {why}"),
+            Answer::Refused(why) => log::warn!(target: "miner", "{from} refuses our heartbeat: {}", shortened(&why)),
         }
     }
 
@@ -92,7 +95,7 @@ impl Miner {
             Err(Failure::NoSession) => {}
             Err(failure) => {
                 if let Some(ttl) = self.validators.silent(to, now) {
-                    log::warn!(target: "miner", "validator {to} passed over for {} s: {failure}", ttl.as_secs());
+                    log::warn!(target: "miner", "validator {to} passed over for {} s: {}", ttl.as_secs(), shortened(&failure.to_string()));
                 }
             }
         }
@@ -116,7 +119,7 @@ impl Miner {
 fn requests_of(outcome: Result<Option<Reply>, Failure>) -> Result<Vec<DeviceRequest>, End> {
     match outcome {
         Ok(Some(Reply::Requests(Answer::Given(ProofRequests { proof_requests })))) => Ok(proof_requests),
-        Ok(Some(Reply::Requests(Answer::Refused(why)))) => Err(End::Refused(why)),
+        Ok(Some(Reply::Requests(Answer::Refused(why)))) => Err(End::Refused(shortened(&why))),
         Ok(_) => Err(End::Unanswered("an answer to something else".into())),
         Err(failure) => Err(unanswered(failure)),
     }
@@ -125,7 +128,7 @@ fn requests_of(outcome: Result<Option<Reply>, Failure>) -> Result<Vec<DeviceRequ
 fn end_of(outcome: Result<Option<Reply>, Failure>) -> End {
     match outcome {
         Ok(Some(Reply::Status(Answer::Given(StatusAnswer { .. })))) => End::Accepted,
-        Ok(Some(Reply::Status(Answer::Refused(why)))) => End::Refused(why),
+        Ok(Some(Reply::Status(Answer::Refused(why)))) => End::Refused(shortened(&why)),
         Ok(_) => End::Unanswered("an answer to something else".into()),
         Err(failure) => unanswered(failure),
     }
@@ -133,8 +136,8 @@ fn end_of(outcome: Result<Option<Reply>, Failure>) -> End {
 
 fn unanswered(failure: Failure) -> End {
     match failure {
-        Failure::Refused(refusal) => End::Refused(refusal.to_string()),
-        failure => End::Unanswered(failure.to_string()),
+        Failure::Refused(refusal) => End::Refused(shortened(&refusal.to_string())),
+        failure => End::Unanswered(shortened(&failure.to_string())),
     }
 }
 

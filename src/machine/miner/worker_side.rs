@@ -85,6 +85,10 @@ impl Miner {
         ids.filter(|id| !self.flows.is_busy(id)).cloned().collect()
     }
 
+    pub(super) fn idle_count(&self) -> usize {
+        self.workers.iter().filter(|worker| !self.flows.is_busy(&worker.id)).count()
+    }
+
     pub(super) fn fault(&mut self, fault: Fault) {
         self.counters.count(Metric::Faults, &[fault.label()]);
         if fault.turns_away() {

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use super::{
     Wish,
-    fault::Fault,
+    fault::{Fault, shortened},
     flows::{Ability, Computed, Proved, Stamps},
 };
 use crate::{
@@ -33,6 +33,13 @@ const SETTLING: Duration = Duration::from_secs(1);
 /// Largest `system_info` that is kept of one worker; a whole heartbeat has 1 MiB.
 pub const SYSTEM_INFO_BYTES: usize = 256 * 1024;
 
+/// What is kept of a worker's name and version, in characters.
+const NAME_CHARS: usize = 128;
+
+/// Capabilities that are kept of a worker, and the length of each, in bytes.
+const MAX_CAPABILITIES: usize = 32;
+const CAPABILITY_BYTES: usize = 64;
+
 /// Frames of one connection that may be with the bulk spoke at once.
 const MAX_IN_BULK: usize = 8;
 
@@ -42,6 +49,8 @@ const POLICY: u16 = 1008;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rules {
     pub max_workers: usize,
+    /// How often a worker reports; one that is silent for two of these is asked for a sign of life.
+    pub heartbeat_interval: Duration,
     pub heartbeat_timeout: Duration,
 }
 
@@ -56,6 +65,8 @@ pub struct Worker {
     pub connected_at: Wall,
     pub last_heartbeat: Wall,
     heard: Mono,
+    /// It was asked for a sign of life since it was last heard.
+    asked: bool,
     /// Until when it is told nothing but acknowledgements.
     settles: Option<Mono>,
     held: Vec<String>,
@@ -215,16 +226,16 @@ impl Workers {
                 Ok(Said::Beat)
             }
             ToMiner::HeartbeatResponse(answer) if answer.worker_id == id => {
-                worker.heard = now.mono;
+                worker.heard_at(now.mono);
                 Ok(Said::Alive)
             }
             ToMiner::TaskResult(result) if result.worker_id == id => {
-                worker.heard = now.mono;
+                worker.heard_at(now.mono);
                 let task_id = result.task_id.clone();
                 Ok(Said::Computed { worker: id, task_id, computed: computed(result) })
             }
             ToMiner::ProofResponse(response) => {
-                worker.heard = now.mono;
+                worker.heard_at(now.mono);
                 let message_id = response.message_id.clone();
                 Ok(Said::Proved { worker: id, message_id, proved: proved(response) })
             }
@@ -293,7 +304,9 @@ impl Workers {
             Stage::New { until } => Some(*until),
             Stage::Registered(worker) => {
                 let silent = worker.heard + self.rules.heartbeat_timeout;
-                Some(worker.settles.map_or(silent, |settles| settles.min(silent)))
+                let two = worker.heard + 2 * self.rules.heartbeat_interval;
+                let asked = if worker.asked { silent } else { two };
+                [Some(silent), Some(asked), worker.settles].into_iter().flatten().min()
             }
             Stage::Closing => None,
         }
@@ -315,9 +328,13 @@ impl Workers {
         if worker.settles.is_some_and(|settles| settles <= now) {
             self.settle(peer);
         }
-        let timeout = self.rules.heartbeat_timeout;
+        let Rules { heartbeat_interval, heartbeat_timeout: timeout, .. } = self.rules;
         let worker = self.worker_at(peer)?;
         if now < worker.heard + timeout {
+            if !worker.asked && worker.heard + 2 * heartbeat_interval <= now {
+                worker.asked = true;
+                self.send(peer, ToWorker::HeartbeatRequest(peer.to_string()).to_text());
+            }
             return None;
         }
         log::warn!(target: "miner", "worker {} silent for {} s: closed", worker.id, timeout.as_secs());
@@ -370,13 +387,14 @@ impl Worker {
     fn new(now: Now, register: Register) -> Worker {
         Worker {
             id: register.worker_id,
-            name: register.worker_name,
-            version: register.worker_version,
-            capabilities: register.capabilities,
+            name: register.worker_name.map(|name| name.chars().take(NAME_CHARS).collect()),
+            version: register.worker_version.chars().take(NAME_CHARS).collect(),
+            capabilities: bounded(register.capabilities),
             system_info: register.system_info,
             connected_at: now.wall,
             last_heartbeat: now.wall,
             heard: now.mono,
+            asked: false,
             settles: Some(now.mono + SETTLING),
             held: Vec::new(),
         }
@@ -386,14 +404,25 @@ impl Worker {
         if heartbeat.system_info.as_json().len() > SYSTEM_INFO_BYTES {
             return Err(Fault::SystemInfoTooLarge);
         }
-        self.heard = now.mono;
+        self.heard_at(now.mono);
         self.last_heartbeat = now.wall;
         self.system_info = heartbeat.system_info;
         if let Some(capabilities) = heartbeat.capabilities {
-            self.capabilities = capabilities;
+            self.capabilities = bounded(capabilities);
         }
         Ok(())
     }
+
+    fn heard_at(&mut self, now: Mono) {
+        self.heard = now;
+        self.asked = false;
+    }
+}
+
+fn bounded(mut capabilities: Vec<String>) -> Vec<String> {
+    capabilities.retain(|capability| capability.len() <= CAPABILITY_BYTES);
+    capabilities.truncate(MAX_CAPABILITIES);
+    capabilities
 }
 
 fn computed(result: TaskResult) -> Computed {
@@ -425,8 +454,7 @@ fn is_list(raw: &Raw) -> bool {
 
 /// What a worker says went wrong, as far as a log line bears it.
 fn shown(why: Option<String>, code: i64) -> String {
-    let why = why.unwrap_or_else(|| format!("no reason given (code {code})"));
-    why.chars().take(200).collect()
+    shortened(&why.unwrap_or_else(|| format!("no reason given (code {code})")))
 }
 
 fn stamps(named: Map<String, Value>) -> Stamps {

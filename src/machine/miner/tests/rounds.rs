@@ -135,6 +135,38 @@ fn a_silent_worker_does_not_stop_the_polling_for_others() {
 }
 
 #[test]
+fn polls_come_in_time_while_a_worker_is_gone_in_the_middle_of_its_task() {
+    let mut world = World::with("worker_management: {heartbeat_interval: 100, heartbeat_timeout: 1000}", 1);
+    let ann = world.join("ann");
+    world.bob().hand_out("c1", "ann");
+    world.join("ben");
+    world.pass_secs(1);
+    world.cut(ann);
+    let polls = world.bob().polls.len();
+    world.pass_secs(31);
+    assert_eq!(world.bob().polls.len(), polls + 1);
+    assert_eq!((world.metric(Metric::Workers, &["idle"]), world.metric(Metric::Workers, &["busy"])), (1.0, 0.0));
+}
+
+#[test]
+fn answers_in_a_lost_session_still_count() {
+    let mut world = World::new(1);
+    let (ann, ben) = (world.join("ann"), world.join("ben"));
+    world.bob().hand_out("c1", "ann");
+    world.bob().hand_out("c2", "ben");
+    world.pass_secs(31);
+    world.bob().set(SynapseKind::Challenge, Mood::Stalls);
+    world.says(ann, &super::world::result("ann", "c1"));
+    world.bob().set(SynapseKind::Challenge, Mood::FaultOnce(4020));
+    world.says(ben, &super::world::result("ben", "c2"));
+    world.bob().set(SynapseKind::Challenge, Mood::Serves);
+    world.answer_stalled();
+    assert_eq!(world.told(ann, "proof_request").len(), 1);
+    assert_eq!(world.told(ben, "proof_request").len(), 1);
+    assert_eq!(world.bob().handshakes, 2);
+}
+
+#[test]
 fn a_validator_that_never_answers_is_passed_over_and_asked_again_later() {
     let mut world = World::with("metagraph: {blacklist: {threshold: 3, ttl_seconds: 600}}", 2);
     world.validator(1).set_all(&Mood::Down);

@@ -34,6 +34,8 @@ pub enum Mood {
     Status(u16),
     /// Answers in plaintext with that error code.
     Fault(u16),
+    /// The same, and serves from then on.
+    FaultOnce(u16),
     /// Answers with an encrypted error.
     Error(&'static str),
 }
@@ -121,6 +123,10 @@ impl Validator {
     }
 
     fn respond(&mut self, now: Now, kind: SynapseKind, from: &Hotkey, text: &str) -> String {
+        if let Mood::FaultOnce(error_code) = self.mood(kind.path()) {
+            self.set(kind, Mood::Serves);
+            return json!({"error": "as the test wants", "error_code": error_code}).to_string();
+        }
         if let Mood::Fault(error_code) = self.mood(kind.path()) {
             return json!({"error": "as the test wants", "error_code": error_code}).to_string();
         }

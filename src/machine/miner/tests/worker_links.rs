@@ -73,6 +73,39 @@ fn a_silent_worker_is_closed_and_forgotten() {
 }
 
 #[test]
+fn a_worker_that_stops_reporting_is_asked_for_a_sign_of_life() {
+    let mut world = World::new(0);
+    let ann = world.join("ann");
+    world.pass_secs(59);
+    assert_eq!(world.told(ann, "heartbeat_request").len(), 0);
+    world.pass_secs(1);
+    let message_id = world.told(ann, "heartbeat_request")[0]["message_id"].clone();
+    world.pass_secs(20);
+    assert_eq!(world.told(ann, "heartbeat_request").len(), 1, "once");
+    world.says(
+        ann,
+        &json!({"type": "heartbeat_response", "worker_id": "ann", "timestamp": 1.0, "message_id": message_id}),
+    );
+    world.pass_secs(89);
+    assert_eq!(world.closed(ann), None);
+    world.pass_secs(1);
+    assert_eq!(world.closed(ann), Some(1001));
+}
+
+#[test]
+fn names_and_capabilities_are_kept_within_bounds() {
+    let mut world = World::new(1);
+    let ann = world.connect();
+    let mut frame = registration("ann");
+    frame["worker_name"] = json!("n".repeat(100_000));
+    frame["capabilities"] = json!((0..1000).map(|n| format!("c{n}")).chain(["x".repeat(10_000)]).collect::<Vec<_>>());
+    world.says(ann, &frame);
+    world.pass_secs(3);
+    let report = &world.bob().heartbeats[0].workers[0];
+    assert_eq!((report.worker_name.as_ref().unwrap().len(), report.capabilities.len()), (128, 32));
+}
+
+#[test]
 fn who_does_not_register_in_time_is_closed() {
     let mut world = World::new(0);
     let mute = world.connect();
