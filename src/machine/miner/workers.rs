@@ -144,11 +144,9 @@ impl Workers {
 
     /// The worker that lost its connection, if the connection was a registered worker's.
     pub fn closed(&mut self, peer: PeerId) -> Option<WorkerId> {
+        // One that was replaced is closing since then and stands for nobody: the newcomer is not harmed.
         let Some(Link { stage: Stage::Registered(worker), .. }) = self.links.remove(&peer) else { return None };
-        // A newer connection of the same worker is not harmed by the end of the older one.
-        if self.registered.get(&worker.id) == Some(&peer) {
-            self.registered.remove(&worker.id);
-        }
+        self.registered.remove(&worker.id);
         Some(worker.id)
     }
 
@@ -374,9 +372,7 @@ impl Workers {
         if matches!(stage, Stage::Closing) {
             return;
         }
-        if let Stage::Registered(worker) = stage
-            && self.registered.get(&worker.id) == Some(&peer)
-        {
+        if let Stage::Registered(worker) = stage {
             self.registered.remove(&worker.id);
         }
         self.wishes.push(Output::Close { peer, code, reason: reason.into() });

@@ -34,12 +34,20 @@ fn a_newer_connection_replaces_the_older_and_is_not_harmed_by_its_end() {
 #[test]
 fn a_replaced_connection_that_closes_late_does_not_take_the_newcomer_along() {
     let mut world = World::new(0);
+    world.slow_close = true;
     let older = world.join("ann");
     let newer = world.join("ann");
-    world.cut(older);
+    assert_eq!(world.closed(older), Some(1001));
+    world.says(older, &registration("ann"));
+    world.says(older, &heartbeat());
+    assert_eq!(world.closed(newer), None, "what the older still says is not heard");
+    world.let_go();
     world.says(newer, &heartbeat());
     assert_eq!(world.told(newer, "heartbeat_ack").len(), 2);
     assert_eq!(world.metric(Metric::Workers, &["idle"]), 1.0);
+    world.pass_secs(200);
+    world.let_go();
+    assert_eq!((world.closed(newer), world.metric(Metric::Workers, &["idle"])), (Some(1001), 0.0));
 }
 
 #[test]
@@ -137,16 +145,40 @@ fn a_fresh_worker_is_told_nothing_in_the_instant_of_its_acknowledgement() {
     assert_eq!(world.told(ann, "task_assignment").len(), 1);
 }
 
+fn large(worker: &str) -> serde_json::Value {
+    let mut frame = registration(worker);
+    frame["system_info"]["notes"] = json!("x".repeat(100_000));
+    frame
+}
+
 #[test]
 fn large_frames_are_read_in_the_spoke_and_stay_in_order() {
     let mut world = World::new(1);
-    let mut large = registration("ann");
-    large["system_info"]["notes"] = json!("x".repeat(100_000));
+    world.slow_bulk = true;
     let ann = world.connect();
-    world.says(ann, &large);
+    world.says(ann, &large("ann"));
     world.says(ann, &heartbeat());
-    assert_eq!(world.bulk_done, 1);
-    assert_eq!(world.told(ann, "heartbeat_ack").len(), 1);
+    assert!(world.workers[&ann].frames.is_empty());
+    world.work_bulk();
+    assert_eq!(world.bulk_done, 2, "the heartbeat behind it went the same way");
+    assert_eq!((world.told(ann, "registration_ack").len(), world.told(ann, "heartbeat_ack").len()), (1, 1));
+    world.says(ann, &heartbeat());
+    assert_eq!((world.bulk_done, world.told(ann, "heartbeat_ack").len()), (2, 2), "later ones do not");
+}
+
+#[test]
+fn a_flood_of_large_frames_ends_its_connection_and_no_other() {
+    let mut world = World::new(1);
+    world.slow_bulk = true;
+    let peers: Vec<_> = (0..10).map(|_| world.connect()).collect();
+    for peer in &peers {
+        (0..4).for_each(|_| world.says(*peer, &large("w")));
+    }
+    (0..20).for_each(|_| world.says(peers[0], &large("w")));
+    assert_eq!(world.closed(peers[0]), Some(1008));
+    assert_eq!(world.fault("large_frames"), 1.0);
+    world.work_bulk();
+    assert_eq!(world.closed(peers[9]), None, "the last of that name");
 }
 
 #[test]

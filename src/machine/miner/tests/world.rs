@@ -13,8 +13,11 @@ use crate::{
     config::{Role, miner::Config},
     machine::{
         Dial, Exit, Gone, Input, Link, Machine, Message, Output,
-        contract::chain::{ChainFault, ChainFaultKind, ChainReply, ChainRequest, Metagraph, Neuron},
-        miner::{Command, Event, Miner},
+        contract::{
+            bulk::MinerBulk,
+            chain::{ChainFault, ChainFaultKind, ChainReply, ChainRequest, Metagraph, Neuron},
+        },
+        miner::{BULK_DEPTH, Command, Event, Miner},
     },
     metrics::{Metric, Page},
     units::{Mono, Netuid, Now, PeerId, Uid, Wall},
@@ -43,6 +46,12 @@ pub struct World {
     pub metagraph: Option<Metagraph>,
     pub chain_asked: u32,
     pub bulk_done: u32,
+    /// The bulk spoke is slow: its work waits for [`World::work_bulk`].
+    pub slow_bulk: bool,
+    bulk: VecDeque<MinerBulk>,
+    /// Workers are slow to let go: what the miner closes is gone with [`World::let_go`].
+    pub slow_close: bool,
+    closing: Vec<(PeerId, String)>,
     pub exited: Option<Exit>,
     /// Requests that a validator stalls.
     pub stalled: Vec<(PeerId, http::Request)>,
@@ -71,6 +80,10 @@ impl World {
             metagraph: Some(metagraph),
             chain_asked: 0,
             bulk_done: 0,
+            slow_bulk: false,
+            bulk: VecDeque::new(),
+            slow_close: false,
+            closing: Vec::new(),
             exited: None,
             stalled: Vec::new(),
             inputs: VecDeque::new(),
@@ -139,11 +152,18 @@ impl World {
             Output::Close { peer, .. } if peer.is_dialed() => self.hang_up(peer),
             Output::Close { peer, code, reason } => {
                 self.workers.get_mut(&peer).expect("a worker's").closed = Some((code, reason.clone()));
-                self.inputs.push_back(Input::Closed { peer, reason: Gone::ByUs(reason) });
+                match self.slow_close {
+                    true => self.closing.push((peer, reason)),
+                    false => self.inputs.push_back(Input::Closed { peer, reason: Gone::ByUs(reason) }),
+                }
             }
             Output::Command(Command::Chain(request)) => {
                 let reply = self.ask_chain(&request);
                 self.inputs.push_back(Input::Event(Event::Chain(reply)));
+            }
+            Output::Command(Command::Bulk(request)) if self.slow_bulk => {
+                self.bulk.push_back(request);
+                assert!(self.bulk.len() <= BULK_DEPTH, "more than its channel holds");
             }
             Output::Command(Command::Bulk(request)) => {
                 self.bulk_done += 1;
@@ -187,6 +207,21 @@ impl World {
     fn hang_up(&mut self, peer: PeerId) {
         self.stalled.retain(|(stalled, _)| *stalled != peer);
         self.inputs.push_back(Input::Closed { peer, reason: Gone::ByUs("cancelled".into()) });
+    }
+
+    /// Connections that the miner closed are gone.
+    pub fn let_go(&mut self) {
+        for (peer, reason) in std::mem::take(&mut self.closing) {
+            self.give(Input::Closed { peer, reason: Gone::ByUs(reason) });
+        }
+    }
+
+    /// The bulk spoke works on everything that waits for it.
+    pub fn work_bulk(&mut self) {
+        while let Some(request) = self.bulk.pop_front() {
+            self.bulk_done += 1;
+            self.give(Input::Event(Event::Bulk(request.work())));
+        }
     }
 
     /// The validators answer what they stalled.
