@@ -21,7 +21,7 @@
 //! or [`machine::score`]; touches a socket → [`net`]; blocks, or owns a device, file, key or remote →
 //! [`spoke`]; read or written by an operator → the hallway (`config`, `log`, `exit`, `notify`,
 //! `metrics`, `wallet`); connects these →
-//! [`daemon`] and `src/bin`.
+//! [`daemon`] and `src/bin`; a subnet of real processes on one machine → [`devnet`].
 //!
 //! Imports go one way: units ← wire ← compute ← machine ← {net, spoke} ← daemon ← bin. The quiet rooms (`units`,
 //! `wire`, `compute`, `machine`) name no clock, socket, file, thread or channel; `tests/tidy` holds that wall.
@@ -29,6 +29,7 @@
 pub mod compute;
 pub mod config;
 pub mod daemon;
+pub mod devnet;
 pub mod exit;
 pub mod log;
 pub mod machine;

@@ -6,7 +6,7 @@ use crate::{
 };
 
 /// What each room may name of the house, besides itself. The order is the order of the house.
-const ROOMS: [(&str, &[&str]); 15] = [
+const ROOMS: [(&str, &[&str]); 16] = [
     ("units", &[]),
     ("metrics", &["units"]),
     ("config", &["units"]),
@@ -20,6 +20,7 @@ const ROOMS: [(&str, &[&str]); 15] = [
     ("net", &["units", "wire", "machine", "metrics", "exit", "notify", "spoke"]),
     ("spoke", &["units", "wire", "compute", "machine", "metrics", "net"]),
     ("daemon", &["wire", "machine", "config", "log", "wallet", "exit", "net", "spoke"]),
+    ("devnet", &["units", "config", "wallet", "net"]),
     ("lib", &[]),
     ("bin", &[]),
 ];

@@ -2,10 +2,7 @@
 
 mod bench;
 mod devnet;
-mod process;
 mod run;
-mod site;
-mod subnet;
 mod subtensor_sim;
 mod wallet;
 

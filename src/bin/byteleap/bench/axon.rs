@@ -3,6 +3,11 @@
 use std::{cell::RefCell, path::Path, rc::Rc, time::Duration};
 
 use byteleap::{
+    devnet::{
+        Fault as SubnetFault,
+        site::{Plan, Site, wallet_of},
+        subnet::Subnet,
+    },
     net::{self, DialOptions, Hub, Setup},
     wallet,
     wire::keys::Keypair,
@@ -11,11 +16,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::load::{Load, LoadMachine, Measured};
-use crate::{
-    Fault,
-    site::{Plan, Site, wallet_of},
-    subnet::Subnet,
-};
+use crate::Fault;
 
 #[derive(Args, Debug)]
 pub struct Options {
@@ -45,10 +46,10 @@ pub fn main(options: &Options) -> Result<(), Fault> {
         }),
     };
     let site = Site::lay_out(dir.path(), &plan)?;
-    let mut subnet = Subnet::start(site, &plan, &["validator"])?;
+    let mut subnet = Subnet::start(&std::env::current_exe()?, site, &plan, &["validator"])?;
     subnet.until(Duration::from_secs(20), "the validator's metagraph", |subnet| {
         subnet.all_alive()?;
-        Ok(subnet.validator_is_ready())
+        Ok::<_, SubnetFault>(subnet.validator_is_ready())
     })?;
     let measured = load(&subnet.site, options);
     let usage = subnet.usage_of("validator");

@@ -3,16 +3,16 @@
 //! Starts the simulated chain, the miners with their workers and the validator, waits until every worker has its
 //! verified challenges and the chain has the weights, then stops everything. Only the chain is simulated.
 
-mod ledger;
 mod report;
 mod run;
 
 use std::{path::PathBuf, time::Duration};
 
+use byteleap::devnet::site::Plan;
 use clap::Args;
 use serde_json::json;
 
-use crate::{Fault, site::Plan};
+use crate::Fault;
 
 #[derive(Args, Debug)]
 pub struct Options {

@@ -5,12 +5,17 @@ use std::{
     io::{self, Write},
 };
 
-use byteleap::units::Uid;
+use byteleap::{
+    devnet::{
+        ledger::{Challenge, Ledger},
+        process::Usage,
+    },
+    units::Uid,
+};
 use serde::Serialize;
 use serde_json::json;
 
-use super::ledger::{Challenge, Ledger};
-use crate::{Fault, process::Usage};
+use crate::Fault;
 
 /// Where lines go: progress never mixes with the JSON object.
 pub struct Show {

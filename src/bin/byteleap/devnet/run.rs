@@ -3,22 +3,20 @@
 use std::{path::Path, time::Duration};
 
 use byteleap::{
+    devnet::{
+        ledger::{Confirmed, Ledger},
+        process::Process,
+        site::{self, NETUID, Plan, Site},
+        subnet::Subnet,
+    },
     machine::contract::chain::{ChainReply, ChainRequest},
     spoke::chain::{Chain, http::Http},
     units::Uid,
 };
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
-use super::{
-    ledger::{Confirmed, Ledger},
-    report::{Outcome, ProcessReport, Show, Told},
-};
-use crate::{
-    Fault,
-    process::Process,
-    site::{self, NETUID, Plan, Site},
-    subnet::Subnet,
-};
+use super::report::{Outcome, ProcessReport, Show, Told};
+use crate::Fault;
 
 /// When the devnet has shown what it is to show.
 pub struct Goal {
@@ -29,7 +27,7 @@ pub struct Goal {
 
 pub fn run(dir: &Path, plan: &Plan, goal: &Goal, show: &Show) -> Result<Outcome, Fault> {
     let site = Site::lay_out(dir, plan)?;
-    let mut subnet = Subnet::start(site, plan, &["validator", "miner", "worker"])?;
+    let mut subnet = Subnet::start(&std::env::current_exe()?, site, plan, &["validator", "miner", "worker"])?;
     show.line(&format!("chain: simulated subtensor on {}", subnet.chain_url));
     let (miners, workers, dir) = (plan.miners, plan.miners * plan.workers, subnet.site.dir.display());
     show.line(&format!("started: 1 validator, {miners} miners, {workers} workers; files in {dir}"));

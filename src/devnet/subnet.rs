@@ -2,18 +2,22 @@
 //!
 //! Every wait has an end; every child that dies unasked is named, with the end of its log.
 
-use std::{fs, path::Path, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
-use byteleap::{net::Clock, units::Mono};
 use crossbeam::channel::tick;
 
-use crate::{
+use super::{
     Fault,
     process::{Process, Usage},
     site::{self, NETUID, Plan, Site},
 };
+use crate::{net::Clock, units::Mono};
 
-const LOOK: Duration = Duration::from_millis(200);
+const LOOK: Duration = Duration::from_millis(100);
 const START_PATIENCE: Duration = Duration::from_secs(20);
 const STOP_PATIENCE: Duration = Duration::from_secs(15);
 
@@ -24,26 +28,29 @@ pub struct Subnet {
     pub site: Site,
     pub chain_url: String,
     pub processes: Vec<Process>,
+    /// The operator's tool: every process is one of its subcommands.
+    exe: PathBuf,
     clock: Clock,
 }
 
 impl Subnet {
-    /// Starts the chain and the daemons of these roles. What was started is stopped again when one does not start.
-    pub fn start(site: Site, plan: &Plan, roles: &[&str]) -> Result<Subnet, Fault> {
-        let exe = std::env::current_exe()?;
-        let mut subnet = Subnet { site, chain_url: String::new(), processes: Vec::new(), clock: Clock::start() };
-        subnet.spawn(&exe, "chain", "chain", &subnet.chain_arguments())?;
+    /// Starts the chain and the daemons of these roles, all as subcommands of the operator's tool `exe`. What was
+    /// started is stopped again when one does not start.
+    pub fn start(exe: &Path, site: Site, plan: &Plan, roles: &[&str]) -> Result<Subnet, Fault> {
+        let (exe, clock) = (exe.to_owned(), Clock::start());
+        let mut subnet = Subnet { site, chain_url: String::new(), processes: Vec::new(), exe, clock };
+        subnet.spawn("chain", "chain", &subnet.chain_arguments())?;
         subnet.chain_url = subnet.chain_address()?;
         subnet.site.configure(plan, &subnet.chain_url)?;
         if roles.contains(&"validator") {
-            subnet.daemon(&exe, "validator", "validator")?;
+            subnet.daemon("validator", "validator")?;
         }
         for miner in 0..plan.miners {
             if roles.contains(&"miner") {
-                subnet.daemon(&exe, &site::miner_name(miner), "miner")?;
+                subnet.daemon(&site::miner_name(miner), "miner")?;
             }
             for worker in (0..plan.workers).filter(|_| roles.contains(&"worker")) {
-                subnet.daemon(&exe, &site::worker_name(miner, worker), "worker")?;
+                subnet.daemon(&site::worker_name(miner, worker), "worker")?;
             }
         }
         Ok(subnet)
@@ -58,14 +65,28 @@ impl Subnet {
         fixed.into_iter().chain(given).map(str::to_owned).collect()
     }
 
-    fn daemon(&mut self, exe: &Path, name: &str, role: &'static str) -> Result<(), Fault> {
+    fn daemon(&mut self, name: &str, role: &'static str) -> Result<(), Fault> {
         let config = self.site.config_path(name).display().to_string();
-        self.spawn(exe, name, role, &["run".into(), role.into(), "--config".into(), config])
+        self.spawn(name, role, &["run".into(), role.into(), "--config".into(), config])
     }
 
-    fn spawn(&mut self, exe: &Path, name: &str, role: &'static str, arguments: &[String]) -> Result<(), Fault> {
-        self.processes.push(Process::start(name, role, exe, arguments, self.site.log_path(name))?);
+    fn spawn(&mut self, name: &str, role: &'static str, arguments: &[String]) -> Result<(), Fault> {
+        self.processes.push(Process::start(name, role, &self.exe, arguments, self.site.log_path(name))?);
         Ok(())
+    }
+
+    /// SIGKILL: the daemon of that name ends at once, wherever it stands.
+    pub fn kill(&mut self, name: &str) -> Result<(), Fault> {
+        let process = self.processes.iter_mut().find(|process| process.name == name);
+        process.map(Process::kill).ok_or_else(|| Fault::Unknown(name.into()))
+    }
+
+    /// Starts a daemon that has ended again, with the files that it had.
+    pub fn restart(&mut self, name: &str) -> Result<(), Fault> {
+        let at = self.processes.iter().position(|process| process.name == name);
+        let at = at.ok_or_else(|| Fault::Unknown(name.into()))?;
+        let role = self.processes.remove(at).role;
+        self.daemon(name, role)
     }
 
     fn chain_address(&mut self) -> Result<String, Fault> {
@@ -74,25 +95,26 @@ impl Subnet {
         self.until(START_PATIENCE, "the simulated chain's address", |subnet| {
             subnet.all_alive()?;
             url = site::announced_url(&log);
-            Ok(url.is_some())
+            Ok::<_, Fault>(url.is_some())
         })?;
-        url.ok_or_else(|| "the simulated chain announced no address".into())
+        url.ok_or(Fault::NoAddress)
     }
 
-    /// Looks five times a second until `done`, an error, or the end of patience.
-    pub fn until(
+    /// Looks ten times a second until `done`, an error, or the end of patience.
+    pub fn until<E: From<Fault>>(
         &mut self,
         patience: Duration,
         what: &str,
-        mut done: impl FnMut(&mut Subnet) -> Result<bool, Fault>,
-    ) -> Result<(), Fault> {
+        mut done: impl FnMut(&mut Subnet) -> Result<bool, E>,
+    ) -> Result<(), E> {
         let start: Mono = self.clock.mono();
         let ticks = tick(LOOK);
         while !done(self)? {
             if self.clock.mono().since(start) > patience {
-                return Err(format!("not within {} s: {what}", patience.as_secs()).into());
+                return Err(Fault::NotInTime { patience_s: patience.as_secs(), what: what.into() }.into());
             }
-            ticks.recv()?;
+            // a tick always comes
+            let _ = ticks.recv();
         }
         Ok(())
     }
@@ -100,8 +122,8 @@ impl Subnet {
     pub fn all_alive(&mut self) -> Result<(), Fault> {
         for process in &mut self.processes {
             if let Some(status) = process.ended()? {
-                let (name, pid, log) = (&process.name, process.pid(), process.last_lines(20));
-                return Err(format!("{name} (pid {pid}) ended unasked, {status}; the end of its log:\n{log}").into());
+                let (name, pid, log) = (process.name.clone(), process.pid(), process.last_lines(20));
+                return Err(Fault::Ended { name, pid, status, log });
             }
         }
         Ok(())
@@ -122,13 +144,15 @@ impl Subnet {
             self.processes.iter().filter(|process| process.role == role).for_each(Process::terminate);
             self.until(STOP_PATIENCE, &format!("every {role} to stop"), |subnet| {
                 let mut of_role = subnet.processes.iter_mut().filter(|process| process.role == role);
-                of_role.try_fold(true, |all, process| Ok(all && process.ended()?.is_some()))
+                of_role.try_fold(true, |all, process| Ok::<_, Fault>(all && process.ended()?.is_some()))
             })?;
         }
-        let unclean = self.processes.iter_mut().find_map(|process| match process.ended() {
-            Ok(Some(status)) if status.success() => None,
-            other => Some(format!("{} did not stop cleanly: {other:?}\n{}", process.name, process.last_lines(10))),
-        });
-        unclean.map_or(Ok(()), |what| Err(what.into()))
+        self.processes.iter_mut().try_for_each(|process| match process.ended()? {
+            Some(status) if status.success() => Ok(()),
+            status => {
+                let status = status.map_or("still running".into(), |status| status.to_string());
+                Err(Fault::Unclean { name: process.name.clone(), status, log: process.last_lines(10) })
+            }
+        })
     }
 }

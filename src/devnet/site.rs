@@ -10,14 +10,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use byteleap::{
+use serde_json::{Value, json};
+
+use super::Fault;
+use crate::{
     config::wallet::Wallet,
     units::{Hotkey, Netuid, WorkerId},
     wallet,
 };
-use serde_json::{Value, json};
-
-use crate::Fault;
 
 pub const NETUID: Netuid = Netuid(128);
 

@@ -1,9 +1,9 @@
-//! One child process of the devnet: started with its log in a file, watched, measured, stopped.
+//! One child process of a subnet: started with its log in a file, watched, measured, stopped.
 //!
-//! Owns the child. It never decides whether an exit is a fault; the devnet does.
+//! Owns the child. It never decides whether an exit is a fault; its starter does.
 
 use std::{
-    fs::{self, File},
+    fs::{self, File, OpenOptions},
     io::{self, Read, Seek, SeekFrom},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
@@ -29,7 +29,7 @@ pub struct Usage {
 }
 
 impl Process {
-    /// Starts `exe arguments…` with both output streams in `log`.
+    /// Starts `exe arguments…` with both output streams at the end of `log`.
     pub fn start(
         name: &str,
         role: &'static str,
@@ -37,7 +37,7 @@ impl Process {
         arguments: &[String],
         log: PathBuf,
     ) -> io::Result<Process> {
-        let out = File::create(&log)?;
+        let out = OpenOptions::new().create(true).append(true).open(&log)?;
         let child = Command::new(exe)
             .args(arguments)
             .stdin(Stdio::null())
@@ -96,7 +96,7 @@ impl Process {
 }
 
 impl Drop for Process {
-    /// No child outlives the devnet, whatever way it ends.
+    /// No child outlives its subnet, whatever way it ends.
     fn drop(&mut self) {
         if matches!(self.child.try_wait(), Ok(None)) {
             self.kill();

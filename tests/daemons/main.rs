@@ -1,0 +1,4 @@
+//! The real binaries on loopback: what survives a kill, what a daemon says when it cannot start, and what bad input
+//! does to a whole one. Every wait has a deadline.
+
+mod kill;
