@@ -41,7 +41,7 @@ pub fn main(options: &Options) -> Result<(), Fault> {
         // heartbeats only: no challenge and no score is due while the measurement runs
         validator: json!({
             "security": {"rate_limit": unlimited, "source_limit": unlimited},
-            "validation": {"challenge_interval": 86_400},
+            "validation": {"challenge_interval": 10_000},
             "weight_management": {"recalculate_interval": 86_400},
         }),
     };
