@@ -24,6 +24,12 @@ pub struct Challenge {
     pub reason: Option<String>,
 }
 
+impl Challenge {
+    pub fn has_ended(&self) -> bool {
+        ["verified", "failed", "void"].contains(&self.verdict.as_str())
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Score {
     pub hotkey: String,

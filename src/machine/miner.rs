@@ -161,6 +161,11 @@ impl Miner {
         miner
     }
 
+    /// Panics when a rule of the miner does not hold. For tests and the simulator, after every step.
+    pub fn check_invariants(&self) {
+        self.flows.check_invariants();
+    }
+
     fn take(&mut self, now: Now, input: Input<Event>) {
         match input {
             Input::Opened { peer, link: Link::Workers, .. } => self.worker_connected(now, peer),

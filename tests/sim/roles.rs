@@ -14,6 +14,7 @@ use byteleap::{
             probe::ProbeReply,
             resolve::ResolveReply,
             store::{StoreReply, StoreRequest},
+            validator_bulk,
         },
         miner::{self as miner_machine, Miner},
         validator::{self as validator_machine, Validator},
@@ -39,6 +40,9 @@ use crate::{
     witness::Witness,
 };
 
+/// Threads that verify.
+const VERIFIERS: usize = 2;
+
 const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
@@ -59,10 +63,18 @@ pub struct ValidatorSpokes {
 impl Spokes<Validator> for ValidatorSpokes {
     fn route(&mut self, command: &validator_machine::Command) -> Route {
         match command {
-            validator_machine::Command::Store(_) => Route { spoke: "store", takes: (ms(1), ms(8)) },
-            validator_machine::Command::Chain(_) => Route { spoke: "chain", takes: (ms(20), ms(2_000)) },
-            validator_machine::Command::Verify(_) => Route { spoke: "verify", takes: (ms(5), ms(400)) },
-            validator_machine::Command::Bulk(_) => Route { spoke: "bulk", takes: (ms(1), ms(40)) },
+            validator_machine::Command::Store(_) => {
+                Route { spoke: "store", depth: validator_machine::STORE_DEPTH, takes: (ms(1), ms(8)) }
+            }
+            validator_machine::Command::Chain(_) => {
+                Route { spoke: "chain", depth: validator_machine::CHAIN_DEPTH, takes: (ms(20), ms(2_000)) }
+            }
+            validator_machine::Command::Verify(_) => {
+                Route { spoke: "verify", depth: VERIFIERS, takes: (ms(5), ms(400)) }
+            }
+            validator_machine::Command::Bulk(_) => {
+                Route { spoke: "bulk", depth: validator_bulk::DEPTH, takes: (ms(1), ms(40)) }
+            }
         }
     }
 
@@ -105,8 +117,12 @@ pub struct MinerSpokes {
 impl Spokes<Miner> for MinerSpokes {
     fn route(&mut self, command: &miner_machine::Command) -> Route {
         match command {
-            miner_machine::Command::Chain(_) => Route { spoke: "chain", takes: (ms(20), ms(2_000)) },
-            miner_machine::Command::Bulk(_) => Route { spoke: "bulk", takes: (ms(1), ms(40)) },
+            miner_machine::Command::Chain(_) => {
+                Route { spoke: "chain", depth: miner_machine::CHAIN_DEPTH, takes: (ms(20), ms(2_000)) }
+            }
+            miner_machine::Command::Bulk(_) => {
+                Route { spoke: "bulk", depth: miner_machine::BULK_DEPTH, takes: (ms(1), ms(40)) }
+            }
         }
     }
 
@@ -142,10 +158,12 @@ pub struct WorkerSpokes {
 impl Spokes<Worker> for WorkerSpokes {
     fn route(&mut self, command: &worker_machine::Command) -> Route {
         match command {
-            worker_machine::Command::Cpu(_) => Route { spoke: "cpu", takes: (ms(50), ms(3_000)) },
-            worker_machine::Command::CallOff(_) => Route { spoke: "flag", takes: (ms(0), ms(0)) },
-            worker_machine::Command::Probe(_) => Route { spoke: "probe", takes: (ms(5), ms(50)) },
-            worker_machine::Command::Resolve(_) => Route { spoke: "resolve", takes: (ms(1), ms(500)) },
+            worker_machine::Command::Cpu(_) => {
+                Route { spoke: "cpu", depth: worker_machine::EXECUTOR_DEPTH, takes: (ms(50), ms(3_000)) }
+            }
+            worker_machine::Command::CallOff(_) => Route { spoke: "flag", depth: usize::MAX, takes: (ms(0), ms(0)) },
+            worker_machine::Command::Probe(_) => Route { spoke: "probe", depth: 1, takes: (ms(5), ms(50)) },
+            worker_machine::Command::Resolve(_) => Route { spoke: "resolve", depth: 1, takes: (ms(1), ms(500)) },
         }
     }
 
@@ -221,7 +239,7 @@ pub fn validator(
         chain,
         node: node.clone(),
     };
-    let build = Box::new(move |_| Validator::new(key.clone(), config.clone(), 1, rng()));
+    let build = Box::new(move |_| Validator::new(key.clone(), config.clone(), VERIFIERS, rng()));
     Seat::new(now, build, spokes, Validator::check_invariants)
 }
 
@@ -241,7 +259,7 @@ pub fn miner(
         rng().fill_bytes(&mut seed);
         Miner::new(&config, key.clone(), now, seed)
     });
-    Seat::new(now, build, spokes, |_| ())
+    Seat::new(now, build, spokes, Miner::check_invariants)
 }
 
 pub fn worker(

@@ -22,6 +22,8 @@ pub trait Spokes<M: Machine> {
 #[derive(Clone, Copy)]
 pub struct Route {
     pub spoke: &'static str,
+    /// Requests that may be in flight: more is a bug of the machine, not a state.
+    pub depth: usize,
     /// Shortest and longest time to the reply.
     pub takes: (Duration, Duration),
 }
@@ -76,7 +78,7 @@ pub trait Actor {
 pub struct Seat<M: Machine, S> {
     pub machine: M,
     pub spokes: S,
-    pending: BTreeMap<u64, M::Command>,
+    pending: BTreeMap<u64, (&'static str, M::Command)>,
     tickets: u64,
     build: Box<dyn FnMut(Now) -> M>,
     check: fn(&M),
@@ -101,7 +103,7 @@ impl<M: Machine, S: Spokes<M>> Actor for Seat<M, S> {
     }
 
     fn finish(&mut self, now: Now, ticket: u64) {
-        if let Some(command) = self.pending.remove(&ticket)
+        if let Some((_, command)) = self.pending.remove(&ticket)
             && let Some(event) = self.spokes.serve(now, command)
         {
             self.machine.handle(now, Input::Event(event));
@@ -116,7 +118,9 @@ impl<M: Machine, S: Spokes<M>> Actor for Seat<M, S> {
             Output::Command(command) => {
                 self.tickets += 1;
                 let route = self.spokes.route(&command);
-                self.pending.insert(self.tickets, command);
+                let with_it = self.pending.values().filter(|(spoke, _)| *spoke == route.spoke).count();
+                assert!(with_it < route.depth, "{} requests for the spoke {}", with_it + 1, route.spoke);
+                self.pending.insert(self.tickets, (route.spoke, command));
                 Wish::Work { ticket: self.tickets, route }
             }
             Output::Exit(exit) => Wish::Exit(exit),
@@ -129,7 +133,7 @@ impl<M: Machine, S: Spokes<M>> Actor for Seat<M, S> {
 
     fn crash(&mut self, now: Now, done: usize) {
         let pending = std::mem::take(&mut self.pending);
-        for (_, command) in pending.into_iter().take(done) {
+        for (_, (_, command)) in pending.into_iter().take(done) {
             if self.spokes.survives_crash(&command) {
                 self.spokes.serve(now, command);
             }

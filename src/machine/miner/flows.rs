@@ -60,6 +60,24 @@ impl Flows {
         self.running.contains_key(worker)
     }
 
+    /// Panics when the tables contradict each other or a bound does not hold. For tests and the simulator.
+    pub fn check_invariants(&self) {
+        let waits = |key: &FlowKey| matches!(self.book.get(key), Some(flow) if matches!(flow.stage, Stage::Waiting(_)));
+        for (worker, key) in &self.running {
+            assert!(
+                self.book.get(key).is_some_and(|flow| flow.worker == *worker),
+                "{worker} works on another's {key:?}"
+            );
+            assert!(!waits(key), "{key:?} runs and waits");
+        }
+        for (worker, keys) in &self.waiting {
+            assert!(keys.len() <= MAX_WAITING, "{} challenges wait for {worker}", keys.len());
+            assert!(keys.iter().all(waits), "a challenge in the queue of {worker} does not wait");
+        }
+        let queued: usize = self.waiting.values().map(VecDeque::len).sum();
+        assert_eq!(self.book.len(), self.running.len() + queued, "a flow neither runs nor waits");
+    }
+
     /// Flows that have not ended.
     pub fn len(&self) -> usize {
         self.book.len()

@@ -97,9 +97,12 @@ impl Show {
 fn as_json(outcome: &Outcome) -> serde_json::Value {
     let submitted = outcome.ledger.confirmed.as_ref();
     let read_back: Vec<(u16, u16)> = outcome.read_back.iter().map(|(uid, share)| (uid.0, *share)).collect();
+    let (ended, open): (Vec<_>, Vec<_>) = outcome.ledger.challenges.iter().partition(|challenge| challenge.has_ended());
     json!({
         "rounds": outcome.rounds,
-        "challenges": outcome.ledger.challenges,
+        "challenges": ended,
+        // of the next round, which began before the weights were confirmed
+        "challenges_open": open.len(),
         "scores": outcome.ledger.scores,
         "weights": {"submitted": submitted, "on_chain": read_back},
         "processes": outcome.processes,
