@@ -1,5 +1,5 @@
 //! The whole subnet in virtual time, under seeded trouble: delays, reordering between connections, cuts, silence,
-//! crashes with restart from the store, and liars.
+//! crashes with restart from the store, wall clocks that jump, and liars.
 //!
 //! Each seed is one run of a validator, two miners and four workers. Invariants hold after every step; once the
 //! trouble ends, every honest worker is verified again and the weights reach the chain. A seed that fails is

@@ -11,6 +11,7 @@ use rand_chacha::rand_core::RngCore;
 use serde_json::json;
 
 use crate::{
+    links::SeatId,
     roles::{self, Honesty, SharedNode},
     seat::Actor,
     witness::Witness,
@@ -30,6 +31,7 @@ pub struct Subnet {
     world: World,
     witness: Rc<RefCell<Witness>>,
     honest: Vec<WorkerKey>,
+    wrong_clock: Option<SeatId>,
 }
 
 fn address(host: u8, port: u16) -> SocketAddr {
@@ -40,7 +42,7 @@ impl Subnet {
     pub fn new(seed: u64) -> Subnet {
         let world = World::new(seed, Wall::from_secs(1_790_000_000 + seed * 7));
         let witness = Rc::new(RefCell::new(Witness::default()));
-        let mut subnet = Subnet { world, witness, honest: Vec::new() };
+        let mut subnet = Subnet { world, witness, honest: Vec::new(), wrong_clock: None };
         let now = subnet.world.now();
         let node = subnet.node(seed, now);
         subnet.seat_validator(seed, now, &node);
@@ -125,7 +127,7 @@ impl Subnet {
             let pause = self.world.between((Duration::from_secs(5), Duration::from_secs(60)));
             let next = (self.world.now().mono + pause).min(end);
             self.world.run(next, |_| false);
-            match self.world.rng.next_u32() % 4 {
+            match self.world.rng.next_u32() % 5 {
                 0 => {
                     let seat = usize::try_from(self.world.rng.next_u64() % seats).expect("few seats");
                     let down = self.world.between((Duration::from_millis(100), Duration::from_secs(45)));
@@ -137,8 +139,20 @@ impl Subnet {
                         self.world.sever(id, cut.clone(), cut, Duration::from_secs(20));
                     }
                 }
+                2 => self.set_a_clock(seats),
                 _ => {}
             }
+        }
+    }
+
+    /// A wall clock goes wrong, or the one that is wrong is set right.
+    fn set_a_clock(&mut self, seats: u64) {
+        let seat = usize::try_from(self.world.rng.next_u64() % seats).expect("few seats");
+        let off = i64::from(self.world.rng.next_u32() % 241) - 120;
+        self.world.set_wall_error(self.wrong_clock.take().unwrap_or(seat), 0);
+        if off.abs() > 20 {
+            self.world.set_wall_error(seat, off);
+            self.wrong_clock = Some(seat);
         }
     }
 
@@ -156,17 +170,20 @@ impl Subnet {
     /// Calm again: every honest worker is verified anew, and weights are confirmed on the chain.
     pub fn heal(&mut self) {
         self.world.weather = CALM;
+        if let Some(seat) = self.wrong_clock.take() {
+            self.world.set_wall_error(seat, 0);
+        }
         let since = self.world.now();
         let (witness, honest) = (self.witness.clone(), self.honest.clone());
-        let well = |_: &mut World| {
+        let well = |world: &mut World| {
             let witness = witness.borrow();
             let confirmed = witness.confirmed.is_some_and(|at| at > since.wall);
-            confirmed && honest.iter().all(|worker| witness.verified_since(worker, since.wall) > 0)
+            let up = (0..world.actors.len()).all(|seat| world.is_alive(seat));
+            up && confirmed && honest.iter().all(|worker| witness.verified_since(worker, since.wall) > 0)
         };
         let healed = self.world.run(since.mono + HEALING, well);
         assert!(healed, "not well {} s after the trouble ended: {}", HEALING.as_secs(), self.standing(since.wall));
         assert!(self.world.exits.is_empty(), "a machine gave up: {:?}", self.world.exits);
-        assert!((0..self.world.actors.len()).all(|seat| self.world.is_alive(seat)));
         // a link a worker, and requests in flight: nothing leaks
         let most = MINERS * WORKERS + MINERS * 6;
         assert!(self.world.open_connections() <= most, "{} connections are open", self.world.open_connections());

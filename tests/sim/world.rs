@@ -69,6 +69,8 @@ pub struct World {
     pub actors: Vec<Box<dyn Actor>>,
     now: Mono,
     wall_zero: Wall,
+    /// Seats whose wall clock is wrong, by seconds.
+    wall_error_s: BTreeMap<SeatId, i64>,
     alive: Vec<bool>,
     life: Vec<u32>,
     accepted: Vec<u64>,
@@ -92,6 +94,7 @@ impl World {
             actors: Vec::new(),
             now: Mono(0),
             wall_zero,
+            wall_error_s: BTreeMap::new(),
             alive: Vec::new(),
             life: Vec::new(),
             accepted: Vec::new(),
@@ -109,6 +112,20 @@ impl World {
 
     pub fn now(&self) -> Now {
         Now { mono: self.now, wall: self.wall_zero + Duration::from_nanos(self.now.0) }
+    }
+
+    /// The time as a seat reads it.
+    fn now_of(&self, seat: SeatId) -> Now {
+        let now = self.now();
+        let error_s = self.wall_error_s.get(&seat).copied().unwrap_or_default();
+        let error = Duration::from_secs(error_s.unsigned_abs());
+        Now { wall: if error_s < 0 { now.wall - error } else { now.wall + error }, ..now }
+    }
+
+    /// Somebody sets the wall clock of that seat; 0 sets it right.
+    pub fn set_wall_error(&mut self, seat: SeatId, seconds: i64) {
+        self.note(|| format!("seat {seat}: wall clock off by {seconds} s"));
+        self.wall_error_s.insert(seat, seconds);
     }
 
     /// Puts a machine into the world, listening at `door` if it has one. It wakes at once.
@@ -196,7 +213,7 @@ impl World {
         match happening {
             Happening::Arrive { seat, life, arrival } if self.lives(seat, life) => self.arrive(seat, arrival),
             Happening::Finish { seat, life, ticket } if self.lives(seat, life) => {
-                let now = self.now();
+                let now = self.now_of(seat);
                 self.actors[seat].finish(now, ticket);
                 self.settle(seat);
             }
@@ -218,7 +235,7 @@ impl World {
 
     fn arrive(&mut self, seat: SeatId, arrival: Arrival) {
         self.note(|| format!("seat {seat} {}", describe(&arrival)));
-        let now = self.now();
+        let now = self.now_of(seat);
         self.actors[seat].arrive(now, arrival);
         self.settle(seat);
     }
@@ -408,7 +425,7 @@ impl World {
         self.note(|| format!("seat {seat} crashes"));
         let in_flight = self.actors[seat].in_flight() as u64;
         let done = usize::try_from(self.rng.next_u64() % (in_flight + 1)).unwrap();
-        let now = self.now();
+        let now = self.now_of(seat);
         self.actors[seat].crash(now, done);
         self.alive[seat] = false;
         self.busy.retain(|(owner, _), _| *owner != seat);
@@ -423,7 +440,7 @@ impl World {
     fn restart(&mut self, seat: SeatId) {
         self.life[seat] += 1;
         self.alive[seat] = true;
-        let now = self.now();
+        let now = self.now_of(seat);
         self.actors[seat].restart(now);
         self.arrive(seat, Arrival::Deadline);
     }
