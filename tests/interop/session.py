@@ -7,6 +7,7 @@ import os
 import time
 import uuid
 
+from bittensor import Keypair
 from Crypto.Cipher import AES
 from Crypto.Hash import SHA256
 from Crypto.Protocol.DH import import_x25519_public_key, key_agreement
@@ -81,18 +82,40 @@ def _derive(shared, nonces, client, server, client_pub, server_pub):
     return key(b"session_key_client_to_server"), key(b"session_key_server_to_client")
 
 
-class Hello:
-    """The client's half of a handshake."""
+def _signed_text(request, miner, validator):
+    parts = ["byteleap/session-init/v1", request["miner_eph_pub32"], request["client_nonce16"], miner, validator]
+    return "|".join(parts)
 
-    def __init__(self):
-        self.key, self.nonce = new_key(), os.urandom(16)
-        self.request = json.dumps(
-            {"miner_eph_pub32": public_text(self.key), "client_nonce16": b64(self.nonce), "created_at": time.time()}
-        )
+
+def _answer_text(signed, answer):
+    return "|".join([signed, answer["validator_eph_pub32"], answer["server_nonce16"], answer["session_id"]])
+
+
+def _sign(keypair, text):
+    return "0x" + keypair.sign(text.encode()).hex()
+
+
+class Hello:
+    """The client's half of a handshake. The reference implementation signs none; with a keypair it is signed."""
+
+    def __init__(self, keypair=None, validator=None):
+        self.key, self.nonce, self.signed = new_key(), os.urandom(16), None
+        request = {
+            "miner_eph_pub32": public_text(self.key),
+            "client_nonce16": b64(self.nonce),
+            "created_at": time.time(),
+        }
+        if keypair is not None:
+            self.signed = _signed_text(request, keypair.ss58_address, validator)
+            request["sig"] = _sign(keypair, self.signed)
+        self.request = json.dumps(request)
 
     def finish(self, me, validator, answer):
         answer = json.loads(answer)
         assert "validator_eph_pub32" in answer, f"handshake refused: {answer}"
+        if self.signed:
+            text = _answer_text(self.signed, answer)
+            assert Keypair(ss58_address=validator).verify(text.encode(), answer["sig"]), "the answer's signature"
         server_pub = answer["validator_eph_pub32"]
         shared = key_agreement(
             static_priv=self.key, static_pub=import_x25519_public_key(base64.b64decode(server_pub)), kdf=lambda x: x
@@ -102,9 +125,12 @@ class Hello:
         return Session(answer["session_id"], me, validator, c2s, s2c)
 
 
-def accept(request, miner, me):
-    """The server's half: a session and the text of the answer."""
-    request = json.loads(request)
+def accept(request, miner, keypair, sign):
+    """The server's half: a session and the text of the answer. The miner must sign; the answer is signed when asked
+    for, which the reference implementation never does."""
+    request, me = json.loads(request), keypair.ss58_address
+    signed = _signed_text(request, miner, me)
+    assert Keypair(ss58_address=miner).verify(signed.encode(), request["sig"]), "the handshake's signature"
     key, nonce, session_id = new_key(), os.urandom(16), str(uuid.uuid4())
     client_pub = request["miner_eph_pub32"]
     shared = key_agreement(
@@ -118,4 +144,6 @@ def accept(request, miner, me):
         "server_nonce16": b64(nonce),
         "expires_at": time.time() + 21600,
     }
+    if sign:
+        answer["sig"] = _sign(keypair, _answer_text(signed, answer))
     return Session(session_id, me, miner, s2c, c2s), json.dumps(answer)
