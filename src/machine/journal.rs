@@ -1,6 +1,6 @@
 //! Group commit: gathers durable writes with who waits for them, and says when a batch goes to the store.
 //!
-//! One batch is in flight at a time; whatever comes meanwhile is the next one. A batch goes out 10 ms after
+//! One batch is in flight at a time; whatever comes meanwhile is the next one. A batch goes out 2 ms after
 //! its first request, or with its 256th. Owns the writes and the waiting; never answers anybody itself, and
 //! never retries: a batch that failed has no effect, and its waiters are handed back.
 
@@ -12,7 +12,10 @@ use crate::{
 };
 
 /// Longest that a request waits for its batch to leave.
-pub const FLUSH_AFTER: Duration = Duration::from_millis(10);
+///
+/// Those who wait send nothing meanwhile: a longer wait gathers no larger batch from them, it only holds them up.
+/// Under load a batch gathers while the one before is in flight.
+pub const FLUSH_AFTER: Duration = Duration::from_millis(2);
 /// Requests that send a batch off before its time.
 pub const FLUSH_REQUESTS: usize = 256;
 /// Most requests that may be gathered while a batch is in flight.
@@ -150,14 +153,14 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_leaves_ten_milliseconds_after_its_first_request() {
+    fn a_batch_leaves_two_milliseconds_after_its_first_request() {
         let mut journal = Journal::default();
         assert_eq!((journal.deadline(), journal.is_idle()), (None, true));
         journal.write(at(5), sent("a"), Some('a')).unwrap();
-        journal.write(at(12), sent("b"), Some('b')).unwrap();
-        assert_eq!(journal.deadline(), Some(at(15)));
-        assert_eq!(batch(journal.poll(at(14))), None);
-        assert_eq!(batch(journal.poll(at(15))), Some((1, 2)));
+        journal.write(at(6), sent("b"), Some('b')).unwrap();
+        assert_eq!(journal.deadline(), Some(at(7)));
+        assert_eq!(batch(journal.poll(at(6))), None);
+        assert_eq!(batch(journal.poll(at(7))), Some((1, 2)));
         assert_eq!(journal.settle(1), ['a', 'b']);
         assert!(journal.is_idle());
     }
