@@ -7,14 +7,12 @@
     settings.miner_url = "ws://127.0.0.1:7799";
   };
 
+  # a hotkey belongs to root alone; the unit's own user reads it as a credential
   services.byteleap.miner = {
     enable = true;
+    credentials.hotkey = "/etc/byteleap/wallets/fleet/hotkeys/miner";
     settings = {
-      wallet = {
-        path = "/var/lib/byteleap-miner/wallets";
-        name = "fleet";
-        hotkey = "miner";
-      };
+      wallet.file = "/run/credentials/byteleap-miner.service/hotkey";
       worker_management.host = "127.0.0.1";
     };
   };
@@ -22,12 +20,9 @@
   services.byteleap.validator = {
     enable = true;
     openFirewall = true;
+    credentials.hotkey = "/etc/byteleap/wallets/fleet/hotkeys/validator";
     settings = {
-      wallet = {
-        path = "/var/lib/byteleap-validator/wallets";
-        name = "fleet";
-        hotkey = "validator";
-      };
+      wallet.file = "/run/credentials/byteleap-validator.service/hotkey";
       database.url = "sqlite:////var/lib/byteleap-validator/validator.db";
     };
   };

@@ -103,6 +103,8 @@ in
           RestartSec = 5;
           # 78: the configuration must be changed first
           RestartPreventExitStatus = 78;
+          # fed by the event loop itself: one that hangs is ended and restarted
+          WatchdogSec = 60;
           StateDirectory = "byteleap-${role}";
           WorkingDirectory = "%S/byteleap-${role}";
           LoadCredential = lib.mapAttrsToList (name: path: "${name}:${path}") cfg.credentials;

@@ -8,7 +8,6 @@ rustPlatform.buildRustPackage {
     fileset = lib.fileset.unions [
       ../Cargo.toml
       ../Cargo.lock
-      ../clippy.toml
       ../config
       ../src
       ../tests

@@ -127,3 +127,13 @@ fn every_dependency_says_what_it_is_for() {
     }
     none("a dependency stands under no comment", findings);
 }
+
+/// nixpkgs refuses a file set with a path that does not exist.
+#[test]
+fn what_the_nix_package_is_made_of_exists() {
+    let text = fs::read_to_string(root().join("nixos-modules/package.nix")).unwrap();
+    let paths: Vec<&str> = text.lines().filter_map(|line| line.trim().strip_prefix("../")).collect();
+    assert!(paths.contains(&"src"), "{paths:?}");
+    let missing = paths.iter().filter(|path| !root().join(path).exists());
+    none("nixos-modules/package.nix names what is not there", missing.map(|path| (*path).to_owned()).collect());
+}
