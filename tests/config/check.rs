@@ -9,6 +9,7 @@ use std::{
 const WORKER: &str = env!("CARGO_BIN_EXE_worker");
 const MINER: &str = env!("CARGO_BIN_EXE_miner");
 const VALIDATOR: &str = env!("CARGO_BIN_EXE_validator");
+const TOOL: &str = env!("CARGO_BIN_EXE_byteleap");
 
 fn check(daemon: &str, file: &Path) -> Output {
     Command::new(daemon).arg("--config").arg(file).arg("--check").output().unwrap()
@@ -80,4 +81,15 @@ fn a_missing_wallet_is_named_with_what_makes_one() {
     assert_eq!(output.status.code(), Some(78), "{}", said(&output));
     let told = format!("no hotkey at {}/fleet/hotkeys/default; `byteleap wallet new --path", dir.path().display());
     assert!(said(&output).contains(&told), "{}", said(&output));
+}
+
+#[test]
+fn the_tool_explains_how_it_runs_a_daemon_and_the_daemon_itself() {
+    let help = |words: &[&str]| {
+        let output = Command::new(TOOL).args(words).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{words:?}: {}", said(&output));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert!(help(&["run", "--help"]).contains("validator"));
+    assert!(help(&["run", "worker", "--help"]).contains("Usage: worker [OPTIONS]"));
 }

@@ -22,7 +22,6 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Run one of the daemons: validator, miner or worker
-    #[command(disable_help_flag = true)]
     Run(run::Arguments),
     #[command(flatten)]
     Tool(Tool),
