@@ -1,6 +1,13 @@
 //! The course of a devnet: what it waits for, and what it says when that does not come.
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use byteleap::{
     devnet::{
@@ -14,6 +21,10 @@ use byteleap::{
     units::Uid,
 };
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
+use signal_hook::{
+    consts::{SIGINT, SIGTERM},
+    flag,
+};
 
 use super::report::{Outcome, ProcessReport, Show, Told};
 use crate::Fault;
@@ -26,18 +37,28 @@ pub struct Goal {
 }
 
 pub fn run(dir: &Path, plan: &Plan, goal: &Goal, show: &Show) -> Result<Outcome, Fault> {
+    let asked_to_stop = asked_to_stop()?;
     let site = Site::lay_out(dir, plan)?;
     let mut subnet = Subnet::start(&std::env::current_exe()?, site, plan, &["validator", "miner", "worker"])?;
     show.line(&format!("chain: simulated subtensor on {}", subnet.chain_url));
     let (miners, workers, dir) = (plan.miners, plan.miners * plan.workers, subnet.site.dir.display());
     show.line(&format!("started: 1 validator, {miners} miners, {workers} workers; files in {dir}"));
-    let reached = Watch::new(&subnet.site, plan, goal).run(&mut subnet, show);
+    let reached = Watch::new(&subnet.site, plan, goal, asked_to_stop).run(&mut subnet, show);
     let processes = subnet.processes.iter_mut().map(process_report).collect();
     let stopped = subnet.stop();
     let (ledger, read_back) = reached?;
     stopped?;
     show.line("stopped");
     Ok(Outcome { ledger, read_back, processes, rounds: goal.rounds })
+}
+
+/// Raised by SIGINT or SIGTERM: the children must not outlive us.
+fn asked_to_stop() -> Result<Arc<AtomicBool>, Fault> {
+    let raised = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        flag::register(signal, raised.clone())?;
+    }
+    Ok(raised)
 }
 
 fn process_report(process: &mut Process) -> ProcessReport {
@@ -53,22 +74,26 @@ struct Watch<'a> {
     told: Told,
     /// The last verdict that was needed: weights meant after it count.
     complete_at: Option<i64>,
+    asked_to_stop: Arc<AtomicBool>,
 }
 
 impl<'a> Watch<'a> {
-    fn new(site: &Site, plan: &Plan, goal: &'a Goal) -> Watch<'a> {
+    fn new(site: &Site, plan: &Plan, goal: &'a Goal, asked_to_stop: Arc<AtomicBool>) -> Watch<'a> {
         let of_miner = |miner: usize| (0..plan.workers).map(move |worker| (miner, worker));
         let key = |(miner, worker): (usize, usize)| {
             (site.miners[miner].hotkey.to_string(), site::worker_id(miner, worker).to_string())
         };
         let workers = (0..plan.miners).flat_map(of_miner).map(key).collect();
-        Watch { goal, workers, ledger: Ledger::default(), told: Told::default(), complete_at: None }
+        Watch { goal, workers, ledger: Ledger::default(), told: Told::default(), complete_at: None, asked_to_stop }
     }
 
     /// What the validator wrote down in the end, and our weights as the chain then held them.
     fn run(mut self, subnet: &mut Subnet, show: &Show) -> Result<(Ledger, Vec<(Uid, u16)>), Fault> {
         let what = "all rounds verified and weights confirmed";
         let waited = subnet.until(self.goal.patience, what, |subnet| {
+            if self.asked_to_stop.load(Ordering::Relaxed) {
+                return Err("asked to stop".into());
+            }
             subnet.all_alive()?;
             self.look(&subnet.site, show)
         });
