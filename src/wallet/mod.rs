@@ -29,8 +29,8 @@ use crate::{
 /// Why there is no hotkey.
 #[derive(Debug, thiserror::Error)]
 pub enum WalletError {
-    #[error("no hotkey at {}; `byteleap wallet new {arguments}` makes one", path.display())]
-    Missing { path: PathBuf, arguments: String },
+    #[error("no hotkey at {}; {remedy}", path.display())]
+    Missing { path: PathBuf, remedy: String },
     #[error("cannot read the hotkey {}", path.display())]
     Unreadable { path: PathBuf, source: io::Error },
     #[error("the hotkey {} is encrypted; wallet.password_file must name a file with its password", path.display())]
@@ -96,14 +96,20 @@ fn public_path(hotkey: &Path) -> PathBuf {
 
 fn read(path: &Path, wallet: &Wallet) -> Result<Zeroizing<Vec<u8>>, WalletError> {
     file::secret(path).map_err(|source| match source.kind() {
-        io::ErrorKind::NotFound => WalletError::Missing { path: path.to_owned(), arguments: arguments(wallet) },
+        io::ErrorKind::NotFound => WalletError::Missing { path: path.to_owned(), remedy: remedy(wallet) },
         _ => WalletError::Unreadable { path: path.to_owned(), source },
     })
 }
 
-/// The wallet as arguments of `byteleap wallet`.
-fn arguments(wallet: &Wallet) -> String {
-    format!("--path {} --name {} --hotkey {}", wallet.path.display(), wallet.name, wallet.hotkey)
+/// What makes a missing hotkey, or names it: a file of its own is not the tool's to make.
+fn remedy(wallet: &Wallet) -> String {
+    match wallet.file {
+        Some(_) => "wallet.file must name a key file".into(),
+        None => {
+            let (path, name, hotkey) = (wallet.path.display(), &wallet.name, &wallet.hotkey);
+            format!("`byteleap wallet new --path {path} --name {name} --hotkey {hotkey}` makes one")
+        }
+    }
 }
 
 fn decrypt(path: &Path, wallet: &Wallet, bytes: &[u8]) -> Result<Zeroizing<Vec<u8>>, WalletError> {

@@ -111,6 +111,14 @@ fn a_secret_of_another_key_is_refused() {
 }
 
 #[test]
+fn a_missing_credential_is_not_for_the_tool_to_make() {
+    let file = Some("/run/credentials/none".into());
+    let wallet = Wallet { path: "w".into(), name: "n".into(), hotkey: "h".into(), file, password_file: None };
+    let text = load(&wallet).map(|_| ()).unwrap_err().to_string();
+    assert_eq!(text, "no hotkey at /run/credentials/none; wallet.file must name a key file");
+}
+
+#[test]
 fn a_missing_hotkey_says_where_and_how_to_make_one() {
     let home = home();
     let text = load(&home.wallet).unwrap_err().to_string();
