@@ -30,6 +30,10 @@ const REPORTS: usize = 64;
 /// Connections on the workers' door beyond `max_workers`: newcomers, and those that replace an older one.
 const NEWCOMERS: usize = 64;
 
+/// A worker that takes none of our bytes is not read either beyond this: what we send is small, and the pongs that it
+/// may ask for are not to fill memory.
+const UNREAD_BYTES: usize = 1024 * 1024;
+
 /// `words` begins with the program's name.
 pub fn main(words: impl Iterator<Item = OsString>) -> ExitCode {
     start(words, run)
@@ -38,14 +42,14 @@ pub fn main(words: impl Iterator<Item = OsString>) -> ExitCode {
 fn run(config: Config) -> Result<Exit, Failure> {
     let key = wallet::load(&config.wallet)?;
     ::log::info!(target: "miner", "hotkey {}, subnet {}", key.hotkey(), config.netuid.0);
-    let hub = Hub::new(REPORTS).map_err(Failure::config)?;
+    let hub = Hub::new(REPORTS)?;
     let mut listeners = vec![workers(&config)?];
     listeners.extend(metrics(config.metrics)?);
     let (dispatch, spokes) = spokes(&hub, &config)?;
     let miner = Miner::new(&config, key, hub.clock().now(), fresh_seed()?);
     let dials = DialOptions::default();
     let setup = Setup { hub, listeners, dials, dispatch, spokes, stop_timeout: STOP_TIMEOUT, signals: true };
-    net::run(miner, setup).map_err(Failure::config)
+    Ok(net::run(miner, setup)?)
 }
 
 /// The workers' door: who bears the token, or comes from an allowed network.
@@ -58,11 +62,12 @@ fn workers(config: &Config) -> Result<Listener, Failure> {
         let turned = |turned: Turned| Refusal { status: turned.status(), text: turned.to_string() };
         rule.admit(source, headers.get("authorization")).map_err(turned)
     });
-    let serve = Serve::WebSocket(Link::Workers, WebSocketOptions::default(), admission);
+    let options = WebSocketOptions { write_buffer_bytes: UNREAD_BYTES, ..WebSocketOptions::default() };
+    let serve = Serve::WebSocket(Link::Workers, options, admission);
     // All of them may come from one address: a fleet behind one router.
     let total = config.workers.max_workers + NEWCOMERS;
     let limits = Connections { total, per_source: total, ..Connections::default() };
-    Listener::bind(config.workers.listen, serve, limits).map_err(Failure::config)
+    Ok(Listener::bind(config.workers.listen, serve, limits)?)
 }
 
 type Dispatch = Box<dyn FnMut(Command) -> Result<(), spoke::Full>>;
