@@ -21,7 +21,8 @@ use crate::{
     exit::{self, Code, Failure},
     log::{self, say},
     machine::Exit,
-    net::{Connections, HttpOptions, Listener, Serve},
+    net::{Connections, HttpOptions, Listener, NetError, Serve},
+    spoke::store::OpenError,
 };
 
 /// What each daemon takes.
@@ -67,6 +68,21 @@ fn arguments(role: &'static str, words: impl Iterator<Item = OsString>) -> Resul
     Arguments::from_arg_matches(&matches)
 }
 
+impl From<NetError> for Failure {
+    fn from(error: NetError) -> Failure {
+        match error {
+            NetError::Listen { .. } => Failure::config(error),
+            NetError::System { .. } => Failure::failed(error),
+        }
+    }
+}
+
+impl From<OpenError> for Failure {
+    fn from(error: OpenError) -> Failure {
+        if error.may_pass() { Failure::failed(error) } else { Failure::config(error) }
+    }
+}
+
 /// Help and version are answers, anything else is the operator's to correct.
 fn usage(why: &clap::Error) -> ExitCode {
     // The terminal may be closed; there is nowhere else to say so.
@@ -95,6 +111,6 @@ fn fresh_seed() -> Result<[u8; 32], Failure> {
 /// The door for Prometheus, if the settings have one.
 fn metrics(address: Option<SocketAddr>) -> Result<Option<Listener>, Failure> {
     let serve = Serve::Metrics(HttpOptions::default());
-    let bind = |address| Listener::bind(address, serve, Connections::default()).map_err(Failure::config);
-    address.map(bind).transpose()
+    let bind = |address| Listener::bind(address, serve, Connections::default());
+    Ok(address.map(bind).transpose()?)
 }

@@ -43,7 +43,7 @@ fn run(config: Config) -> Result<Exit, Failure> {
     ::log::info!(target: "validator", "hotkey {}, subnet {}", key.hotkey(), config.netuid.0);
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let verifiers = config.validation.verifiers.threads(cores);
-    let hub = Hub::new(REPORTS).map_err(Failure::config)?;
+    let hub = Hub::new(REPORTS)?;
     let mut listeners = vec![axon(&config)?];
     listeners.extend(metrics(config.metrics)?);
     let (dispatch, spokes) = spokes(&hub, &config, &key, verifiers)?;
@@ -56,12 +56,12 @@ fn run(config: Config) -> Result<Exit, Failure> {
         stop_timeout: STOP_TIMEOUT,
         signals: true,
     };
-    net::run(Validator::new(key, config, verifiers, generator()?), setup).map_err(Failure::config)
+    Ok(net::run(Validator::new(key, config, verifiers, generator()?), setup)?)
 }
 
 fn axon(config: &Config) -> Result<Listener, Failure> {
     let options = HttpOptions { header_bytes: HEADER_BYTES, body_bytes, ..HttpOptions::default() };
-    Listener::bind(config.listen, Serve::Http(Link::Axon, options), Connections::default()).map_err(Failure::config)
+    Ok(Listener::bind(config.listen, Serve::Http(Link::Axon, options), Connections::default())?)
 }
 
 fn body_bytes(target: &str) -> usize {
@@ -78,7 +78,7 @@ fn spokes(
     verifiers: usize,
 ) -> Result<(Dispatch, Vec<spoke::Spoke>), Failure> {
     let outbox = hub.outbox();
-    let mut store = Store::open(&config.store.path).map_err(Failure::config)?;
+    let mut store = Store::open(&config.store.path)?;
     let node = Http::new(config.subtensor.endpoints.clone(), CHAIN_TIMEOUT, generator()?);
     let mut chain = Chain::new(node, Some(key.clone()));
     let verify: Vec<_> = (0..verifiers).map(|_| |proof: Box<_>| Event::Verified(verify::serve(*proof))).collect();

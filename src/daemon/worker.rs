@@ -33,12 +33,12 @@ fn run(config: Config) -> Result<Exit, Failure> {
     let token = config.token_file.as_deref().map(|path| file::token("token_file", path)).transpose()?;
     let identity = identity(&config)?;
     ::log::info!(target: "worker", "worker {} for {}", identity.id, config.miner.authority());
-    let hub = Hub::new(REPORTS).map_err(Failure::config)?;
+    let hub = Hub::new(REPORTS)?;
     let listeners = metrics(config.metrics)?.into_iter().collect();
     let (dispatch, spokes) = spokes(&hub, &config);
     let dials = dials(&config);
     let setup = Setup { hub, listeners, dials, dispatch, spokes, stop_timeout: STOP_TIMEOUT, signals: true };
-    net::run(Worker::new(&config, identity, token, generator()?), setup).map_err(Failure::config)
+    Ok(net::run(Worker::new(&config, identity, token, generator()?), setup)?)
 }
 
 fn identity(config: &Config) -> Result<Identity, Failure> {

@@ -338,6 +338,8 @@ impl<M: Machine> Driver<M> {
     /// Stops accepting, flushes, closes, ends the spokes.
     fn end(mut self, events: &mut Events, spokes: Vec<Spoke>) -> Exit {
         let exit = self.exit.clone().unwrap_or(Exit::Done);
+        // Also when it ends by itself: the watchdog must not count the flush and the joins.
+        self.standing.stopping();
         self.listeners.clear();
         if self.by_force {
             return exit;

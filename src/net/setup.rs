@@ -17,7 +17,7 @@ use crate::{
     wire::{http::Headers, limits},
 };
 
-/// Why the loop cannot start. Every case is the operator's to change.
+/// Why the loop cannot start: an address is the operator's to change, what the system refuses may pass.
 #[derive(Debug, thiserror::Error)]
 pub enum NetError {
     #[error("cannot listen on {address} ({name}): {}", reason(.source))]

@@ -5,6 +5,7 @@
 
 use std::{
     fs::{File, OpenOptions, TryLockError},
+    io::ErrorKind,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -45,6 +46,23 @@ pub enum OpenError {
     Lock { path: PathBuf, source: std::io::Error },
     #[error("{}: cannot {step} the database", .path.display())]
     Sqlite { path: PathBuf, step: &'static str, source: rusqlite::Error },
+}
+
+impl OpenError {
+    /// Whether the same file may open later, with nothing changed by the operator: a full disk, a failed read, the
+    /// process before this one that still ends.
+    pub fn may_pass(&self) -> bool {
+        use ErrorCode::{DatabaseBusy, DatabaseLocked, DiskFull, OutOfMemory, SystemIoFailure};
+        match self {
+            OpenError::InUse(_) => true,
+            OpenError::Lock { source, .. } => source.kind() == ErrorKind::StorageFull,
+            OpenError::Sqlite { source, .. } => matches!(
+                source.sqlite_error_code(),
+                Some(DiskFull | SystemIoFailure | DatabaseBusy | DatabaseLocked | OutOfMemory)
+            ),
+            _ => false,
+        }
+    }
 }
 
 /// What a file turned out to be.

@@ -464,9 +464,20 @@ fn a_second_process_is_kept_out() {
     let (_dir, path) = a_file();
     let first = Store::open(&path).unwrap();
     let error = Store::open(&path).unwrap_err();
-    assert!(matches!(error, OpenError::InUse(_)), "{error}");
+    assert!(matches!(error, OpenError::InUse(_)) && error.may_pass(), "{error}");
     drop(first);
     Store::open(&path).unwrap();
+}
+
+#[test]
+fn a_full_disk_may_pass_and_a_damaged_file_does_not() {
+    let failed = |code| {
+        let source = rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None);
+        OpenError::Sqlite { path: "validator.db".into(), step: "migrate", source }
+    };
+    assert!(failed(rusqlite::ffi::SQLITE_FULL).may_pass());
+    assert!(!failed(rusqlite::ffi::SQLITE_CANTOPEN).may_pass());
+    assert!(!OpenError::NotADatabase("validator.db".into()).may_pass());
 }
 
 #[test]
