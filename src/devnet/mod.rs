@@ -3,6 +3,7 @@
 //! For the operator's tool and for the tests that try the real daemons; no daemon uses it. It runs on the thread
 //! that asks, starts no thread itself, and only the chain that it starts is simulated.
 
+pub mod dendrite;
 pub mod ledger;
 pub mod process;
 pub mod site;
@@ -23,6 +24,8 @@ pub enum Fault {
     Settings(#[from] serde_json::Error),
     #[error("the validator's database: {0}")]
     Database(#[from] rusqlite::Error),
+    #[error("the axon: {0}")]
+    Axon(String),
     #[error("the simulated chain announced no address")]
     NoAddress,
     #[error("no process is called {0}")]

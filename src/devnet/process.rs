@@ -24,6 +24,9 @@ pub struct Process {
 /// What a process cost, as the kernel counts it.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Usage {
+    /// Now.
+    #[serde(skip)]
+    pub rss_kib: Option<u64>,
     pub peak_rss_kib: Option<u64>,
     pub cpu_s: Option<f64>,
 }
@@ -75,9 +78,15 @@ impl Process {
     /// Reads peak memory and CPU time; a process that has ended keeps its last reading.
     pub fn measure(&mut self) -> Usage {
         let fresh = usage_of(self.pid());
+        self.usage.rss_kib = fresh.rss_kib.or(self.usage.rss_kib);
         self.usage.peak_rss_kib = fresh.peak_rss_kib.or(self.usage.peak_rss_kib);
         self.usage.cpu_s = fresh.cpu_s.or(self.usage.cpu_s);
         self.usage.clone()
+    }
+
+    /// As [`Process::measure`], with CPU time to the nanosecond as the scheduler knows it of threads that live.
+    pub fn measure_finely(&mut self) -> Usage {
+        Usage { cpu_s: run_s(self.pid()), ..self.measure() }
     }
 
     /// SIGTERM: asks it to finish.
@@ -107,11 +116,22 @@ impl Drop for Process {
 fn usage_of(pid: u32) -> Usage {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    Usage { peak_rss_kib: peak_rss_kib(&status), cpu_s: cpu_s(&stat) }
+    Usage { rss_kib: kib(&status, "VmRSS:"), peak_rss_kib: kib(&status, "VmHWM:"), cpu_s: cpu_s(&stat) }
 }
 
-fn peak_rss_kib(status: &str) -> Option<u64> {
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+/// `None` where the kernel keeps no such statistics. The ticks of `/proc/PID/stat` miss whoever runs between two.
+fn run_s(pid: u32) -> Option<f64> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).ok()?;
+    let nanoseconds = |thread: io::Result<fs::DirEntry>| -> Option<u64> {
+        let text = fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?;
+        text.split_whitespace().next()?.parse().ok()
+    };
+    let total: u64 = threads.map(nanoseconds).sum::<Option<u64>>()?;
+    Some(total as f64 / 1e9)
+}
+
+fn kib(status: &str, field: &str) -> Option<u64> {
+    let line = status.lines().find(|line| line.starts_with(field))?;
     line.split_whitespace().nth(1)?.parse().ok()
 }
 
@@ -128,8 +148,8 @@ mod tests {
 
     #[test]
     fn proc_files_are_read_by_field() {
-        assert_eq!(peak_rss_kib("Name:\tx\nVmHWM:\t   14336 kB\n"), Some(14336));
-        assert_eq!(peak_rss_kib(""), None);
+        assert_eq!(kib("Name:\tx\nVmHWM:\t   14336 kB\n", "VmHWM:"), Some(14336));
+        assert_eq!(kib("", "VmHWM:"), None);
         let stat = "17 (a b) c) S 1 1 1 0 -1 4 1 0 0 0 150 50 0 0 20 0 1 0 5 1 1";
         assert_eq!(cpu_s(stat), Some(200.0 / rustix::param::clock_ticks_per_second() as f64));
         assert_eq!(cpu_s("17 (x)"), None);
@@ -140,5 +160,6 @@ mod tests {
         let usage = usage_of(std::process::id());
         assert!(usage.peak_rss_kib.is_some_and(|kib| kib > 100));
         assert!(usage.cpu_s.is_some());
+        assert!(run_s(std::process::id()).is_none_or(|seconds| seconds > 0.0));
     }
 }

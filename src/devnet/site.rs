@@ -28,8 +28,10 @@ pub struct Plan {
     /// A miner.
     pub workers: usize,
     pub matrix_size: u32,
-    /// Merged over the validator's settings, key by key.
+    /// These are merged over the settings of a role, key by key; a null is the daemon's own default.
     pub validator: Value,
+    pub miner: Value,
+    pub worker: Value,
 }
 
 pub struct Site {
@@ -117,20 +119,19 @@ impl Site {
 
     /// Writes one configuration for each daemon, now that the chain's address is known. JSON is YAML.
     pub fn configure(&self, plan: &Plan, chain: &str) -> Result<(), Fault> {
-        let mut validator = self.validator_settings(plan, chain);
-        merge(&mut validator, &plan.validator);
-        self.write("validator", &validator)?;
+        self.write("validator", self.validator_settings(plan, chain), &plan.validator)?;
         for (index, miner) in self.miners.iter().enumerate() {
-            self.write(&miner.name, &self.miner_settings(miner, chain))?;
+            self.write(&miner.name, self.miner_settings(miner, chain), &plan.miner)?;
             for worker in 0..plan.workers {
-                self.write(&worker_name(index, worker), &worker_settings(miner, index, worker))?;
+                self.write(&worker_name(index, worker), worker_settings(miner, index, worker), &plan.worker)?;
             }
         }
         Ok(())
     }
 
-    fn write(&self, name: &str, settings: &Value) -> Result<(), Fault> {
-        Ok(fs::write(self.config_path(name), serde_json::to_vec_pretty(settings)?)?)
+    fn write(&self, name: &str, mut settings: Value, over: &Value) -> Result<(), Fault> {
+        merge(&mut settings, over);
+        Ok(fs::write(self.config_path(name), serde_json::to_vec_pretty(&settings)?)?)
     }
 
     fn wallet(&self, member: &Member) -> Value {

@@ -42,18 +42,24 @@ impl Subnet {
         subnet.spawn("chain", "chain", &subnet.chain_arguments())?;
         subnet.chain_url = subnet.chain_address()?;
         subnet.site.configure(plan, &subnet.chain_url)?;
+        subnet.add(plan, roles)?;
+        Ok(subnet)
+    }
+
+    /// Starts all daemons of these roles.
+    pub fn add(&mut self, plan: &Plan, roles: &[&str]) -> Result<(), Fault> {
         if roles.contains(&"validator") {
-            subnet.daemon("validator", "validator")?;
+            self.daemon("validator", "validator")?;
         }
         for miner in 0..plan.miners {
             if roles.contains(&"miner") {
-                subnet.daemon(&site::miner_name(miner), "miner")?;
+                self.daemon(&site::miner_name(miner), "miner")?;
             }
             for worker in (0..plan.workers).filter(|_| roles.contains(&"worker")) {
-                subnet.daemon(&site::worker_name(miner, worker), "worker")?;
+                self.daemon(&site::worker_name(miner, worker), "worker")?;
             }
         }
-        Ok(subnet)
+        Ok(())
     }
 
     fn chain_arguments(&self) -> Vec<String> {

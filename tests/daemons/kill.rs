@@ -32,6 +32,8 @@ impl Stage {
             matrix_size: MATRIX_SIZE,
             // what a killed miner or worker was at is not waited for long
             validator: json!({"validation": {"challenge_timeout": 10, "proof_timeout": 10}}),
+            miner: json!({}),
+            worker: json!({}),
         };
         let site = Site::lay_out(dir, &plan).expect("wallets and files");
         let exe = Path::new(env!("CARGO_BIN_EXE_byteleap"));

@@ -1,4 +1,6 @@
 //! The real binaries on loopback: what survives a kill, what a daemon says when it cannot start, and what bad input
 //! does to a whole one. Every wait has a deadline.
 
+mod bad_input;
+mod doors;
 mod kill;

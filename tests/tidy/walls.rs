@@ -20,7 +20,7 @@ const ROOMS: [(&str, &[&str]); 16] = [
     ("net", &["units", "wire", "machine", "metrics", "exit", "notify", "spoke"]),
     ("spoke", &["units", "wire", "compute", "machine", "metrics", "net"]),
     ("daemon", &["wire", "machine", "config", "log", "wallet", "exit", "net", "spoke"]),
-    ("devnet", &["units", "config", "wallet", "net"]),
+    ("devnet", &["units", "wire", "config", "wallet", "net"]),
     ("lib", &[]),
     ("bin", &[]),
 ];

@@ -44,6 +44,8 @@ pub fn main(options: &Options) -> Result<(), Fault> {
             "validation": {"challenge_interval": 10_000},
             "weight_management": {"recalculate_interval": 86_400},
         }),
+        miner: json!({}),
+        worker: json!({}),
     };
     let site = Site::lay_out(dir.path(), &plan)?;
     let mut subnet = Subnet::start(&std::env::current_exe()?, site, &plan, &["validator"])?;

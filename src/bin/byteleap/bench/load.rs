@@ -6,17 +6,16 @@
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use byteleap::{
+    devnet::dendrite::heartbeat_of,
     machine::{Dial, Exit, Input, Machine, Message, Output},
     metrics::Page,
-    units::{Hotkey, Mono, Now, PeerId, WorkerId},
+    units::{Hotkey, Mono, Now, PeerId},
     wire::{
         code,
         http::Response,
         json,
         keys::Keypair,
-        messages::{
-            Answer, HeartbeatData, HeartbeatResponse, SessionInitResponse, SystemInfo, WorkerInfo, WorkerStatus,
-        },
+        messages::{Answer, HeartbeatResponse, SessionInitResponse},
         session::{ClientHello, Session},
         synapse::{Call, SynapseKind, parse_answer},
     },
@@ -100,23 +99,7 @@ impl LoadMachine {
 
     fn heartbeat(&mut self, now: Now, miner: usize) -> Result<(), String> {
         let key = &self.miners[miner];
-        let worker = WorkerInfo {
-            worker_id: WorkerId::new(&format!("{miner:016x}")),
-            worker_name: Some(format!("bench-{miner}")),
-            worker_version: Some(env!("CARGO_PKG_VERSION").into()),
-            capabilities: vec!["cpu_matrix".into()],
-            status: WorkerStatus::Online,
-            system_info: SystemInfo::of(&hardware()).map_err(|why| why.to_string())?,
-            connected_at: Some(now.wall.as_secs_f64()),
-            last_heartbeat: Some(now.wall.as_secs_f64()),
-        };
-        let data = HeartbeatData {
-            hotkey: key.key.hotkey().to_string(),
-            timestamp: now.wall.as_secs_f64(),
-            workers: vec![worker],
-            miner_info: None,
-            schema_version: 1,
-        };
+        let data = heartbeat_of(key.key.hotkey(), miner, now.wall);
         let session = self.miners[miner].session.as_mut().ok_or("heartbeat before the handshake")?;
         let sealed = session.seal(SynapseKind::Heartbeat, &json::text(&data)).map_err(|why| why.to_string())?;
         self.call(now, miner, SynapseKind::Heartbeat, &sealed);
@@ -184,15 +167,6 @@ impl LoadMachine {
             self.outputs.push(Output::Exit(Exit::Done));
         }
     }
-}
-
-/// What a worker with a plain CPU reports.
-fn hardware() -> serde_json::Value {
-    serde_json::json!({
-        "cpu_count": 16, "cpu_usage": 3.5, "memory_total": 64_000, "memory_available": 60_000, "memory_usage": 6.2,
-        "disk_total": 1000, "disk_free": 800, "gpu_info": [], "gpu_plugin": [], "public_ip": "198.51.100.7",
-        "cpu_info": {"brand": "bench", "logical_cores": 16, "physical_cores": 8},
-    })
 }
 
 impl Machine for LoadMachine {

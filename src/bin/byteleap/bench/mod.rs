@@ -1,6 +1,7 @@
 //! `byteleap bench`: figures of this build on this machine, against real daemons.
 
 mod axon;
+mod idle;
 mod load;
 
 use clap::{Args, Subcommand};
@@ -17,10 +18,13 @@ pub struct Arguments {
 enum Bench {
     /// Heartbeats a second that a validator's axon answers, with the load on the same machine
     Axon(axon::Options),
+    /// Memory and CPU time of each daemon with ten connections and nothing to do
+    Idle(idle::Options),
 }
 
 pub fn main(arguments: &Arguments) -> Result<(), Fault> {
     match &arguments.bench {
         Bench::Axon(options) => axon::main(options),
+        Bench::Idle(options) => idle::main(options),
     }
 }

@@ -56,6 +56,8 @@ pub fn main(options: &Options) -> Result<(), Fault> {
         workers: options.workers.into(),
         matrix_size: options.matrix_size,
         validator: json!({}),
+        miner: json!({}),
+        worker: json!({}),
     };
     let goal = run::Goal { rounds: options.rounds.into(), patience: Duration::from_secs(options.timeout_s) };
     let show = report::Show { json: options.json };
