@@ -3,6 +3,8 @@
 //! It knows no keys and checks no values; it refuses what no configuration needs (tags, keys that are not
 //! text).
 
+use std::borrow::Cow;
+
 use serde_yaml::Value;
 
 /// A YAML document, or a part of one.
@@ -91,9 +93,16 @@ impl Node {
 
 fn quoted(text: &str) -> String {
     const SHOWN_CHARS: usize = 80;
+    let text = &without_login(text);
     let shown: String = text.chars().take(SHOWN_CHARS).collect();
     let dots = if shown.len() < text.len() { "…" } else { "" };
     format!("{shown:?}{dots}")
+}
+
+/// An URL with a login loses it: what is quoted ends in a log.
+fn without_login(text: &str) -> Cow<'_, str> {
+    let parts = text.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?.1)));
+    parts.map_or(text.into(), |(scheme, host)| format!("{scheme}://…@{host}").into())
 }
 
 #[cfg(test)]
@@ -121,6 +130,13 @@ mod tests {
         assert!(matches!(parse("a: 1\na: 2\n"), Err(YamlError::Syntax(text)) if text.contains("duplicate")));
         assert_eq!(parse("1: x\n"), Err(YamlError::Key("1".into())));
         assert!(matches!(parse("a: !secret x\n"), Err(YamlError::Tag(_))));
+    }
+
+    #[test]
+    fn a_login_is_not_quoted() {
+        let shown = |text: &str| Node::Text(text.into()).shown();
+        assert_eq!(shown("wss://user:hunter2@node.example"), "\"wss://…@node.example\"");
+        assert_eq!(shown("someone@example"), "\"someone@example\"");
     }
 
     #[test]

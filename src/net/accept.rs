@@ -69,8 +69,7 @@ pub(super) enum Accepted {
 }
 
 impl Listener {
-    /// Opens `address`; port 0 takes a free one. An IPv6 wildcard serves IPv6 alone, so that `0.0.0.0` and `[::]`
-    /// can both be listed.
+    /// Opens `address`; port 0 takes a free one. The IPv6 wildcard serves IPv4 as well: a daemon has one address.
     pub fn bind(address: SocketAddr, serve: Serve, limits: Connections) -> Result<Listener, NetError> {
         let name = match &serve {
             Serve::Http(Link::Axon, _) => "axon",
@@ -184,7 +183,7 @@ fn open(address: SocketAddr) -> Result<std::net::TcpListener, Errno> {
     let socket = socket_with(family, SocketType::STREAM, flags, Some(ipproto::TCP))?;
     sockopt::set_socket_reuseaddr(&socket, true)?;
     if address.is_ipv6() {
-        sockopt::set_ipv6_v6only(&socket, true)?;
+        sockopt::set_ipv6_v6only(&socket, !address.ip().is_unspecified())?;
     }
     bind(&socket, &address)?;
     listen(&socket, BACKLOG)?;
@@ -237,6 +236,15 @@ mod tests {
         let mut first = listener(Connections::default());
         first.close();
         Listener::bind(first.address(), first.serve.clone(), Connections::default()).unwrap();
+    }
+
+    #[test]
+    fn the_wildcard_of_ipv6_serves_both_families() {
+        let serve = Serve::Http(Link::Axon, HttpOptions::default());
+        let listener = Listener::bind("[::]:0".parse().unwrap(), serve, Connections::default()).unwrap();
+        for host in ["127.0.0.1", "::1"] {
+            std::net::TcpStream::connect((host, listener.address().port())).unwrap();
+        }
     }
 
     #[test]
