@@ -29,7 +29,7 @@ use crate::{
     metrics::Metric,
     units::{Mono, Now, PeerId},
     wire::{
-        http, json,
+        code, http, json,
         limits::BULK_BYTES,
         messages::{
             CPU_UUID, ChallengeData, ChallengeSpec, CommitmentData, DeviceProof, DeviceRequest, Failure, HeartbeatData,
@@ -172,12 +172,13 @@ impl Validator {
     }
 
     fn understood(&mut self, now: Now, pending: Pending, session: sessions::SessionId, incoming: Incoming) {
-        let text = match incoming {
+        let done = match incoming {
             Incoming::Heartbeat(data) => return self.heartbeat(now, pending, session, &data),
-            Incoming::Task(request) => self.hand_out(now, &pending, &request),
-            Incoming::Commitment(data) => spoken(self.commitment(now, &pending, &data)),
-            Incoming::Proof(data) => spoken(self.proof(now, &pending, *data)),
+            Incoming::Task(request) => Ok(self.hand_out(now, &pending, &request)),
+            Incoming::Commitment(data) => self.commitment(now, &pending, &data).map(|answer| json::text(&answer)),
+            Incoming::Proof(data) => self.proof(now, &pending, *data).map(|answer| json::text(&answer)),
         };
+        let text = done.unwrap_or_else(|fault| self.failure(&pending, &fault));
         self.answer_sealed(now, &pending, &session, &text);
     }
 
@@ -204,6 +205,8 @@ impl Validator {
         };
         if stored.is_ok() {
             self.counters.count(Metric::Heartbeats, &[]);
+        } else {
+            self.counters.count(Metric::Refusals, &[code_label(code::HEARTBEAT_FAILED), "not_stored"]);
         }
         self.answer_sealed(now, &beat.pending, &beat.session, &json::text(&answer));
     }
@@ -253,6 +256,13 @@ impl Validator {
         Ok(StatusAnswer::queued(&id))
     }
 
+    /// What goes back, encrypted like any answer, when a processing failed.
+    fn failure(&mut self, pending: &Pending, fault: &Fault) -> String {
+        log::debug!(target: "validator", "{} of {}: {fault}", pending.kind.class(), pending.head.hotkey);
+        self.counters.count(Metric::Faults, &[fault.label()]);
+        json::text(&Failure { error: fault.to_string() })
+    }
+
     fn answer_sealed(&mut self, now: Now, pending: &Pending, session: &Arc<str>, text: &str) {
         match self.sessions.seal(now.mono, &pending.head.hotkey, session, pending.kind, text) {
             Ok(package) => self.answer(now, pending, &package),
@@ -278,14 +288,6 @@ impl Validator {
     fn refuse(&mut self, peer: PeerId, refusal: &AxonRefusal) {
         self.counters.count(Metric::Refusals, &[code_label(refusal.status()), refusal.label()]);
         self.outputs.push_back(Output::Send { peer, message: Message::Response(refusal.response()) });
-    }
-}
-
-/// The answer of a processing that may have failed: both go back encrypted.
-fn spoken<T: serde::Serialize>(outcome: Result<T, Fault>) -> String {
-    match outcome {
-        Ok(answer) => json::text(&answer),
-        Err(fault) => json::text(&Failure { error: fault.to_string() }),
     }
 }
 
@@ -350,7 +352,7 @@ fn spec_of(row: &ChallengeRow, timeout: u32) -> Option<ChallengeSpec> {
 }
 
 fn code_label(code: u16) -> &'static str {
-    const KNOWN: [(u16, &str); 15] = [
+    const KNOWN: [(u16, &str); 16] = [
         (400, "400"),
         (401, "401"),
         (403, "403"),
@@ -361,6 +363,7 @@ fn code_label(code: u16) -> &'static str {
         (429, "429"),
         (503, "503"),
         (1003, "1003"),
+        (1004, "1004"),
         (4011, "4011"),
         (4012, "4012"),
         (4015, "4015"),

@@ -101,6 +101,28 @@ pub enum Fault {
     QueueFull(ChallengeId),
 }
 
+impl Fault {
+    /// As a label of a counter.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Fault::CommitmentIncomplete => "commitment_incomplete",
+            Fault::Inaccessible(_) => "inaccessible",
+            Fault::OtherWorker { .. } => "other_worker",
+            Fault::Processed(_) => "already_processed",
+            Fault::NotSent(_) => "not_sent",
+            Fault::Late { .. } => "late",
+            Fault::BadCommitment { .. } => "bad_commitment",
+            Fault::ProofIncomplete => "proof_incomplete",
+            Fault::Unknown(_) => "unknown_challenge",
+            Fault::NotCommitted(_) => "not_committed",
+            Fault::OtherDevices => "other_devices",
+            Fault::NoRowHashes => "no_row_hashes",
+            Fault::BadProof { .. } => "bad_proof",
+            Fault::QueueFull(_) => "queue_full",
+        }
+    }
+}
+
 /// A commitment as the life cycle sees it.
 #[derive(Clone, Debug)]
 pub struct Commitment<'a> {

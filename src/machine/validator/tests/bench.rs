@@ -20,6 +20,7 @@ use crate::{
         score::Facts,
         validator::{Command, Event, Validator, serve_bulk},
     },
+    metrics::{Metric, Page},
     units::{Hotkey, Mono, Netuid, Now, PeerId, Uid, Wall, WorkerId},
     wire::{
         http, json,
@@ -112,6 +113,13 @@ impl Bench {
     fn snapshot(&mut self, snapshot: Snapshot) {
         self.input(Input::Deadline);
         self.input(Input::Event(Event::Store(StoreReply::Loaded(Box::new(snapshot)))));
+    }
+
+    /// What stands on the metrics page.
+    pub fn counted(&self, metric: Metric, labels: &[&'static str]) -> Option<f64> {
+        let mut page = Page::default();
+        self.validator.observe(&mut page);
+        page.value(metric, labels)
     }
 
     /// One input, and everything that follows from it at once.

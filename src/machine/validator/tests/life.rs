@@ -7,6 +7,7 @@ use crate::{
         contract::store::{ChallengeRow, Snapshot, StoreFault, Write},
         validator::Event,
     },
+    metrics::Metric,
     units::{ChallengeId, Hotkey, Wall, WorkerId, WorkerKey},
     wire::{
         json,
@@ -180,6 +181,8 @@ fn a_proof_of_other_rows_or_another_count_is_no_proof() {
     let error = alice.prove(&mut bench, &job, &rows[1..]).error();
     assert!(error.contains("Merkle proofs for"), "{error}");
     assert_eq!((bench.ends().failed, bench.ends().verified), (1, 0));
+    assert_eq!(bench.counted(Metric::Faults, &["bad_proof"]), Some(1.0));
+    assert_eq!(bench.counted(Metric::ChallengesEnded, &["failed", "proof"]), Some(1.0));
 }
 
 #[test]
@@ -234,6 +237,8 @@ fn another_miner_cannot_touch_a_challenge() {
     assert_eq!(bob.prove(&mut bench, &job, &rows).error(), format!("Challenge {} not found", job.id));
     alice.prove(&mut bench, &job, &rows).plain();
     assert_eq!(bench.ends().verified, 1);
+    let counts = ["inaccessible", "unknown_challenge", "bad_proof"].map(|name| bench.counted(Metric::Faults, &[name]));
+    assert_eq!(counts, [Some(1.0), Some(1.0), None]);
 }
 
 #[test]
@@ -276,6 +281,8 @@ fn a_full_disk_refuses_heartbeats_and_loses_no_verdict() {
     let job = alice.poll(&mut bench, None).remove(0);
     bench.store_fault = Some(StoreFault::Full("disk".into()));
     assert_eq!(alice.heartbeat(&mut bench, &["w1"]).error_code, 1004);
+    assert_eq!(bench.counted(Metric::StoreFailures, &["full"]), Some(1.0));
+    assert_eq!(bench.counted(Metric::Refusals, &["1004", "not_stored"]), Some(1.0));
     alice.work(&mut bench, &job);
     bench.seconds(20);
     assert_eq!(bench.stored_ends(), [""; 0]);
