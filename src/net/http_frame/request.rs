@@ -113,18 +113,16 @@ impl RequestReader {
 
     /// Reads the head when it is all there; `true` when a body is next.
     fn read_head(&mut self) -> Result<bool, HttpFault> {
+        // A TLS hello or other noise is refused at its first byte, however much of it there is.
+        if self.unread.as_slice().first().is_some_and(|byte| !byte.is_ascii_alphabetic()) {
+            return Err(HttpFault::Bad("no request line".into()));
+        }
         let length = self.unread.head_length();
         let seen = length.unwrap_or(self.unread.as_slice().len());
         if seen > self.header_bytes {
             return Err(HttpFault::HeadTooLarge { limit_bytes: self.header_bytes });
         }
-        let Some(length) = length else {
-            // A TLS hello or other noise is refused at its first byte.
-            return match self.unread.as_slice().first() {
-                Some(byte) if !byte.is_ascii_alphabetic() => Err(HttpFault::Bad("no request line".into())),
-                _ => Ok(false),
-            };
-        };
+        let Some(length) = length else { return Ok(false) };
         let bytes = self.unread.as_slice().get(..length).unwrap_or_default();
         let stage = parse_head(bytes, self.header_bytes, self.body_bytes)?;
         self.unread.consume(length);
@@ -218,6 +216,14 @@ mod tests {
         assert_eq!(first.request.headers.get("x-y"), Some("z"));
         assert!(first.keep_alive);
         assert_eq!((second.request.target.as_str(), second.keep_alive), ("/b", false));
+    }
+
+    #[test]
+    fn a_request_line_begins_with_a_letter_however_it_is_split() {
+        let bytes = b"0xET / HTTP/1.1\r\n\r\n";
+        assert_eq!(fault(bytes), 400);
+        let (items, fault) = items(&[&bytes[..4], &bytes[4..]]);
+        assert_eq!((items, fault.map(|fault| fault.status())), (vec![], Some(400)));
     }
 
     #[test]
