@@ -2,7 +2,11 @@
 //!
 //! Owns the meaning of exit statuses. Nothing else in the project ends a process, and nothing here retries.
 
-use std::{error::Error, panic, process, thread};
+use std::{
+    error::Error,
+    io::{self, Write},
+    panic, process, thread,
+};
 
 use crate::{config::file::FileError, log, machine::Exit, wallet::WalletError};
 
@@ -75,7 +79,8 @@ pub fn tool(name: &'static str, run: impl FnOnce() -> Result<(), Failure>) -> pr
     match run() {
         Ok(()) => Code::Done.into(),
         Err(failure) => {
-            eprintln!("{name}: {}", causes(failure.error.as_ref()));
+            // nobody may be there to read it; the status says it too
+            let _ = writeln!(io::stderr(), "{name}: {}", causes(failure.error.as_ref()));
             failure.code.into()
         }
     }

@@ -85,6 +85,14 @@ impl Stage {
     }
 }
 
+/// A connection whose request never comes to its end.
+fn slow_sender(axon: SocketAddr) -> TcpStream {
+    let mut stream = TcpStream::connect(axon).expect("an open axon");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a socket option");
+    stream.write_all(b"POST /HeartbeatSynapse HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{").expect("a start");
+    stream
+}
+
 /// `request` with one header field replaced.
 fn with(request: &Request, name: &str, value: &str) -> Request {
     let mut headers = Headers::new();
@@ -103,6 +111,7 @@ fn a_validator_refuses_by_name_counts_and_goes_on() {
     let mut session = miner.handshake().expect("a session");
     miner.heartbeat(&mut session, 0).expect("an accepted heartbeat");
 
+    let mut slow = slow_sender(stage.subnet.site.validator.listen);
     let heartbeat = SynapseKind::Heartbeat;
     let sealed = session.seal(heartbeat, &json!({"workers": 5}).to_string()).expect("a number");
     let good = miner.request(heartbeat, &sealed);
@@ -141,6 +150,11 @@ fn a_validator_refuses_by_name_counts_and_goes_on() {
     assert_eq!(status(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 noise\r\n\r\n").expect("an answer"), 400);
     assert!(stage.counted("byteleap_connections_closed_total{link=\"axon\",reason=\"limit\"}") >= 1);
     assert!(stage.counted("byteleap_connections_closed_total{link=\"axon\",reason=\"protocol\"}") >= 1);
+
+    let mut answer = String::new();
+    slow.read_to_string(&mut answer).expect("an end in time");
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    assert_eq!(stage.counted("byteleap_connections_closed_total{link=\"axon\",reason=\"timeout\"}"), 1);
 
     miner.heartbeat(&mut session, 0).expect("the session is as good as before");
     assert_eq!(stage.counted("byteleap_heartbeats_total"), 2);

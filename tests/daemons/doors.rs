@@ -84,3 +84,15 @@ fn a_database_that_is_none_is_named_and_left_as_it_was() {
     assert!(text.contains(&site.database_path().display().to_string()), "{text}");
     assert_eq!(fs::read(site.database_path()).expect("a file"), other);
 }
+
+#[test]
+fn a_full_disk_under_the_log_changes_no_exit_status() {
+    let full = || fs::OpenOptions::new().write(true).open("/dev/full").expect("a device that is always full");
+    for (exe, arguments, expected) in [
+        (env!("CARGO_BIN_EXE_worker"), ["--config", "/nowhere/worker.yaml"], 78),
+        (env!("CARGO_BIN_EXE_byteleap"), ["wallet", "show"], 78),
+    ] {
+        let ended = Command::new(exe).args(arguments).env("HOME", "/nowhere").stderr(full()).status().expect("a start");
+        assert_eq!(ended.code(), Some(expected), "{exe}");
+    }
+}
