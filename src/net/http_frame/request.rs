@@ -113,14 +113,14 @@ impl RequestReader {
 
     /// Reads the head when it is all there; `true` when a body is next.
     fn read_head(&mut self) -> Result<bool, HttpFault> {
-        // A TLS hello or other noise is refused at its first byte, however much of it there is.
-        if self.unread.as_slice().first().is_some_and(|byte| !byte.is_ascii_alphabetic()) {
-            return Err(HttpFault::Bad("no request line".into()));
-        }
         let length = self.unread.head_length();
         let seen = length.unwrap_or(self.unread.as_slice().len());
         if seen > self.header_bytes {
             return Err(HttpFault::HeadTooLarge { limit_bytes: self.header_bytes });
+        }
+        // A TLS hello or other noise is refused at its first byte, however much of it there is.
+        if self.unread.as_slice().first().is_some_and(|byte| !byte.is_ascii_alphabetic()) {
+            return Err(HttpFault::Bad("no request line".into()));
         }
         let Some(length) = length else { return Ok(false) };
         let bytes = self.unread.as_slice().get(..length).unwrap_or_default();
