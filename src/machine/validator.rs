@@ -230,6 +230,7 @@ impl Validator {
         if self.phase == Phase::Loading {
             self.phase = Phase::Running;
         }
+        self.scoring.listen(now.mono);
         self.timers.set(Timer::Round, now.mono + self.config.validation.challenge_interval);
         self.timers.set(Timer::Recalculate, now.mono + self.config.weights.recalculate_interval);
         self.timers.set(Timer::Prune, now.mono + PRUNE_EVERY);
@@ -497,9 +498,12 @@ impl Machine for Validator {
     }
 
     fn deadline(&self) -> Option<Mono> {
-        let own = [self.timers.next(), self.challenges.deadline(), self.epoch.deadline(), Some(self.chain.deadline())];
+        // What only a running one does must not wake a stopping one: it would spin until the store answers.
+        let running = [self.timers.next(), self.challenges.deadline()].into_iter();
+        let running = running.filter(|_| self.phase == Phase::Running);
         let ledger = (self.phase != Phase::Loading).then(|| self.ledger.deadline()).flatten();
-        own.into_iter().chain([ledger]).flatten().min().filter(|_| self.phase != Phase::Ended)
+        let always = [self.epoch.deadline(), Some(self.chain.deadline()), ledger];
+        running.chain(always).flatten().min().filter(|_| self.phase != Phase::Ended)
     }
 
     fn observe(&self, page: &mut Page) {

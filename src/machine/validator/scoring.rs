@@ -24,6 +24,8 @@ pub struct Scoring {
     every: Duration,
     under_way: bool,
     last: Option<(Scores, Mono)>,
+    /// When this process began to hear miners.
+    listening: Option<Mono>,
 }
 
 impl Scoring {
@@ -41,11 +43,16 @@ impl Scoring {
             lease_weight: config.weights.lease_weight,
             ..base
         };
-        Scoring { policy, every: config.weights.recalculate_interval, under_way: false, last: None }
+        Scoring { policy, every: config.weights.recalculate_interval, under_way: false, last: None, listening: None }
     }
 
     pub fn policy(&self) -> &Policy {
         &self.policy
+    }
+
+    /// From now on miners are heard.
+    pub fn listen(&mut self, now: Mono) {
+        self.listening = Some(now);
     }
 
     /// Begins a calculation, unless one is under way.
@@ -85,9 +92,19 @@ impl Scoring {
         let graph = chain.graph()?;
         let uids: BTreeMap<Hotkey, Uid> =
             graph.neurons.iter().map(|neuron| (neuron.hotkey.clone(), neuron.uid)).collect();
-        let online: BTreeSet<Hotkey> = fleet.heard_within(now, self.policy.offline_after);
+        let online = self.online(now, scores, fleet);
         let vector = score::submission(scores, &uids, &online);
         let keyed: Vec<_> = vector.into_iter().map(|(uid, hotkey, weight)| ((uid, hotkey), weight)).collect();
         Some(score::emit(&keyed).into_iter().map(|((uid, hotkey), weight)| (uid, hotkey, weight)).collect())
+    }
+
+    /// A process that has not listened for as long as a miner may be silent cannot call one offline: until
+    /// then the store's word, in the scores, holds too. Else a restart would zero whoever is in a back-off.
+    fn online(&self, now: Mono, scores: &Scores, fleet: &Fleet) -> BTreeSet<Hotkey> {
+        let mut online = fleet.heard_within(now, self.policy.offline_after);
+        if self.listening.is_none_or(|since| now.since(since) < self.policy.offline_after) {
+            online.extend(scores.miners.iter().filter(|miner| miner.online).map(|miner| miner.hotkey.clone()));
+        }
+        online
     }
 }

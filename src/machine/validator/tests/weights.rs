@@ -35,6 +35,7 @@ fn two_miners(snapshot: Snapshot) -> (Bench, Miner, Miner) {
     alice.handshake(&mut bench).unwrap();
     alice.heartbeat(&mut bench, &["w1"]);
     bench.facts = facts(&[alice.hotkey(), bob.hotkey()], bench.now.wall);
+    bench.facts.miners.get_mut(bob.hotkey()).unwrap().seen = Wall(0);
     bench.graph.block = 1101;
     (bench, alice, bob)
 }
@@ -67,6 +68,28 @@ fn weights_are_intended_submitted_included_and_confirmed() {
     bench.facts = facts(&[alice.hotkey()], bench.now.wall);
     bench.seconds(500);
     assert_eq!(bench.submitted.len(), 2);
+}
+
+#[test]
+fn a_restart_takes_no_weight_from_a_miner_that_the_store_heard_lately() {
+    let (mut bench, _, bob) = two_miners(Snapshot::default());
+    bench.facts.miners.get_mut(bob.hotkey()).unwrap().seen = bench.now.wall;
+    bench.seconds(600);
+    assert_eq!(bench.submitted, [[(Uid(1), 65535), (Uid(2), 65535)]]);
+}
+
+#[test]
+fn a_stopping_validator_sleeps_until_the_store_answers() {
+    let (mut bench, _, _) = two_miners(Snapshot::default());
+    bench.seconds(230);
+    bench.hold_store = true;
+    bench.seconds(11);
+    bench.input(Input::Stop);
+    assert_eq!(bench.exit, None, "new challenges are not durable yet");
+    bench.now.mono = bench.now.mono + std::time::Duration::from_secs(700);
+    bench.input(Input::Deadline);
+    let due = crate::machine::Machine::deadline(&bench.validator);
+    assert!(due.is_none_or(|due| due > bench.now.mono), "woken at {due:?} for what a stopping one never does");
 }
 
 #[test]
