@@ -3,7 +3,10 @@
 use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -18,18 +21,24 @@ use crate::daemon::{Daemon, PATIENCE, Plan, axon, workers};
 
 const SHORT: Duration = Duration::from_millis(300);
 
+/// Never reused: the connection before may linger.
+fn fresh() -> PeerId {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    PeerId::dialed(NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
 fn request(body: &[u8]) -> Request {
     Request { method: "POST".into(), target: "/TaskSynapse".into(), headers: Headers::new(), body: body.to_vec() }
 }
 
 fn call(daemon: &Daemon, to: SocketAddr, body: &[u8], timeout: Duration) -> PeerId {
-    let peer = PeerId::dialed(1);
+    let peer = fresh();
     daemon.tell(Output::Dial { peer, dial: Dial::Http { to, request: request(body), timeout } });
     peer
 }
 
 fn join(daemon: &Daemon, to: SocketAddr, token: &str, timeout: Duration) -> PeerId {
-    let peer = PeerId::dialed(2);
+    let peer = fresh();
     let bearer = Some(Secret::new(token.into()));
     let dial = Dial::WebSocket { to, host: to.to_string(), path: "/".into(), bearer, timeout };
     daemon.tell(Output::Dial { peer, dial });
