@@ -341,20 +341,12 @@ impl Validator {
             let candidates = self.fleet.candidates(now.mono, draw::CPU_MATRIX);
             self.round.begin(now, self.config.validation.challenge_interval, candidates);
         }
-        let (mut writes, mut ids) = (Vec::new(), Vec::new());
         for target in self.round.take() {
-            if self.challenges.is_open_for(&target) {
+            if self.challenges.is_open_for(&target) || !self.ledger.has_room() {
                 continue;
             }
             let row = draw::challenge(&mut self.rng, &self.config.validation.cpu, target, self.round.began());
-            let id = row.id.clone();
-            if let Some(write) = self.challenges.create(now, row) {
-                writes.push(write);
-                ids.push(id);
-            }
-        }
-        if !writes.is_empty() && !self.ledger.challenges(now, writes, ids.clone()) {
-            ids.iter().for_each(|id| self.challenges.not_stored(id));
+            self.challenges.create(now, row);
         }
         self.timers.set(Timer::Round, self.round.due(now.mono));
     }
@@ -517,7 +509,8 @@ impl Validator {
             return;
         }
         let before = self.challenges.ends();
-        self.challenges.expire(now);
+        let reading = &self.axon.bulk;
+        self.challenges.expire(now, |hotkey, due| reading.holds(hotkey, due));
         if self.challenges.ends() != before {
             let challenges = &self.challenges;
             self.verification.retain(|id| challenges.is_open(id));

@@ -146,7 +146,7 @@ impl Validator {
         if !self.gate.within_rate(now, &pending.head.hotkey) {
             return self.answer_fault(now, &pending, &SessionFault::RateLimited);
         }
-        if !self.axon.bulk.has_room(body.len()) {
+        if !self.axon.bulk.has_room(&pending.head.hotkey, body.len()) {
             return self.refuse(pending.peer, &AxonRefusal::Unavailable("too many big requests"));
         }
         let openers = self.sessions.openers(now.mono, &pending.head.hotkey);

@@ -10,9 +10,10 @@ use crate::{
         contract::validator_bulk::{DEPTH, SynapseWork, Unfit, Unpacked, ValidatorBulk, ValidatorBulkDone},
         score,
     },
+    units::{Hotkey, Mono},
     wire::{
         session::{Package, SessionFault},
-        synapse::Body,
+        synapse::{Body, SynapseKind},
     },
 };
 
@@ -20,6 +21,8 @@ use crate::{
 pub const MOST_JOBS: usize = DEPTH - 8;
 /// Bytes of these bodies together.
 pub const MOST_BYTES: usize = 128 << 20;
+/// A hotkey has at most one part in this many of both; the longest body fits into one.
+const SHARES: usize = 4;
 
 /// Requests whose bodies the spoke reads.
 #[derive(Debug, Default)]
@@ -30,9 +33,21 @@ pub struct Waiting {
 }
 
 impl Waiting {
-    /// Whether a body of this size may be handed out now.
-    pub fn has_room(&self, bytes: usize) -> bool {
-        self.jobs.len() < MOST_JOBS && self.bytes + bytes <= MOST_BYTES
+    /// Whether a body of this size may be handed out now. A hotkey has its share, so that none takes it all.
+    pub fn has_room(&self, caller: &Hotkey, bytes: usize) -> bool {
+        let (jobs, held) = self.of(caller).fold((0, 0), |(jobs, held), (_, bytes)| (jobs + 1, held + bytes));
+        let share = jobs < MOST_JOBS / SHARES && held + bytes <= MOST_BYTES / SHARES;
+        share && self.jobs.len() < MOST_JOBS && self.bytes + bytes <= MOST_BYTES
+    }
+
+    /// Whether a commitment or a proof of that hotkey is being read that arrived by then.
+    pub fn holds(&self, caller: &Hotkey, by: Mono) -> bool {
+        let phase = |kind| matches!(kind, SynapseKind::Challenge | SynapseKind::ChallengeProof);
+        self.of(caller).any(|(pending, _)| phase(pending.kind) && pending.arrived <= by)
+    }
+
+    fn of<'a>(&'a self, caller: &'a Hotkey) -> impl Iterator<Item = &'a (Pending, usize)> {
+        self.jobs.values().filter(move |(pending, _)| pending.head.hotkey == *caller)
     }
 
     /// Keeps a request until its body was read; the number goes with the work.

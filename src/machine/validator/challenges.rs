@@ -152,6 +152,8 @@ pub struct Challenges {
     by_id: BTreeMap<ChallengeId, Challenge>,
     by_worker: BTreeMap<WorkerKey, ChallengeId>,
     due: BTreeSet<(Mono, ChallengeId)>,
+    /// Not before this: some that are due are held by a request that is being read.
+    look_again: Mono,
     ended: BTreeMap<ChallengeId, Hotkey>,
     ended_order: VecDeque<ChallengeId>,
     outbox: VecDeque<Write>,
@@ -182,6 +184,7 @@ impl Challenges {
             by_id: BTreeMap::new(),
             by_worker: BTreeMap::new(),
             due: BTreeSet::new(),
+            look_again: Mono::default(),
             ended: BTreeMap::new(),
             ended_order: VecDeque::new(),
             outbox: VecDeque::new(),
@@ -190,20 +193,21 @@ impl Challenges {
         }
     }
 
-    /// A new challenge, unless its worker has an open one. It is stored first and sent later.
-    pub fn create(&mut self, now: Now, row: ChallengeRow) -> Option<Write> {
+    /// A new challenge, unless its worker has an open one (`false`). It is stored first and sent later.
+    pub fn create(&mut self, now: Now, row: ChallengeRow) -> bool {
         if self.by_worker.contains_key(&row.target) || self.by_id.contains_key(&row.id) {
-            return None;
+            return false;
         }
         lines::moved("created", &row);
         self.ends.created += 1;
-        let write = Write::ChallengeCreated(row.clone());
+        // behind the end of the worker's last one
+        self.outbox.push_back(Write::ChallengeCreated(row.clone()));
         let due = now.mono + self.limits.fetch;
         self.due.insert((due, row.id.clone()));
         self.by_worker.insert(row.target.clone(), row.id.clone());
         let stage = Stage::Created { durable: false };
         self.by_id.insert(row.id.clone(), Challenge { row, stage, due });
-        Some(write)
+        true
     }
 
     /// The store has it: from now on it may be sent.
@@ -368,15 +372,20 @@ impl Challenges {
     }
 
     /// Ends whatever is overdue.
-    pub fn expire(&mut self, now: Now) {
-        while let Some((due, id)) = self.due.first().cloned() {
-            if due + GRACE > now.mono {
-                return;
+    pub fn expire(&mut self, now: Now, is_held: impl Fn(&Hotkey, Mono) -> bool) {
+        let late: Vec<_> = self.due.iter().take_while(|(due, _)| *due + GRACE <= now.mono).cloned().collect();
+        for (due, id) in late {
+            let Some(challenge) = self.by_id.get(&id) else {
+                self.due.remove(&(due, id));
+                continue;
+            };
+            if is_held(&challenge.row.target.hotkey, due) {
+                self.look_again = now.mono + GRACE;
+                continue;
             }
+            let end = self.overdue(&challenge.stage);
             self.due.remove(&(due, id.clone()));
-            if let Some(end) = self.by_id.get(&id).map(|challenge| self.overdue(&challenge.stage)) {
-                self.end(now, &id, end, None);
-            }
+            self.end(now, &id, end, None);
         }
     }
 
@@ -392,7 +401,7 @@ impl Challenges {
 
     /// When the next challenge is overdue.
     pub fn deadline(&self) -> Option<Mono> {
-        self.due.first().map(|(due, _)| *due + GRACE)
+        self.due.first().map(|(due, _)| (*due + GRACE).max(self.look_again))
     }
 
     /// What the store must be told, in order.

@@ -1,8 +1,9 @@
 //! What must become durable, in order, also when the disk is full for a while.
 //!
-//! Owns the journal and the backlog of writes that nobody waits for but that must not be lost (commitments,
-//! verdicts, outcomes). One batch at a time carries such writes, so a batch that failed is repeated before
-//! anything that came later. It answers nobody: waiters are handed back with the news.
+//! Owns the journal and the backlog of writes that must not be lost (challenges, commitments, verdicts,
+//! outcomes). One batch at a time carries such writes, so a batch that failed is repeated before anything that
+//! came later: a worker's next challenge never overtakes the end of its last. It answers nobody: waiters are
+//! handed back with the news.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -75,9 +76,9 @@ impl Ledger {
         self.journal.write(now.mono, vec![write], Some(waiter))
     }
 
-    /// New challenges, stored together. `false`: no room, they do not exist.
-    pub fn challenges(&mut self, now: Now, writes: Vec<Write>, ids: Vec<ChallengeId>) -> bool {
-        self.journal.write(now.mono, writes, Some(Waiter::Challenges(ids))).is_ok()
+    /// Room for new challenges: half of the backlog is kept for what becomes of them.
+    pub fn has_room(&self) -> bool {
+        self.backlog.len() < MOST_BACKLOG / 2
     }
 
     /// A weight intent. `false`: no room.
@@ -131,29 +132,38 @@ impl Ledger {
 
     /// The store answered for a batch. Waiters of the backlog are dealt with here.
     pub fn settle(&mut self, now: Now, batch: u64, result: Result<(), StoreFault>) -> Settled {
-        let (backlog, waiters): (Vec<_>, Vec<_>) =
+        let (backlog, mut waiters): (Vec<_>, Vec<_>) =
             self.journal.settle(batch).into_iter().partition(|waiter| matches!(waiter, Waiter::Must(_)));
         self.out -= backlog.len().min(self.out);
-        match &result {
-            Ok(()) => self.one_by_one &= !self.backlog.is_empty(),
+        let over = match &result {
+            Ok(()) => {
+                self.one_by_one &= !self.backlog.is_empty();
+                backlog
+            }
             Err(fault) => self.repeat(now.mono, fault, backlog),
+        };
+        let ids = created(&over);
+        if !ids.is_empty() {
+            waiters.push(Waiter::Challenges(ids));
         }
         let (since, writes) = self.at_store;
         let result = result.map_err(|fault| fault.to_string());
         Settled { result, waiters, took: now.mono.since(since), writes }
     }
 
-    fn repeat(&mut self, now: Mono, fault: &StoreFault, failed: Vec<Waiter>) {
+    /// Gives back what is given up.
+    fn repeat(&mut self, now: Mono, fault: &StoreFault, failed: Vec<Waiter>) -> Vec<Waiter> {
         self.not_before = now + RETRY_AFTER;
         if let (StoreFault::Refused { .. }, [Waiter::Must(write)]) = (fault, &failed[..])
             && self.one_by_one
         {
             self.lost += 1;
             log::error!(target: "validator", "the store takes this write never: {write:?}: {fault}");
-            return;
+            return failed;
         }
         self.one_by_one |= matches!(fault, StoreFault::Refused { .. });
         self.put_back(failed.into_iter().rev());
+        Vec::new()
     }
 
     /// Newest first.
@@ -196,4 +206,16 @@ impl Ledger {
         };
         waiters.iter().filter_map(of).collect()
     }
+}
+
+/// The challenges that came to be with these writes.
+fn created(waiters: &[Waiter]) -> Vec<ChallengeId> {
+    let of = |waiter: &Waiter| match waiter {
+        Waiter::Must(write) => match write.as_ref() {
+            Write::ChallengeCreated(row) => Some(row.id.clone()),
+            _ => None,
+        },
+        _ => None,
+    };
+    waiters.iter().filter_map(of).collect()
 }

@@ -1,18 +1,20 @@
 //! The life of challenges, heartbeats and their durability.
 
+use std::time::Duration;
+
 use super::bench::{Bench, Miner, asked, keys, verdict};
 use crate::{
     machine::{
         Exit, Input,
         contract::store::{ChallengeRow, Snapshot, StoreFault, Write},
-        validator::Event,
+        validator::{Event, axon::Pending},
     },
     metrics::Metric,
-    units::{ChallengeId, Hotkey, Wall, WorkerId, WorkerKey},
+    units::{ChallengeId, Hotkey, PeerId, Wall, WorkerId, WorkerKey},
     wire::{
-        json,
+        json, limits,
         messages::{Commitment, CommitmentData, ProofData},
-        synapse::SynapseKind,
+        synapse::{Head, SynapseKind},
     },
 };
 
@@ -156,6 +158,54 @@ fn a_commitment_without_its_proof_fails_after_the_proof_timeout() {
     bench.seconds(122);
     assert_eq!(bench.stored_ends(), [r#"Failed("no proof within 120 s")"#]);
     assert_eq!(alice.prove(&mut bench, &job, &rows).error(), format!("Challenge {} not in committed state", job.id));
+}
+
+/// A body of that miner that arrived now and is with the bulk spoke.
+fn being_read(bench: &mut Bench, alice: &mut Miner, kind: SynapseKind, bytes: usize) -> Option<u64> {
+    let request = alice.call(bench, kind, "");
+    let head = Head::parse(&request.headers).unwrap();
+    let bulk = &mut bench.validator.axon.bulk;
+    let pending = Pending { peer: PeerId::accepted(1 << 40), kind, head, arrived: bench.now.mono };
+    bulk.has_room(alice.hotkey(), bytes).then(|| bulk.keep(pending, bytes))
+}
+
+#[test]
+fn a_proof_that_came_in_time_is_not_late_because_we_are_slow_to_read_it() {
+    let (mut bench, mut alice) = alice_with(&["w1"]);
+    next_round(&mut bench, &mut alice, &["w1"]);
+    let job = alice.poll(&mut bench, None).remove(0);
+    let rows = asked(alice.commit(&mut bench, &job));
+    bench.seconds(119);
+    let reading = being_read(&mut bench, &mut alice, SynapseKind::ChallengeProof, 1_000_000).unwrap();
+    bench.seconds(10);
+    assert_eq!(bench.stored_ends(), [""; 0], "our own queue is no fault of the worker");
+    bench.validator.axon.bulk.take(reading);
+    alice.prove(&mut bench, &job, &rows).plain();
+    bench.seconds(1);
+    assert_eq!(bench.ends().verified, 1);
+}
+
+#[test]
+fn a_body_that_came_too_late_holds_nothing_open() {
+    let (mut bench, mut alice) = alice_with(&["w1"]);
+    next_round(&mut bench, &mut alice, &["w1"]);
+    let job = alice.poll(&mut bench, None).remove(0);
+    asked(alice.commit(&mut bench, &job));
+    bench.wait(Duration::from_millis(120_500));
+    being_read(&mut bench, &mut alice, SynapseKind::ChallengeProof, 1_000_000).unwrap();
+    bench.seconds(3);
+    assert_eq!(bench.stored_ends(), [r#"Failed("no proof within 120 s")"#]);
+}
+
+#[test]
+fn one_miner_with_big_bodies_leaves_room_for_the_others() {
+    let (mut bench, mut alice) = alice_with(&["w1"]);
+    let mut taken = 0;
+    while being_read(&mut bench, &mut alice, SynapseKind::Heartbeat, 100_000).is_some() {
+        taken += 1;
+    }
+    assert_eq!(taken, 8);
+    assert!(bench.validator.axon.bulk.has_room(Miner::new(9).hotkey(), limits::PROOF_BODY_BYTES));
 }
 
 #[test]
