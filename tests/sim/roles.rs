@@ -64,7 +64,7 @@ impl Spokes<Validator> for ValidatorSpokes {
     fn route(&mut self, command: &validator_machine::Command) -> Route {
         match command {
             validator_machine::Command::Store(_) => {
-                Route { spoke: "store", depth: validator_machine::STORE_DEPTH, takes: (ms(1), ms(8)) }
+                Route { spoke: "store", depth: validator_machine::STORE_DEPTH, takes: (ms(1), ms(900)) }
             }
             validator_machine::Command::Chain(_) => {
                 Route { spoke: "chain", depth: validator_machine::CHAIN_DEPTH, takes: (ms(20), ms(2_000)) }
@@ -80,7 +80,7 @@ impl Spokes<Validator> for ValidatorSpokes {
 
     fn serve(&mut self, now: Now, command: validator_machine::Command) -> Option<validator_machine::Event> {
         Some(match command {
-            validator_machine::Command::Store(request) => validator_machine::Event::Store(self.write(request)),
+            validator_machine::Command::Store(request) => validator_machine::Event::Store(self.write(now, request)),
             validator_machine::Command::Chain(request) => {
                 self.node.borrow_mut().advance(now);
                 validator_machine::Event::Chain(self.chain.serve(request))
@@ -98,12 +98,12 @@ impl Spokes<Validator> for ValidatorSpokes {
 }
 
 impl ValidatorSpokes {
-    fn write(&mut self, request: StoreRequest) -> StoreReply {
+    fn write(&mut self, now: Now, request: StoreRequest) -> StoreReply {
         let writes = if let StoreRequest::Commit { writes, .. } = &request { writes.clone() } else { Vec::new() };
         let reply = self.store.serve(request);
         match &reply {
-            StoreReply::Failed { fault, .. } => panic!("the store refused: {fault}"),
-            _ => self.witness.borrow_mut().saw(&writes),
+            StoreReply::Failed { fault, .. } => panic!("the store refused: {fault}: {writes:?}"),
+            _ => self.witness.borrow_mut().saw(now.wall, &writes),
         }
         reply
     }

@@ -147,6 +147,7 @@ impl Subnet {
 
     /// A wall clock goes wrong, or the one that is wrong is set right.
     fn set_a_clock(&mut self, seats: u64) {
+        self.witness.borrow_mut().clock_moved = true;
         let seat = usize::try_from(self.world.rng.next_u64() % seats).expect("few seats");
         let off = i64::from(self.world.rng.next_u32() % 241) - 120;
         self.world.set_wall_error(self.wrong_clock.take().unwrap_or(seat), 0);

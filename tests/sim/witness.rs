@@ -14,6 +14,10 @@ use crate::roles::{Computed, Honesty};
 #[derive(Default)]
 pub struct Witness {
     created: BTreeMap<ChallengeId, ChallengeRow>,
+    /// When each became durable, by the validator's wall clock.
+    durable: BTreeMap<ChallengeId, Wall>,
+    /// Stamps of the validator cannot be compared any more.
+    pub clock_moved: bool,
     sent: BTreeSet<ChallengeId>,
     ended: BTreeMap<ChallengeId, (End, Wall)>,
     open: BTreeMap<WorkerKey, ChallengeId>,
@@ -26,12 +30,13 @@ pub struct Witness {
 
 impl Witness {
     /// A batch took effect.
-    pub fn saw(&mut self, writes: &[Write]) {
+    pub fn saw(&mut self, wall: Wall, writes: &[Write]) {
         for write in writes {
             match write {
-                Write::ChallengeCreated(row) => self.was_created(row),
-                Write::ChallengeSent { id, .. } => {
-                    assert!(self.created.contains_key(id), "challenge {id} was sent before it was durable");
+                Write::ChallengeCreated(row) => self.was_created(wall, row),
+                Write::ChallengeSent { id, at } => {
+                    let durable = self.durable.get(id).is_some_and(|durable| durable <= at);
+                    assert!(durable || self.clock_moved, "challenge {id} was sent before it was durable");
                     assert!(self.sent.insert(id.clone()), "challenge {id} was sent twice");
                 }
                 Write::ChallengeEnded { id, at, end, .. } => self.has_ended(id, *at, end),
@@ -41,7 +46,8 @@ impl Witness {
         }
     }
 
-    fn was_created(&mut self, row: &ChallengeRow) {
+    fn was_created(&mut self, wall: Wall, row: &ChallengeRow) {
+        self.durable.insert(row.id.clone(), wall);
         let before = self.open.insert(row.target.clone(), row.id.clone());
         assert!(before.is_none(), "{} has two open challenges: {before:?} and {}", row.target, row.id);
         assert!(self.created.insert(row.id.clone(), row.clone()).is_none(), "challenge {} was created twice", row.id);
