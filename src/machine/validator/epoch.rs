@@ -213,7 +213,8 @@ impl Epoch {
     pub fn stored(&mut self, now: Now, graph: Option<&Metagraph>, durable: bool, rng: &mut ChaCha20Rng) {
         let State::Storing(intent) = std::mem::replace(&mut self.state, State::Idle) else { return };
         match graph {
-            Some(graph) if durable => self.submit(intent, graph),
+            Some(graph) if durable && still_valid(&intent, graph) => self.submit(intent, graph),
+            Some(_) if durable => self.refused(now, WeightOutcome::Refused("a miner of it left the subnet".into())),
             _ => self.due = now.mono + self.backoff.wait(rng),
         }
     }

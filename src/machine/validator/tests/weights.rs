@@ -5,9 +5,9 @@ use crate::{
     machine::{
         Input,
         availability::Segment,
-        contract::store::{Snapshot, StoredWeights, WeightOutcome, Write},
+        contract::store::{Snapshot, StoreReply, StoredWeights, WeightOutcome, Write},
         score::{ChallengeFact, Facts, MinerFacts, Outcome},
-        validator::epoch::Blocked,
+        validator::{Event, epoch::Blocked},
     },
     units::{Hotkey, Mono, Uid, Wall, WorkerId, WorkerKey},
 };
@@ -99,6 +99,23 @@ fn nothing_is_submitted_before_the_intent_is_durable() {
     bench.hold_store = true;
     bench.seconds(100);
     assert_eq!(bench.submitted.len(), 0);
+}
+
+#[test]
+fn a_slot_that_changes_hands_while_the_intent_is_stored_gets_no_weight_of_another() {
+    let (mut bench, _, _) = two_miners(Snapshot::default());
+    bench.seconds(400);
+    bench.hold_store = true;
+    bench.seconds(60);
+    bench.graph.neurons[1].hotkey = Miner::new(7).hotkey().clone();
+    bench.seconds(120);
+    bench.hold_store = false;
+    while let Some(batch) = bench.batches.pop_front() {
+        bench.input(Input::Event(Event::Store(StoreReply::Committed { batch })));
+    }
+    bench.seconds(5);
+    assert_eq!(bench.submitted.len(), 0);
+    assert_eq!(outcomes(&bench), ["intent at 1101: 1", r#"Refused("a miner of it left the subnet")"#]);
 }
 
 #[test]
