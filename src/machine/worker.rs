@@ -199,7 +199,7 @@ impl Worker {
     fn deliver(&mut self, now: Now, task: Task, product: Product) {
         self.counters.count(Metric::Tasks, &[tasks::CPU_MATRIX, "computed"]);
         self.counters.observe(Metric::TaskSeconds, &[tasks::CPU_MATRIX], product.took);
-        log::debug!(target: "worker", "task {} computed in {:?} on {} threads", task.id, product.took, product.threads);
+        log::info!(target: "worker", "task {} computed in {:?} on {} threads", task.id, product.took, product.threads);
         let frame = answers::computed(&self.identity, now.wall, &task, &product);
         self.post(&frame, task.until);
         self.kept.keep(now.mono, task.validator, task.challenge, product.tree);

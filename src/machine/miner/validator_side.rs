@@ -67,7 +67,7 @@ impl Miner {
                 let steps = self.flows.submitted(now.mono, &key, end_of(outcome));
                 self.follow(now, steps);
             }
-            (None, Ok(_)) => log::debug!(target: "miner", "session with {to}"),
+            (None, Ok(_)) => log::info!(target: "miner", "session with validator {to} opened"),
             (purpose, Err(failure)) => {
                 log::debug!(target: "miner", "{to}, {}: {}", said_of(&purpose), shortened(&failure.to_string()))
             }
@@ -94,8 +94,12 @@ impl Miner {
             // Its handshakes have been counted already.
             Err(Failure::NoSession) => {}
             Err(failure) => {
-                if let Some(ttl) = self.validators.silent(to, now) {
-                    log::warn!(target: "miner", "validator {to} passed over for {} s: {}", ttl.as_secs(), shortened(&failure.to_string()));
+                let passed_over = self.validators.silent(to, now);
+                let why = shortened(&failure.to_string());
+                if let Some(ttl) = passed_over {
+                    log::warn!(target: "miner", "validator {to} passed over for {} s: {why}", ttl.as_secs());
+                } else if self.validators.fell_silent(to) {
+                    log::warn!(target: "miner", "validator {to} does not answer: {why}");
                 }
             }
         }

@@ -31,6 +31,9 @@ pub struct PassingOver {
     pub ttl: Duration,
 }
 
+/// Unanswered requests in a row after which an operator is told: one alone may be a restart.
+const TOLD_AT: u32 = 2;
+
 /// The validators in use.
 #[derive(Debug)]
 pub struct Validators {
@@ -107,9 +110,18 @@ impl Validators {
     pub fn answered(&mut self, hotkey: &Hotkey, now: Mono) {
         self.last_answer = Some(now);
         if let Some(validator) = self.listed.get_mut(hotkey) {
-            validator.silence = None;
+            if let Some(silence) = validator.silence.take().filter(|silence| silence.requests >= TOLD_AT) {
+                let secs = now.since(silence.since).as_secs();
+                log::info!(target: "miner", "validator {hotkey} answers again after {secs} s");
+            }
             validator.passed_over_until = None;
         }
+    }
+
+    /// Whether this is the unanswered request at which an operator is told.
+    pub fn fell_silent(&self, hotkey: &Hotkey) -> bool {
+        let silence = self.listed.get(hotkey).and_then(|validator| validator.silence);
+        silence.is_some_and(|silence| silence.requests == TOLD_AT)
     }
 
     /// A request to it brought no usable answer. Says for how long it is now passed over, when this one was

@@ -136,7 +136,7 @@ impl Miner {
             Step::Ended { key, worker, end } => {
                 self.counters.count(Metric::FlowsEnded, &[end.label()]);
                 match end {
-                    End::Accepted => log::debug!(target: "miner", "challenge {} done by {worker}", key.challenge),
+                    End::Accepted => log::info!(target: "miner", "challenge {} done by worker {worker}", key.challenge),
                     end => {
                         log::warn!(target: "miner", "challenge {} of {} for {worker}: {end}", key.challenge, key.validator)
                     }

@@ -202,6 +202,8 @@ impl Workers {
             return Err(Fault::SystemInfoTooLarge);
         }
         if let Some(older) = older {
+            // Once is a reconnection that we noticed first; again and again, it is two workers with one id.
+            log::warn!(target: "miner", "worker {id}: {peer} replaces {older}; if this repeats, two workers use this id: set worker_id");
             self.close(older, close::GOING_AWAY, "replaced by a newer connection of this worker");
         }
         if let Some(link) = self.links.get_mut(&peer) {
