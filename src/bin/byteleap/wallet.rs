@@ -1,6 +1,9 @@
 //! `byteleap wallet new|show`: hotkeys in Bittensor's layout. It never asks for a coldkey.
 
-use std::path::PathBuf;
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+};
 
 use byteleap::{
     config::wallet::{DEFAULT_NAME, DEFAULT_PATH, Wallet},
@@ -64,8 +67,7 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::New { place, print_mnemonic } => new(&place.wallet(None), print_mnemonic),
         Command::Show { place, password_file } => show(&place.wallet(password_file)),
     };
-    println!("{}", text.map_err(Failure::config)?);
-    Ok(())
+    writeln!(io::stdout(), "{}", text.map_err(Failure::config)?).map_err(Failure::failed)
 }
 
 fn new(wallet: &Wallet, print_mnemonic: bool) -> Result<String, WalletError> {

@@ -1,6 +1,12 @@
 //! `byteleap bench axon`: starts a simulated chain and a validator, loads the axon with heartbeats, says how it did.
 
-use std::{cell::RefCell, path::Path, rc::Rc, time::Duration};
+use std::{
+    cell::RefCell,
+    io::{self, Write},
+    path::Path,
+    rc::Rc,
+    time::Duration,
+};
 
 use byteleap::{
     devnet::{
@@ -60,7 +66,7 @@ pub fn main(options: &Options) -> Result<(), Fault> {
     if let Some(fault) = &measured.fault {
         return Err(format!("after {} answers: {fault}", measured.latencies.len()).into());
     }
-    println!("{}", report(options, &measured, usage.peak_rss_kib));
+    writeln!(io::stdout(), "{}", report(options, &measured, usage.peak_rss_kib))?;
     Ok(())
 }
 

@@ -3,7 +3,11 @@
 //! A validator with ten kept connections of miners that have sent a heartbeat, a miner with ten workers, and those
 //! workers, all with the intervals that daemons have by default. No challenge is due while it is measured.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    io::{self, Write},
+    path::PathBuf,
+    time::Duration,
+};
 
 use byteleap::{
     devnet::{
@@ -65,7 +69,7 @@ pub fn main(options: &Options) -> Result<(), Fault> {
     let costs = measure(&mut subnet, options.seconds)?;
     drop(held);
     subnet.stop()?;
-    println!("{}", report(options, &costs));
+    writeln!(io::stdout(), "{}", report(options, &costs))?;
     Ok(())
 }
 
