@@ -29,6 +29,20 @@ pub const HEARTBEAT_WORKERS: usize = 1024;
 pub const TASK_CHALLENGES: usize = 1024;
 /// Largest side of a challenge's matrices.
 pub const MATRIX_SIZE: u32 = 1 << 16;
+/// Most rounds of a `gemm_i8` challenge: the work of minutes on any device, and 64 KiB of tops in a proof.
+pub const GEMM_ROUNDS: u32 = 1024;
+/// Most devices of one `gemm_i8` challenge.
+pub const GEMM_DEVICES: usize = 64;
+/// Most chunks that one device is asked to open: 3 MiB of proof.
+pub const GEMM_SAMPLES: usize = 1024;
+/// Most siblings of a chunk in its row: 256 chunks at the largest side.
+pub const GEMM_CHUNK_PATH: usize = 8;
+/// Most siblings of a row in its round.
+pub const GEMM_ROW_PATH: usize = 16;
+/// Longest device uuid; a GPU's has 40 letters.
+pub const DEVICE_BYTES: usize = 128;
+/// Longest hotkey; SS58 has 48 letters.
+pub const HOTKEY_BYTES: usize = 64;
 /// Longest time limit of a challenge.
 pub const CHALLENGE_TIMEOUT_S: u32 = 300;
 

@@ -4,6 +4,7 @@
 //! [`Commitment`]) they are kept. Numbers that JSON lacks are read as `null` and never written.
 
 mod challenge;
+pub mod gemm_i8;
 mod hardware;
 mod heartbeat;
 mod task;
