@@ -3,14 +3,18 @@
 //! Owns the child. It never decides whether an exit is a fault; its starter does.
 
 use std::{
+    env,
     fs::{self, File, OpenOptions},
     io::{self, Read, Seek, SeekFrom},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
 };
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, getppid, kill_process, set_parent_process_death_signal};
 use serde::Serialize;
+
+/// Tells a child whose child it is: it ends when that process does, see [`end_with_parent`].
+const PARENT: &str = "BYTELEAP_END_WITH";
 
 pub struct Process {
     /// `validator`, `miner-0`, `worker-0-1`, `chain`.
@@ -43,6 +47,7 @@ impl Process {
         let out = OpenOptions::new().create(true).append(true).open(&log)?;
         let child = Command::new(exe)
             .args(arguments)
+            .env(PARENT, std::process::id().to_string())
             .stdin(Stdio::null())
             .stdout(out.try_clone()?)
             .stderr(out)
@@ -110,6 +115,19 @@ impl Drop for Process {
         if matches!(self.child.try_wait(), Ok(None)) {
             self.kill();
         }
+    }
+}
+
+/// For the first line of the operator's tool: a process that a subnet started does not outlive its starter, not even
+/// one that was killed. Without that starter's mark nothing happens.
+pub fn end_with_parent() -> io::Result<()> {
+    let Some(parent) = env::var(PARENT).ok().and_then(|pid| Pid::from_raw(pid.parse().ok()?)) else { return Ok(()) };
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    // it may have ended before the kernel was told
+    if getppid() == Some(parent) {
+        Ok(())
+    } else {
+        Err(io::Error::other("the process that started this one has ended"))
     }
 }
 

@@ -2,5 +2,6 @@
 //! does to a whole one. Every wait has a deadline.
 
 mod bad_input;
+mod devnet;
 mod doors;
 mod kill;

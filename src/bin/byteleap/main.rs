@@ -8,7 +8,10 @@ mod wallet;
 
 use std::{error::Error, process::ExitCode};
 
-use byteleap::exit::{self, Failure};
+use byteleap::{
+    devnet::process::end_with_parent,
+    exit::{self, Failure},
+};
 use clap::{Parser, Subcommand};
 
 /// ByteLeap's compute network: the operator's tool
@@ -43,6 +46,9 @@ enum Tool {
 type Fault = Box<dyn Error + Send + Sync>;
 
 fn main() -> ExitCode {
+    if let Err(why) = end_with_parent() {
+        return exit::tool("byteleap", || Err(Failure::failed(why)));
+    }
     match Arguments::parse().command {
         Command::Run(arguments) => run::main(arguments),
         Command::Tool(tool) => exit::tool("byteleap", || work(tool)),

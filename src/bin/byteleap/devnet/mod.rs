@@ -39,8 +39,13 @@ pub struct Options {
     json: bool,
 }
 
-/// Exit status 0 when everything was verified and confirmed, 1 otherwise.
+/// Exit status 0 when everything was verified and confirmed, 1 otherwise; with `--json` one object is printed in
+/// either case, which names the fault.
 pub fn main(options: &Options) -> Result<(), Fault> {
+    report::Show { json: options.json }.outcome(course(options))
+}
+
+fn course(options: &Options) -> Result<report::Outcome, Fault> {
     let temporary = if options.keep.is_none() {
         Some(tempfile::Builder::new().prefix("byteleap-devnet-").tempdir()?)
     } else {
@@ -60,9 +65,7 @@ pub fn main(options: &Options) -> Result<(), Fault> {
         worker: json!({}),
     };
     let goal = run::Goal { rounds: options.rounds.into(), patience: Duration::from_secs(options.timeout_s) };
-    let show = report::Show { json: options.json };
-    let outcome = run::run(&dir, &plan, &goal, &show)?;
-    show.outcome(&outcome)
+    run::run(&dir, &plan, &goal, &report::Show { json: options.json })
 }
 
 /// The directory to keep, absolute: the daemons get paths in it.

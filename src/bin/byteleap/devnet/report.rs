@@ -37,6 +37,8 @@ pub struct Outcome {
     pub read_back: Vec<(Uid, u16)>,
     pub processes: Vec<ProcessReport>,
     pub rounds: usize,
+    /// Why not everything was verified and confirmed.
+    pub fault: Option<String>,
 }
 
 /// What was shown already.
@@ -84,13 +86,26 @@ impl Show {
         let _ = if self.json { writeln!(io::stderr(), "{text}") } else { writeln!(io::stdout(), "{text}") };
     }
 
-    pub fn outcome(&self, outcome: &Outcome) -> Result<(), Fault> {
+    /// Prints what there is, then says what is wrong with it.
+    pub fn outcome(&self, outcome: Result<Outcome, Fault>) -> Result<(), Fault> {
         let mut out = io::stdout().lock();
-        if self.json {
-            serde_json::to_writer(&mut out, &as_json(outcome))?;
-            return Ok(writeln!(out)?);
-        }
-        Ok(out.write_all(table(outcome).as_bytes())?)
+        let fault = match outcome {
+            Ok(outcome) if self.json => {
+                writeln!(out, "{}", as_json(&outcome))?;
+                outcome.fault
+            }
+            Ok(outcome) => {
+                out.write_all(table(&outcome).as_bytes())?;
+                outcome.fault
+            }
+            Err(why) => {
+                if self.json {
+                    writeln!(out, "{}", json!({"fault": why.to_string()}))?;
+                }
+                Some(why.to_string())
+            }
+        };
+        fault.map_or(Ok(()), |fault| Err(fault.into()))
     }
 }
 
@@ -99,6 +114,7 @@ fn as_json(outcome: &Outcome) -> serde_json::Value {
     let read_back: Vec<(u16, u16)> = outcome.read_back.iter().map(|(uid, share)| (uid.0, *share)).collect();
     let (ended, open): (Vec<_>, Vec<_>) = outcome.ledger.challenges.iter().partition(|challenge| challenge.has_ended());
     json!({
+        "fault": outcome.fault,
         "rounds": outcome.rounds,
         "challenges": ended,
         // of the next round, which began before the weights were confirmed

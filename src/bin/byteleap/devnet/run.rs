@@ -36,6 +36,7 @@ pub struct Goal {
     pub patience: Duration,
 }
 
+/// What was seen, also when it was not what was to be shown; a fault of its own is a subnet that never stood.
 pub fn run(dir: &Path, plan: &Plan, goal: &Goal, show: &Show) -> Result<Outcome, Fault> {
     let asked_to_stop = asked_to_stop()?;
     let site = Site::lay_out(dir, plan)?;
@@ -43,13 +44,17 @@ pub fn run(dir: &Path, plan: &Plan, goal: &Goal, show: &Show) -> Result<Outcome,
     show.line(&format!("chain: simulated subtensor on {}", subnet.chain_url));
     let (miners, workers, dir) = (plan.miners, plan.miners * plan.workers, subnet.site.dir.display());
     show.line(&format!("started: 1 validator, {miners} miners, {workers} workers; files in {dir}"));
-    let reached = Watch::new(&subnet.site, plan, goal, asked_to_stop).run(&mut subnet, show);
+    let mut watch = Watch::new(&subnet.site, plan, goal, asked_to_stop);
+    let reached = watch.run(&mut subnet, show);
     let processes = subnet.processes.iter_mut().map(process_report).collect();
     let stopped = subnet.stop();
-    let (ledger, read_back) = reached?;
-    stopped?;
+    let (read_back, fault) = match (reached, stopped) {
+        (Ok(read_back), Ok(())) => (read_back, None),
+        (Ok(read_back), Err(why)) => (read_back, Some(why.to_string())),
+        (Err(why), _) => (Vec::new(), Some(why.to_string())),
+    };
     show.line("stopped");
-    Ok(Outcome { ledger, read_back, processes, rounds: goal.rounds })
+    Ok(Outcome { ledger: watch.ledger, read_back, processes, rounds: goal.rounds, fault })
 }
 
 /// Raised by SIGINT or SIGTERM: the children must not outlive us.
@@ -87,8 +92,8 @@ impl<'a> Watch<'a> {
         Watch { goal, workers, ledger: Ledger::default(), told: Told::default(), complete_at: None, asked_to_stop }
     }
 
-    /// What the validator wrote down in the end, and our weights as the chain then held them.
-    fn run(mut self, subnet: &mut Subnet, show: &Show) -> Result<(Ledger, Vec<(Uid, u16)>), Fault> {
+    /// Our weights as the chain held them once everything was reached.
+    fn run(&mut self, subnet: &mut Subnet, show: &Show) -> Result<Vec<(Uid, u16)>, Fault> {
         let what = "all rounds verified and weights confirmed";
         let waited = subnet.until(self.goal.patience, what, |subnet| {
             if self.asked_to_stop.load(Ordering::Relaxed) {
@@ -100,8 +105,7 @@ impl<'a> Watch<'a> {
         if let Err(why) = waited {
             return Err(format!("{why}\n{}", self.standing(subnet)).into());
         }
-        let read_back = read_back(&subnet.chain_url, self.ledger.confirmed.as_ref())?;
-        Ok((self.ledger, read_back))
+        read_back(&subnet.chain_url, self.ledger.confirmed.as_ref())
     }
 
     fn look(&mut self, site: &Site, show: &Show) -> Result<bool, Fault> {
