@@ -1,0 +1,21 @@
+//! Exact dot products of bytes and words at the CPU's own speed: the engine under both challenges.
+//!
+//! It knows integers, not challenges; it runs no thread and reads no clock. All `unsafe` of it lies in the
+//! files of the single instruction sets.
+
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod chacha8;
+mod dot;
+mod isa;
+mod pack;
+mod portable;
+#[cfg(test)]
+mod tests;
+mod tile;
+
+pub use chacha8::keystream;
+pub use dot::dots;
+pub use isa::{Isa, Kind};
+pub use pack::{Element, PanelMut, Panels, Strip};
+pub use tile::Total;

@@ -1,0 +1,315 @@
+//! Operands in the order in which the kernels read them: columns in panels, rows in tiles of a strip.
+//!
+//! Memory is cut into groups: a few terms of one row or column that lie side by side, then the same terms of
+//! the next one. A panel or tile holds all its groups from the first term to the last, so that any run of
+//! terms of it is one slice. Packing changes no value, except that bytes of columns are shifted by 128 where
+//! the instruction wants one unsigned operand.
+
+use std::marker::PhantomData;
+
+use super::isa::{Isa, Kind};
+
+/// How one kind of element is packed for one [`Isa`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Shape {
+    /// Rows of a tile.
+    pub rows: usize,
+    /// Columns of a panel.
+    pub columns: usize,
+    /// Bytes of a group.
+    pub group: usize,
+    /// Bytes of an element once packed.
+    pub element: usize,
+    /// Whether bytes of columns are packed as value + 128.
+    pub shifted: bool,
+}
+
+impl Shape {
+    fn terms_per_group(&self) -> usize {
+        self.group / self.element
+    }
+
+    fn groups(&self, terms: usize) -> usize {
+        terms.div_ceil(self.terms_per_group())
+    }
+}
+
+/// An integer that the kernels multiply: `i8` or `i16`.
+pub trait Element: Copy + Default + Send + Sync + Sealed + 'static {
+    const KIND: Kind;
+}
+
+/// What only this module's elements know.
+pub trait Sealed: Sized {
+    /// Writes a full group, of as many bytes as there are elements times `element`.
+    #[doc(hidden)]
+    fn write(group: &[Self], element: usize, shifted: bool, bytes: &mut [u8]);
+    #[doc(hidden)]
+    fn sum(values: &[Self]) -> i32;
+    #[doc(hidden)]
+    fn dots(isa: Isa, rows: &[&[Self]], columns: &[&[Self]], sums: &mut [i32]);
+}
+
+impl Element for i8 {
+    const KIND: Kind = Kind::Int8;
+}
+
+impl Sealed for i8 {
+    #[inline]
+    fn write(group: &[i8], element: usize, shifted: bool, bytes: &mut [u8]) {
+        if element == 1 {
+            let flip = if shifted { 0x80 } else { 0 };
+            bytes.iter_mut().zip(group).for_each(|(byte, value)| *byte = *value as u8 ^ flip);
+        } else {
+            let words = bytes.as_chunks_mut::<2>().0.iter_mut();
+            words.zip(group).for_each(|(word, value)| *word = i16::from(*value).to_le_bytes());
+        }
+    }
+
+    fn sum(values: &[i8]) -> i32 {
+        values.iter().map(|value| i32::from(*value)).sum()
+    }
+
+    fn dots(isa: Isa, rows: &[&[i8]], columns: &[&[i8]], sums: &mut [i32]) {
+        isa.kernels().dots_i8(rows, columns, sums);
+    }
+}
+
+impl Element for i16 {
+    const KIND: Kind = Kind::Int16;
+}
+
+impl Sealed for i16 {
+    #[inline]
+    fn write(group: &[i16], _element: usize, _shifted: bool, bytes: &mut [u8]) {
+        let words = bytes.as_chunks_mut::<2>().0.iter_mut();
+        words.zip(group).for_each(|(word, value)| *word = value.to_le_bytes());
+    }
+
+    fn sum(values: &[i16]) -> i32 {
+        values.iter().map(|value| i32::from(*value)).fold(0, i32::wrapping_add)
+    }
+
+    fn dots(isa: Isa, rows: &[&[i16]], columns: &[&[i16]], sums: &mut [i32]) {
+        isa.kernels().dots_i16(rows, columns, sums);
+    }
+}
+
+/// Zeroed bytes from a cache line's beginning on.
+#[derive(Clone, Debug)]
+struct Lines {
+    bytes: Vec<u8>,
+    start: usize,
+    len: usize,
+}
+
+const LINE: usize = 64;
+
+impl Lines {
+    fn zeroed(len: usize) -> Lines {
+        let bytes = vec![0; len + LINE];
+        let start = bytes.as_ptr().align_offset(LINE).min(LINE);
+        Lines { bytes, start, len }
+    }
+
+    fn get(&self) -> &[u8] {
+        &self.bytes[self.start..self.start + self.len]
+    }
+
+    fn get_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes[self.start..self.start + self.len]
+    }
+}
+
+/// Writes lanes (rows or columns, all of one length) into a tile or panel of `width` of them.
+fn pack_lanes<'a, E: Element>(
+    shape: &Shape,
+    width: usize,
+    shifted: bool,
+    lanes: impl Iterator<Item = &'a [E]>,
+    packed: &mut [u8],
+) -> usize {
+    let per_group = shape.terms_per_group();
+    let mut count = 0;
+    for (at, lane) in lanes.take(width).enumerate() {
+        let places = packed.chunks_exact_mut(width * shape.group);
+        for (group, place) in lane.chunks(per_group).zip(places) {
+            let place = &mut place[at * shape.group..(at + 1) * shape.group];
+            E::write(group, shape.element, shifted, place);
+        }
+        count += 1;
+    }
+    count
+}
+
+/// All columns of one factor, packed panel by panel. Shared by all who multiply.
+#[derive(Clone, Debug)]
+pub struct Panels<E> {
+    isa: Isa,
+    shape: Shape,
+    terms: usize,
+    columns: usize,
+    lines: Lines,
+    of: PhantomData<E>,
+}
+
+/// One panel, to be packed by whoever holds it; panels do not depend on each other.
+#[derive(Debug)]
+pub struct PanelMut<'a, E> {
+    shape: Shape,
+    terms: usize,
+    first: usize,
+    columns: usize,
+    packed: &'a mut [u8],
+    of: PhantomData<E>,
+}
+
+impl<E: Element> Panels<E> {
+    /// Room for `columns` columns of `terms` elements each, all zero.
+    pub fn new(isa: Isa, terms: usize, columns: usize) -> Panels<E> {
+        let shape = isa.kernels().shape(E::KIND);
+        let len = columns.div_ceil(shape.columns) * shape.groups(terms) * shape.group * shape.columns;
+        Panels { isa, shape, terms, columns, lines: Lines::zeroed(len), of: PhantomData }
+    }
+
+    /// Bytes that [`Panels::new`] takes.
+    pub fn bytes(isa: Isa, terms: usize, columns: usize) -> u64 {
+        let shape = isa.kernels().shape(E::KIND);
+        let panel = (shape.groups(terms) * shape.group * shape.columns) as u64;
+        columns.div_ceil(shape.columns) as u64 * panel + LINE as u64
+    }
+
+    /// Columns of every panel but the last, which may have fewer.
+    pub fn panel_columns(&self) -> usize {
+        self.shape.columns
+    }
+
+    pub fn columns(&self) -> usize {
+        self.columns
+    }
+
+    pub fn terms(&self) -> usize {
+        self.terms
+    }
+
+    /// The panels, in order.
+    pub fn panels_mut(&mut self) -> impl Iterator<Item = PanelMut<'_, E>> {
+        let (shape, terms, columns) = (self.shape, self.terms, self.columns);
+        let bytes = self.panel_bytes().max(1);
+        self.lines.get_mut().chunks_exact_mut(bytes).enumerate().map(move |(at, packed)| {
+            let first = at * shape.columns;
+            PanelMut { shape, terms, first, columns: shape.columns.min(columns - first), packed, of: PhantomData }
+        })
+    }
+
+    fn panel_bytes(&self) -> usize {
+        self.shape.groups(self.terms) * self.shape.group * self.shape.columns
+    }
+
+    pub(super) fn isa(&self) -> Isa {
+        self.isa
+    }
+
+    pub(super) fn packed(&self) -> &[u8] {
+        self.lines.get()
+    }
+
+    pub(super) fn groups(&self) -> usize {
+        self.shape.groups(self.terms)
+    }
+}
+
+impl<E: Element> PanelMut<'_, E> {
+    /// The columns that belong here.
+    pub fn range(&self) -> std::ops::Range<usize> {
+        self.first..self.first + self.columns
+    }
+
+    /// Packs columns that each lie in one piece, one after the other: `terms` elements each. What is missing
+    /// stays as it was, what is too much is left out.
+    pub fn pack_columns(&mut self, columns: &[E]) {
+        let lanes = columns.chunks_exact(self.terms.max(1)).take(self.columns);
+        pack_lanes(&self.shape, self.shape.columns, self.shape.shifted, lanes, self.packed);
+    }
+
+    /// Packs out of a matrix that lies by rows, one for each term, of `stride` columns each: those of
+    /// [`PanelMut::range`].
+    pub fn pack_rows(&mut self, matrix: &[E], stride: usize) {
+        let (shape, columns, stride) = (self.shape, self.range(), stride.max(1));
+        let places = self.packed.chunks_exact_mut(shape.columns * shape.group);
+        for (rows, place) in matrix.chunks(shape.terms_per_group() * stride).zip(places) {
+            let mut group = [E::default(); 16];
+            for (column, place) in columns.clone().zip(place.chunks_exact_mut(shape.group)) {
+                let terms = group.iter_mut().zip(rows.chunks_exact(stride));
+                let terms = terms.map(|(slot, row)| *slot = row[column]).count();
+                E::write(&group[..terms], shape.element, shape.shifted, place);
+            }
+        }
+    }
+}
+
+/// Some rows of the other factor, packed. Each thread has its own and fills it again and again.
+#[derive(Clone, Debug)]
+pub struct Strip<E> {
+    pub(super) isa: Isa,
+    pub(super) shape: Shape,
+    terms: usize,
+    rows: usize,
+    lines: Lines,
+    /// What shifting the columns by 128 added, with the other sign: a value for each row.
+    pub(super) corrections: Vec<i32>,
+    of: PhantomData<E>,
+}
+
+impl<E: Element> Strip<E> {
+    /// Room for `rows` rows of `terms` elements each, all zero. [`Strip::rows_for`] says how many do well.
+    pub fn new(isa: Isa, terms: usize, rows: usize) -> Strip<E> {
+        let shape = isa.kernels().shape(E::KIND);
+        let tiles = rows.div_ceil(shape.rows);
+        let len = tiles * shape.groups(terms) * shape.group * shape.rows;
+        let corrections = vec![0; tiles * shape.rows];
+        Strip { isa, shape, terms, rows: 0, lines: Lines::zeroed(len), corrections, of: PhantomData }
+    }
+
+    /// Rows of a strip that stays in a core's cache beside a panel, and leaves each of so many threads about
+    /// the same work.
+    pub fn rows_for(isa: Isa, rows: usize, threads: usize) -> usize {
+        const MOST: usize = 96;
+        let tile = isa.kernels().shape(E::KIND).rows;
+        let share = rows.div_ceil(threads.max(1) * 8).next_multiple_of(tile);
+        share.clamp(tile, MOST)
+    }
+
+    /// Packs rows of `terms` elements each in place of what was here; those beyond its room are left out.
+    pub fn pack<'a>(&mut self, rows: impl IntoIterator<Item = &'a [E]>) {
+        let (shape, bytes) = (self.shape, self.tile_bytes().max(1));
+        let mut rows = rows.into_iter();
+        self.rows = 0;
+        let places = self.lines.get_mut().chunks_exact_mut(bytes).zip(self.corrections.chunks_exact_mut(shape.rows));
+        for (place, corrections) in places {
+            let summed = rows.by_ref().take(shape.rows).zip(corrections).map(|(row, correction)| {
+                let row = &row[..row.len().min(self.terms)];
+                *correction = if shape.shifted { -128 * E::sum(row) } else { 0 };
+                row
+            });
+            self.rows += pack_lanes(&shape, shape.rows, false, summed, place);
+        }
+    }
+
+    /// Rows packed by the last [`Strip::pack`].
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    pub fn terms(&self) -> usize {
+        self.terms
+    }
+
+    fn tile_bytes(&self) -> usize {
+        self.shape.groups(self.terms) * self.shape.group * self.shape.rows
+    }
+
+    pub(super) fn packed(&self) -> &[u8] {
+        self.lines.get()
+    }
+}
