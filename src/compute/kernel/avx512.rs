@@ -5,7 +5,13 @@
 //! of columns are shifted by 128, and what that adds, 128 times the row's sum, is taken off by the caller.
 //! No instruction here saturates.
 
-use std::{arch::x86_64::*, hint::black_box};
+use std::{
+    arch::x86_64::{
+        __m512i, _MM_HINT_T1, _mm_prefetch, _mm512_dpbusd_epi32, _mm512_dpwssd_epi32, _mm512_loadu_si512,
+        _mm512_set1_epi32, _mm512_setzero_si512, _mm512_storeu_si512,
+    },
+    hint::black_box,
+};
 
 use super::{
     isa::{Kernels, Kind},
