@@ -13,6 +13,7 @@ pub mod networks;
 mod shared;
 pub mod subtensor;
 mod suggest;
+pub mod validation;
 pub mod validator;
 mod validator_later;
 pub mod wallet;

@@ -6,13 +6,14 @@ use std::{
     time::Duration,
 };
 
+pub use super::validation::{ChallengeType, CpuMatrix, GemmI8, GemmSize, Validation, Verifiers};
 use super::{
     Role,
     form::{Form, text_of},
     logging::{self, Logging},
     shared::{self, ANY, DAY_S},
     subtensor::{self, Subtensor},
-    validator_later,
+    validation, validator_later,
     wallet::{self, Wallet},
     yaml::Node,
 };
@@ -44,55 +45,6 @@ pub struct Store {
     pub event_retention: Duration,
 }
 
-/// Challenges and their verification.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Validation {
-    pub challenge_interval: Duration,
-    /// From the hand-out to the commitment.
-    pub challenge_timeout: Duration,
-    /// From the commitment to the proof.
-    pub proof_timeout: Duration,
-    pub ranking_window: Duration,
-    /// 0.1 to 1.
-    pub participation_rate_threshold: f64,
-    pub verifiers: Verifiers,
-    /// Proofs that may wait for a verifier.
-    pub proof_queue_max: usize,
-    pub cpu: CpuMatrix,
-}
-
-/// Threads that verify.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verifiers {
-    Count(u16),
-    /// One core is left to the rest of the daemon.
-    AllCoresButOne,
-}
-
-impl Verifiers {
-    /// Never 0.
-    pub fn threads(self, cores: usize) -> usize {
-        match self {
-            Verifiers::Count(count) => usize::from(count).max(1),
-            Verifiers::AllCoresButOne => cores.saturating_sub(1).max(1),
-        }
-    }
-}
-
-/// Challenges of the kind `cpu_matrix`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct CpuMatrix {
-    /// Rows, 100 to 10,000.
-    pub matrix_size: u32,
-    /// Share by which a challenge's size may differ, 0 to 0.5.
-    pub size_variance: f64,
-    pub iterations: u32,
-    /// Rows to recompute.
-    pub row_count: u32,
-    /// Share by which that number may differ, 0 to 1.
-    pub row_count_variance: f64,
-}
-
 /// Scoring and what goes to the chain.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Weights {
@@ -109,14 +61,25 @@ pub struct Weights {
 /// A named set of scoring rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Policy {
+    /// Challenges by 1/time.
     Reference7030,
+    /// Challenges by work per time.
+    Throughput,
 }
 
 impl Policy {
+    const ALL: [Policy; 2] = [Policy::Reference7030, Policy::Throughput];
+
     pub fn name(self) -> &'static str {
         match self {
             Policy::Reference7030 => "reference-70-30",
+            Policy::Throughput => "throughput",
         }
+    }
+
+    /// Whether a bigger challenge costs its worker nothing, so that kinds and sizes may be mixed.
+    pub fn counts_work(self) -> bool {
+        self == Policy::Throughput
     }
 }
 
@@ -151,7 +114,7 @@ impl Role for Config {
             wallet: wallet::read(form),
             logging: logging::daemon(form),
             store: store(form),
-            validation: validation(form),
+            validation: validation::read(form),
             weights: weights(form),
             security: security(form),
             metrics: shared::metrics(form),
@@ -200,49 +163,6 @@ fn sqlite_path(url: &str) -> Option<PathBuf> {
     (sqlite && file).then(|| PathBuf::from(path))
 }
 
-fn validation(form: &mut Form) -> Validation {
-    challenge_type(form);
-    let window_minutes: u32 = form.whole("validation.ranking_window_minutes", 180, 1..=10_080);
-    Validation {
-        challenge_interval: form.seconds("validation.challenge_interval", 240, 0.1..=DAY_S),
-        challenge_timeout: form.seconds("validation.challenge_timeout", 60, 0.1..=DAY_S),
-        proof_timeout: form.seconds("validation.proof_timeout", 120, 0.1..=3600.0),
-        ranking_window: Duration::from_secs(u64::from(window_minutes) * 60),
-        participation_rate_threshold: form.number("validation.participation_rate_threshold", 0.8, 0.1..=1.0),
-        verifiers: verifiers(form),
-        proof_queue_max: form.whole("validation.proof_queue_max_size", 1000u16, 1..=10_000).into(),
-        cpu: cpu(form),
-    }
-}
-
-/// One kind so far; a file that asks for another must not run as if it had it.
-fn challenge_type(form: &mut Form) {
-    let allowed =
-        "cpu_matrix (this version verifies no other kind; gpu_matrix, gemm_i8 and auto come with a later one)";
-    let read = |node: &Node| text_of(node).filter(|kind| kind == "cpu_matrix");
-    form.value("validation.challenge_type", Node::Text("cpu_matrix".into()), allowed, read);
-}
-
-fn verifiers(form: &mut Form) -> Verifiers {
-    let allowed = "a whole number from 1 to 256, or -1 for all cores but one";
-    let given = form.value("validation.verification_concurrent", Node::Whole(1), allowed, |node| match node {
-        Node::Whole(-1) => Some(Verifiers::AllCoresButOne),
-        Node::Whole(count @ 1..=256) => u16::try_from(*count).ok().map(Verifiers::Count),
-        _ => None,
-    });
-    given.unwrap_or(Verifiers::Count(1))
-}
-
-fn cpu(form: &mut Form) -> CpuMatrix {
-    CpuMatrix {
-        matrix_size: form.whole("validation.cpu.matrix_size", 2000, 100..=10_000),
-        size_variance: form.number("validation.cpu.size_variance", 0.1, 0.0..=0.5),
-        iterations: form.whole("validation.cpu.iterations", 1, 1..=100),
-        row_count: form.whole("validation.cpu.verification.row_verification_count", 50, 1..=10_000),
-        row_count_variance: form.number("validation.cpu.verification.row_verification_count_variance", 0.5, 0.0..=1.0),
-    }
-}
-
 fn weights(form: &mut Form) -> Weights {
     let hours: u16 = form.whole("weight_management.availability.window_hours", 169, 1..=8760);
     let tempo: u32 = form.whole("metagraph.weight_update_tempo", 105, 0..=1_000_000);
@@ -257,10 +177,8 @@ fn weights(form: &mut Form) -> Weights {
 }
 
 fn policy(form: &mut Form) -> Policy {
-    let allowed = "reference-70-30 (the only policy of this version)";
-    let read = |node: &Node| text_of(node).filter(|name| name == "reference-70-30").map(|_| Policy::Reference7030);
-    let name = Policy::Reference7030.name();
-    form.value("scoring.policy", Node::Text(name.into()), allowed, read).unwrap_or(Policy::Reference7030)
+    let words = Policy::ALL.map(|policy| (policy.name(), policy));
+    form.word("scoring.policy", Policy::Reference7030.name(), &words).unwrap_or(Policy::Reference7030)
 }
 
 fn security(form: &mut Form) -> Security {
@@ -290,6 +208,20 @@ fn relations(form: &mut Form, config: &Config) {
     let paths = ("weight_management.score_weights.lease_weight", "weight_management.score_weights.challenge_weight");
     form.relation(whole, paths.0, paths.1, "1 less weight_management.score_weights.challenge_weight");
     if whole && config.weights.lease_weight != 0.7 {
-        form.warn(paths.0, "differs from the policy reference-70-30; this file's weights are used");
+        let policy = config.weights.policy.name();
+        form.warn(paths.0, &format!("differs from the policy {policy}; this file's weights are used"));
     }
+    mixed_work(form, config);
+}
+
+/// Under 1/time a bigger challenge costs its worker points: other kinds need a policy that counts work.
+fn mixed_work(form: &mut Form, config: &Config) {
+    let kind = config.validation.challenge_type;
+    let fits = kind == ChallengeType::CpuMatrix || config.weights.policy.counts_work();
+    let (path, other) = ("scoring.policy", "validation.challenge_type");
+    let allowed = format!(
+        "throughput when {other} is {} (a policy of 1/time takes points for bigger challenges): set {path}: throughput",
+        kind.name()
+    );
+    form.relation(fits, path, other, &allowed);
 }

@@ -1,5 +1,5 @@
 //! Keys of a validator's file that are checked and have no effect in this version: the marketplace and
-//! GPU challenges; and those of the reference implementation that something else replaces.
+//! gpu_matrix challenges; and those of the reference implementation that something else replaces.
 
 use super::{
     form::{Form, text_of},
@@ -7,20 +7,6 @@ use super::{
     shared::DAY_S,
     yaml::Node,
 };
-
-const GPU_MODELS: [&str; 11] = [
-    "RTX 3090",
-    "RTX 4090",
-    "RTX 5090",
-    "A100-SXM4-80GB",
-    "A100 80GB",
-    "A100-PCIE-80GB",
-    "H100 80GB",
-    "H100-PCIE-80GB",
-    "H100 94GB",
-    "H200",
-    "B200",
-];
 
 pub fn read(form: &mut Form) {
     meshhub(form);
@@ -57,8 +43,11 @@ fn inline_token(form: &mut Form) {
 }
 
 fn gpu(form: &mut Form) {
-    if form.is_set("validation.gpu") {
-        form.warn("validation.gpu", "checked, and without effect: this version gives CPU challenges only");
+    let others = ["matrix_size", "size_variance", "iterations", "enable_normalization", "verification"];
+    if others.iter().any(|key| form.is_set(&format!("validation.gpu.{key}"))) {
+        let text = "of its keys only model_allowlist has an effect: this version gives no gpu_matrix challenges; \
+                    validation.gemm_i8.gpu has the sizes of those that GPUs get";
+        form.warn("validation.gpu", text);
     }
     form.whole("validation.gpu.matrix_size", 32_768, 1..=1_048_576);
     form.number("validation.gpu.size_variance", 0.05, 0.0..=0.5);
@@ -72,11 +61,9 @@ fn gpu(form: &mut Form) {
     form.number("validation.gpu.verification.abs_tolerance", 0.02, 0.0..=1.0);
     form.number("validation.gpu.verification.rel_tolerance", 0.005, 0.0..=1.0);
     form.number("validation.gpu.verification.success_rate_threshold", 0.85, 0.0..=1.0);
-    let models = Node::List(GPU_MODELS.iter().map(|model| Node::Text((*model).into())).collect());
-    form.value("validation.gpu.model_allowlist", models, "a list of texts", texts_of);
 }
 
-fn texts_of(node: &Node) -> Option<Vec<String>> {
+pub fn texts_of(node: &Node) -> Option<Vec<String>> {
     let Node::List(items) = node else { return None };
     items.iter().map(text_of).collect()
 }

@@ -15,7 +15,7 @@ mod worker;
 pub use emit::{emit, submission};
 pub use facts::{ChallengeFact, Claim, Facts, MinerFacts, Outcome, WorkerFacts};
 pub use outcome::{Availability, MinerScore, Scores, WorkerScore};
-pub use policy::{Policy, PolicyId};
+pub use policy::{Base, Policy, PolicyId};
 pub use report::{Report, report};
 
 use crate::units::WorkerKey;
@@ -30,11 +30,12 @@ pub fn score(facts: &Facts, policy: &Policy) -> Scores {
     Scores {
         at: facts.at,
         policy: policy.id,
+        unit: policy.base.unit(),
         miners,
         workers,
         raw,
         mean_challenge,
-        baseline: policy.baseline(),
+        baseline: policy.baseline(0),
         all_zero,
     }
 }
@@ -47,8 +48,7 @@ fn workers(facts: &Facts, policy: &Policy) -> (Vec<WorkerScore>, Vec<WorkerScore
     let fleets = fleets.filter_map(|fleet| worker::Fleet::new(facts, policy, fleet));
     let scores = fleets.flat_map(|fleet| fleet.scores(&owners));
     let (mut ranked, unranked): (Vec<_>, Vec<_>) = scores.partition(|worker| worker.score.counted > 0);
-    let baseline = policy.baseline();
-    ranked.sort_by(|a, b| miner::ranking(a, b, baseline));
+    ranked.sort_by(|a, b| miner::ranking(a, b, policy.base));
     let largest = ranked.iter().map(|worker| worker.score.performance).fold(0.0, f64::max);
     let place = |(rank, worker): (usize, worker::Unranked)| WorkerScore {
         rank: u32::try_from(rank).ok(),

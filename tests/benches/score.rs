@@ -28,12 +28,13 @@ fn hotkey(n: u64) -> Hotkey {
 fn worker_facts(n: u64) -> WorkerFacts {
     let challenge = |row: u64| {
         let computation_ms = Some(100.0 + (n * 7 + row) as f64);
-        let outcome = Outcome::Verified { computation_ms, success_count: Some(1), gpus: None };
+        let outcome = Outcome::Verified { computation_ms, success_count: Some(1), gpus: None, ops: Some(1.6e10) };
         ChallengeFact { created: NOW - Duration::from_secs(240 * row), row, outcome }
     };
     let hour = (NOW.as_secs() / 3600 - HOURS) as u32;
     let steady = Segment { hour, hours: HOURS as u16, mask: 0x0FFF, last_s: 3599, address: None, gpus: None };
-    WorkerFacts { removed: false, lease: None, challenges: (1..=45).map(challenge).collect(), presence: vec![steady] }
+    let challenges = (1..=45).map(challenge).collect();
+    WorkerFacts { challenges, presence: vec![steady], ..WorkerFacts::default() }
 }
 
 fn full_subnet() -> Facts {

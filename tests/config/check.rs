@@ -47,6 +47,16 @@ fn each_problem_has_a_line_and_the_status_is_78() {
 }
 
 #[test]
+fn an_auto_validator_is_told_which_policy_it_needs() {
+    let output = check(VALIDATOR, written("validation: {challenge_type: auto}\n").path());
+    assert_eq!(output.status.code(), Some(78));
+    assert!(said(&output).contains("set scoring.policy: throughput"), "{}", said(&output));
+    let together = written("validation: {challenge_type: auto}\nscoring: {policy: throughput}\n");
+    let output = check(VALIDATOR, together.path());
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+}
+
+#[test]
 fn a_warning_does_not_stop_a_check() {
     let output = check(WORKER, written("max_concurrent_tasks: 4\n").path());
     assert_eq!(output.status.code(), Some(0));

@@ -50,7 +50,8 @@ fn same(left: &Node, right: &Node) -> bool {
 }
 
 fn without_effect(key: &Key) -> bool {
-    let later = key.path.starts_with("meshhub.") || key.path.starts_with("validation.gpu.");
+    let gpu_matrix = key.path.starts_with("validation.gpu.") && key.path != "validation.gpu.model_allowlist";
+    let later = key.path.starts_with("meshhub.") || gpu_matrix;
     later || key.replaced_by.is_some()
 }
 
@@ -121,11 +122,14 @@ fn documented_defaults_hold() {
         ("validator", "meshhub.reconnect_delay_seconds: 30; meshhub.heartbeat_interval_seconds: 60"),
         ("validator", "meshhub.resource_report_interval_seconds: 90; validation.challenge_interval: 240"),
         ("validator", "validation.challenge_timeout: 60; validation.ranking_window_minutes: 180"),
-        ("validator", "validation.participation_rate_threshold: 0.8; validation.verification_concurrent: 1"),
+        ("validator", "validation.participation_rate_threshold: 0.8; validation.verification_concurrent: -1"),
         ("validator", "validation.verification_interval: 30; validation.proof_queue_max_size: 1000"),
         ("validator", "validation.challenge_type: cpu_matrix; validation.cpu.matrix_size: 2000"),
         ("validator", "validation.cpu.size_variance: 0.1; validation.cpu.iterations: 1"),
         ("validator", "validation.cpu.verification.row_verification_count: 50"),
+        ("validator", "validation.gemm_i8.cpu.matrix_size: 8192; validation.gemm_i8.cpu.rounds: 1"),
+        ("validator", "validation.gemm_i8.gpu.matrix_size: 32768; validation.gemm_i8.gpu.rounds: 24"),
+        ("validator", "validation.gemm_i8.samples: 64; scoring.policy: reference-70-30"),
         ("validator", "validation.cpu.verification.row_verification_count_variance: 0.5"),
         ("validator", "validation.gpu.matrix_size: 32768; validation.gpu.size_variance: 0.05"),
         ("validator", "validation.gpu.verification.coordinate_sample_count: 25"),

@@ -130,12 +130,50 @@ fn a_contradiction_is_not_told_of_a_value_that_is_wrong_anyway() {
 
 #[test]
 fn other_kinds_of_challenges_and_policies_are_refused_honestly() {
-    for kind in ["gpu_matrix", "gemm_i8", "auto"] {
-        let told = line::<validator::Config>(&format!("validation: {{challenge_type: {kind}}}"));
-        assert!(told.contains("this version verifies no other kind"), "{told}");
-    }
+    let told = line::<validator::Config>("validation: {challenge_type: gpu_matrix}");
+    assert_eq!(
+        told,
+        "validation.challenge_type: is \"gpu_matrix\"; allowed: cpu_matrix, gemm_i8 or auto (this version verifies no other \
+         kind; in place of gpu_matrix, GPUs of workers that offer it get gemm_i8)"
+    );
     let told = line::<validator::Config>("scoring: {policy: lease-only}");
-    assert_eq!(told, "scoring.policy: is \"lease-only\"; allowed: reference-70-30 (the only policy of this version)");
+    assert_eq!(told, "scoring.policy: is \"lease-only\"; allowed: reference-70-30, throughput");
+}
+
+#[test]
+fn challenges_of_different_sizes_need_a_policy_that_counts_work() {
+    for (kind, policy, found) in [
+        ("auto", "", "\"reference-70-30\" by default"),
+        ("gemm_i8", "scoring: {policy: reference-70-30}", "\"reference-70-30\""),
+    ] {
+        let told = line::<validator::Config>(&format!("validation: {{challenge_type: {kind}}}\n{policy}"));
+        let allowed = format!(
+            "throughput when validation.challenge_type is {kind} (a policy of 1/time takes points for bigger challenges): \
+             set scoring.policy: throughput"
+        );
+        assert_eq!(told, format!("scoring.policy: is {found}; allowed: {allowed}"));
+    }
+}
+
+#[test]
+fn sizes_rounds_and_samples_of_gemm_i8_have_bounds() {
+    for (key, allowed) in [
+        ("cpu: {matrix_size: 128}", "a multiple of 256 from 256 to 65536"),
+        ("gpu: {matrix_size: 8200}", "a multiple of 256 from 256 to 65536"),
+        ("gpu: {matrix_size: 65792}", "a multiple of 256 from 256 to 65536"),
+        ("gpu: {matrix_size: -256}", "a multiple of 256 from 256 to 65536"),
+        ("cpu: {matrix_size: 512.0}", "a multiple of 256 from 256 to 65536"),
+        ("cpu: {rounds: 0}", "a whole number from 1 to 1024"),
+        ("gpu: {rounds: 1025}", "a whole number from 1 to 1024"),
+        ("size_variance: 0.51", "a number from 0 to 0.5"),
+        ("samples: 15", "a whole number from 16 to 1024"),
+        ("samples: 1025", "a whole number from 16 to 1024"),
+    ] {
+        let told = line::<validator::Config>(&format!("validation: {{gemm_i8: {{{key}}}}}"));
+        assert!(told.starts_with("validation.gemm_i8.") && told.ends_with(&format!("; allowed: {allowed}")), "{told}");
+    }
+    let told = line::<validator::Config>("validation: {gpu: {model_allowlist: H100}}");
+    assert!(told.ends_with("allowed: a list of texts"), "{told}");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::{path::Path, time::Duration};
 use byteleap::config::{
     Checked, Role,
     miner::{self},
-    validator::{self, Verifiers},
+    validator::{self, ChallengeType, GemmSize, Policy, Verifiers},
     worker,
 };
 use log::LevelFilter;
@@ -106,6 +106,46 @@ fn verifiers_are_counted_or_all_cores_but_one() {
 }
 
 #[test]
+fn what_is_challenged_and_how_it_is_scored_go_together() {
+    let text = "validation: {challenge_type: auto, gemm_i8: {cpu: {matrix_size: 512, rounds: 3}, samples: 128}}\n\
+                scoring: {policy: throughput}\n";
+    let config = accepted::<validator::Config>(text).config;
+    assert_eq!((config.validation.challenge_type, config.weights.policy), (ChallengeType::Auto, Policy::Throughput));
+    assert_eq!((config.weights.lease_weight, config.weights.challenge_weight), (0.7, 0.3));
+    let gemm = config.validation.gemm_i8;
+    assert_eq!(gemm.cpu, GemmSize { matrix_size: 512, rounds: 3 });
+    assert_eq!((gemm.gpu, gemm.samples), (GemmSize { matrix_size: 32_768, rounds: 24 }, 128));
+    let plain = "validation: {challenge_type: cpu_matrix}\nscoring: {policy: throughput}\n";
+    assert_eq!(accepted::<validator::Config>(plain).config.weights.policy, Policy::Throughput);
+}
+
+#[test]
+fn the_allow_list_has_parts_of_models_in_any_letter_case() {
+    let allows = |text: &str, model: &str| accepted::<validator::Config>(text).config.validation.allows_gpu(model);
+    assert!(allows("", "NVIDIA GeForce RTX 4090"));
+    assert!(allows("", "nvidia h200"));
+    assert!(!allows("", "NVIDIA GeForce GTX 1080"));
+    assert!(allows("validation: {gpu: {model_allowlist: []}}", "anything"));
+    assert!(!allows("validation: {gpu: {model_allowlist: [B200]}}", "NVIDIA H200"));
+}
+
+#[test]
+fn challenges_that_hardly_anybody_answers_in_time_are_told() {
+    let of = |keys: &str| {
+        let rest = "external_ip: 192.0.2.7\nscoring: {policy: throughput}\n";
+        warnings::<validator::Config>(&format!("{rest}validation: {{challenge_type: auto, {keys}}}"))
+    };
+    assert_eq!(of("challenge_interval: 240"), [""; 0]);
+    let told = of("gemm_i8: {cpu: {matrix_size: 65536, rounds: 16}}");
+    let text = "the largest challenge has 9007.199 Tera-operations: only a device that does 150.120 of them a second answers \
+                within validation.challenge_timeout (60 s)";
+    assert_eq!(told, [format!("validation.gemm_i8.cpu: {text}")]);
+    let short = of("challenge_timeout: 2");
+    assert_eq!(short.len(), 2, "{short:?}");
+    assert!(short[0].starts_with("validation.gemm_i8.cpu: ") && short[1].starts_with("validation.gemm_i8.gpu: "));
+}
+
+#[test]
 fn a_tempo_of_zero_switches_weights_off() {
     let config = accepted::<validator::Config>("metagraph: {weight_update_tempo: 0}").config;
     assert_eq!(config.weights.update_tempo_blocks, None);
@@ -137,12 +177,12 @@ fn an_old_file_works_and_says_what_has_no_effect() {
 }
 
 #[test]
-fn the_marketplace_and_gpu_challenges_are_checked_and_announced_as_missing() {
+fn the_marketplace_and_gpu_matrix_challenges_are_checked_and_announced_as_missing() {
     let text = "external_ip: 192.0.2.7\nmeshhub: {ws_url: 'wss://hub.example/ws', access_token: ''}\nvalidation: {gpu: {iterations: 2}}\n";
     let warnings = warnings::<validator::Config>(text);
     assert_eq!(warnings.len(), 2, "{warnings:?}");
     assert!(warnings[0].starts_with("meshhub.ws_url: this version has no marketplace client"));
-    assert!(warnings[1].starts_with("validation.gpu: checked, and without effect"));
+    assert!(warnings[1].starts_with("validation.gpu: of its keys only model_allowlist has an effect"));
 }
 
 #[test]

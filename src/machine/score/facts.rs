@@ -47,6 +47,8 @@ pub struct WorkerFacts {
     pub challenges: Vec<ChallengeFact>,
     /// Heartbeats of the availability window, in order of time.
     pub presence: Vec<Segment>,
+    /// Rounds of the ranking window in which the validator had no capacity to verify it, and gave it nothing.
+    pub passed_over: u32,
 }
 
 /// A challenge that ended.
@@ -67,6 +69,8 @@ pub enum Outcome {
         success_count: Option<u32>,
         /// The GPUs it was proved with; `None` for the CPU.
         gpus: Option<GpuSetId>,
+        /// Arithmetic of the devices that passed, a multiplication and an addition being two; `None`: unknown.
+        ops: Option<f64>,
     },
     /// The worker's doing.
     Failed(Arc<str>),

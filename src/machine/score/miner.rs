@@ -8,7 +8,8 @@ use std::{
 use super::{
     facts::{Facts, WorkerFacts},
     outcome::{MinerScore, WorkerScore},
-    policy::Policy,
+    policy::{Base, Policy},
+    worker::Unranked,
 };
 use crate::units::Hotkey;
 
@@ -141,11 +142,15 @@ pub(super) fn weigh(miners: &mut [MinerScore]) -> bool {
     all_zero
 }
 
-/// Ranking order: participation falling, then time rising, then the newest verified challenge first.
-pub(super) fn ranking(a: &super::worker::Unranked, b: &super::worker::Unranked, baseline: f64) -> Ordering {
-    let participation = |worker: &super::worker::Unranked| f64::from(worker.score.counted).min(baseline);
-    (participation(b).total_cmp(&participation(a)))
-        .then(a.score.time_ms.total_cmp(&b.score.time_ms))
+/// Ranking order, for reports: participation falling; then time rising, or where challenges differ in size work per
+/// time falling; then the newest verified challenge first.
+pub(super) fn ranking(a: &Unranked, b: &Unranked, base: Base) -> Ordering {
+    let pace = match base {
+        Base::InverseTime => a.score.time_ms.total_cmp(&b.score.time_ms),
+        Base::WorkPerTime => b.score.base.total_cmp(&a.score.base),
+    };
+    (b.score.participation.total_cmp(&a.score.participation))
+        .then(pace)
         .then(b.newest.cmp(&a.newest))
         .then(a.score.key.cmp(&b.score.key))
 }

@@ -10,6 +10,8 @@ use crate::units::{Hotkey, Wall, WorkerKey};
 pub struct Scores {
     pub at: Wall,
     pub policy: PolicyId,
+    /// Of every `base`, `performance` and `raw` here.
+    pub unit: &'static str,
     /// Scored miners, by hotkey.
     pub miners: Vec<MinerScore>,
     /// Workers with a challenge in the window: first the ranked ones in order, then the others by key.
@@ -18,7 +20,7 @@ pub struct Scores {
     pub raw: BTreeMap<Hotkey, f64>,
     /// Mean challenge score of all scored miners before any was replaced.
     pub mean_challenge: f64,
-    /// Counted challenges that make full participation.
+    /// Counted challenges that make full participation, of a worker that was passed over in no round.
     pub baseline: f64,
     /// Every composite was 0: the weights are uniform, for the record, and must not be submitted.
     pub all_zero: bool,
@@ -33,7 +35,7 @@ pub struct MinerScore {
     pub workers: u32,
     /// Of these and removed ones, how many are in the ranking.
     pub ranked: u32,
-    /// Sum of its best workers' performance, 1/ms.
+    /// Sum of its best workers' performance.
     pub raw: f64,
     /// `raw` by the largest of all hotkeys.
     pub own_challenge: f64,
@@ -66,12 +68,20 @@ pub struct WorkerScore {
     pub time_ms: f64,
     /// Mean number of passed devices; 0 when none counted.
     pub devices: f64,
-    /// 1/t, or 0 when t is no usable time.
+    /// Time of the counted challenges, not divided by devices, ms.
+    pub busy_ms: f64,
+    /// Operations of the counted challenges; 0 under a policy that does not ask.
+    pub ops: f64,
+    /// 1/t or ops/busy, as the policy has it; 0 when there is no usable time.
     pub base: f64,
+    /// Rounds that passed it over: the validator had no capacity to verify it.
+    pub passed_over: u32,
+    /// Counted challenges that make its full participation: those rounds are not expected of it.
+    pub baseline: f64,
     /// min(1, counted / baseline).
     pub participation: f64,
     pub availability: Availability,
-    /// base × participation × availability, 1/ms.
+    /// base × participation × availability.
     pub performance: f64,
     /// `performance` by the largest of all workers.
     pub score: f64,

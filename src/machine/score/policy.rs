@@ -13,10 +13,31 @@ pub struct PolicyId {
     pub version: u32,
 }
 
+/// What a worker's challenges are worth before participation and availability.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Base {
+    /// 1/t of the mean time t of a challenge per passed device, in 1/ms. A bigger challenge costs points.
+    InverseTime,
+    /// The work of all counted challenges by their time, in 10⁹ operations a second. The time is the worker's, not
+    /// divided by its devices: their work adds up already. A challenge of unknown work does not count.
+    WorkPerTime,
+}
+
+impl Base {
+    /// Unit of base, performance and raw scores.
+    pub fn unit(self) -> &'static str {
+        match self {
+            Base::InverseTime => "1/ms",
+            Base::WorkPerTime => "Gop/s",
+        }
+    }
+}
+
 /// All parameters of one policy.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Policy {
     pub id: PolicyId,
+    pub base: Base,
     /// Challenges created in this long before now are looked at.
     pub ranking_window: Duration,
     /// One challenge a worker in each of these.
@@ -44,6 +65,7 @@ impl Policy {
     pub fn reference_70_30() -> Policy {
         Policy {
             id: PolicyId { name: "reference-70-30", version: 1 },
+            base: Base::InverseTime,
             ranking_window: Duration::from_secs(180 * 60),
             challenge_interval: Duration::from_secs(240),
             participation_threshold: 0.80,
@@ -57,9 +79,15 @@ impl Policy {
         }
     }
 
-    /// Counted challenges that make full participation: a fraction, not rounded.
-    pub fn baseline(&self) -> f64 {
+    /// As `reference-70-30`, with work per time in place of 1/time: challenges of different kinds and sizes compare.
+    pub fn throughput() -> Policy {
+        Policy { id: PolicyId { name: "throughput", version: 1 }, base: Base::WorkPerTime, ..Policy::reference_70_30() }
+    }
+
+    /// Counted challenges that make full participation of a worker that had no challenge in `passed_over` rounds,
+    /// since the validator could not have verified it: a fraction, not rounded. Never below 0.
+    pub fn baseline(&self, passed_over: u32) -> f64 {
         let possible = self.ranking_window.as_secs_f64() / self.challenge_interval.as_secs_f64();
-        possible * self.participation_threshold
+        (possible - f64::from(passed_over)).max(0.0) * self.participation_threshold
     }
 }

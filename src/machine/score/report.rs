@@ -22,6 +22,8 @@ pub struct Report {
     pub window_end: Wall,
     pub participation_threshold: f64,
     pub worker_cap: usize,
+    /// Of every `performance`.
+    pub unit: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -34,6 +36,7 @@ pub struct WorkerLine {
     pub availability: f64,
     pub participation_baseline: f64,
     pub participation_count: u32,
+    /// Of a challenge, per passed device.
     pub mean_time_ms: f64,
     pub mean_devices: f64,
     pub performance: f64,
@@ -46,7 +49,7 @@ fn round6(value: f64) -> f64 {
 
 pub fn report(scores: &Scores, policy: &Policy) -> Report {
     let ranked = scores.workers.iter().filter(|worker| worker.rank.is_some());
-    let workers: Vec<WorkerLine> = ranked.map(|worker| line(worker, scores.baseline)).collect();
+    let workers: Vec<WorkerLine> = ranked.map(line).collect();
     let sum: f64 = workers.iter().map(|worker| worker.score).sum();
     let average = if workers.is_empty() { 0.0 } else { sum / workers.len() as f64 };
     Report {
@@ -57,17 +60,18 @@ pub fn report(scores: &Scores, policy: &Policy) -> Report {
         window_end: scores.at,
         participation_threshold: policy.participation_threshold,
         worker_cap: policy.worker_cap,
+        unit: scores.unit,
         workers,
     }
 }
 
-fn line(worker: &WorkerScore, baseline: f64) -> WorkerLine {
+fn line(worker: &WorkerScore) -> WorkerLine {
     WorkerLine {
         key: worker.key.clone(),
         score: round6(worker.score),
         lease: worker.lease.unwrap_or(0.0),
         availability: round6(worker.availability.value),
-        participation_baseline: baseline,
+        participation_baseline: worker.baseline,
         participation_count: worker.counted,
         mean_time_ms: worker.time_ms,
         mean_devices: worker.devices,

@@ -127,7 +127,7 @@ impl Scenario {
         let passed = row["is_success"] == true && row["verification_result"] == true;
         let outcome = if row["challenge_status"] == "verified" && passed {
             let success_count = row["success_count"].as_u64().map(|count| count as u32);
-            Outcome::Verified { computation_ms: row["computation_time_ms"].as_f64(), success_count, gpus }
+            Outcome::Verified { computation_ms: row["computation_time_ms"].as_f64(), success_count, gpus, ops: None }
         } else {
             Outcome::Failed("recorded as not passed".into())
         };
@@ -332,6 +332,8 @@ fn a_failed_challenge_lowers_the_share_of_successes() {
     assert_eq!(attempts, [(23, 33), (20, 40), (20, 40)]);
 }
 
+mod throughput;
+
 mod facts_of {
     //! Small subnets by hand.
     use super::*;
@@ -353,7 +355,7 @@ mod facts_of {
 
     pub fn verified(facts: &Facts, row: u64, gpus: Option<GpuSetId>) -> ChallengeFact {
         let created = facts.at - Duration::from_secs(60 * row);
-        let outcome = Outcome::Verified { computation_ms: Some(100.0), success_count: Some(1), gpus };
+        let outcome = Outcome::Verified { computation_ms: Some(100.0), success_count: Some(1), gpus, ops: Some(1e12) };
         ChallengeFact { created, row, outcome }
     }
 
@@ -432,13 +434,22 @@ fn who_left_the_chain_or_went_offline_since_gets_nothing_and_nobody_more() {
     assert_eq!(submission(&scores, &uids, &online), []);
 }
 
+fn work() -> impl Strategy<Value = Option<f64>> {
+    prop::option::weighted(0.9, 0.0..1e16f64)
+}
+
+fn policies() -> impl Strategy<Value = Policy> {
+    prop_oneof![Just(Policy::reference_70_30()), Just(Policy::throughput())]
+}
+
 fn challenges() -> impl Strategy<Value = Vec<ChallengeFact>> {
     let outcome = prop_oneof![
-        6 => (prop::option::weighted(0.9, 0.0..1e7f64), prop::option::of(0..9u32), prop::option::of(1..5u32))
-            .prop_map(|(computation_ms, success_count, set)| Outcome::Verified {
+        6 => (prop::option::weighted(0.9, 0.0..1e7f64), prop::option::of(0..9u32), prop::option::of(1..5u32), work())
+            .prop_map(|(computation_ms, success_count, set, ops)| Outcome::Verified {
                 computation_ms,
                 success_count,
                 gpus: set.and_then(NonZeroU32::new).map(GpuSetId),
+                ops,
             }),
         1 => Just(Outcome::Failed("wrong rows".into())),
         1 => Just(Outcome::Void("restart".into())),
@@ -472,8 +483,9 @@ prop_compose! {
         lease in prop::option::of(prop_oneof![Just(0.0), 0.0..1.0f64]),
         challenges in challenges(),
         presence in presence(),
+        passed_over in prop_oneof![Just(0), 0..60u32],
     ) -> WorkerFacts {
-        WorkerFacts { removed, lease, challenges, presence }
+        WorkerFacts { removed, lease, challenges, presence, passed_over }
     }
 }
 
@@ -507,8 +519,8 @@ prop_compose! {
 
 proptest! {
     #[test]
-    fn scores_lie_between_zero_and_one(facts in subnets()) {
-        let scores = score(&facts, &Policy::reference_70_30());
+    fn scores_lie_between_zero_and_one(facts in subnets(), policy in policies()) {
+        let scores = score(&facts, &policy);
         for miner in &scores.miners {
             for value in [miner.own_challenge, miner.challenge, miner.lease, miner.availability, miner.composite, miner.weight] {
                 prop_assert!((0.0..=1.0).contains(&value), "{miner:?}");
@@ -522,16 +534,15 @@ proptest! {
     }
 
     #[test]
-    fn weights_sum_to_one(facts in subnets()) {
-        let scores = score(&facts, &Policy::reference_70_30());
+    fn weights_sum_to_one(facts in subnets(), policy in policies()) {
+        let scores = score(&facts, &policy);
         let sum: f64 = scores.miners.iter().map(|miner| miner.weight).sum();
         prop_assert!(scores.miners.is_empty() || (sum - 1.0).abs() < 1e-9, "{sum}");
         prop_assert_eq!(scores.all_zero, scores.miners.iter().all(|miner| miner.composite == 0.0));
     }
 
     #[test]
-    fn the_order_of_the_input_changes_nothing(facts in subnets(), seed in any::<u64>()) {
-        let policy = Policy::reference_70_30();
+    fn the_order_of_the_input_changes_nothing(facts in subnets(), seed in any::<u64>(), policy in policies()) {
         let mut shuffled = facts.clone();
         let turn = |length: usize| if length == 0 { 0 } else { (seed % length as u64) as usize };
         for worker in shuffled.workers.values_mut() {
@@ -549,8 +560,7 @@ proptest! {
     }
 
     #[test]
-    fn a_void_challenge_changes_nothing(facts in subnets(), ago in 0.0..200.0f64) {
-        let policy = Policy::reference_70_30();
+    fn a_void_challenge_changes_nothing(facts in subnets(), ago in 0.0..200.0f64, policy in policies()) {
         let mut with_void = facts.clone();
         for worker in with_void.workers.values_mut() {
             let outcome = Outcome::Void("queue full".into());

@@ -6,7 +6,7 @@ use super::{
     facts::{ChallengeFact, Facts, Outcome, WorkerFacts},
     outcome::{Availability, WorkerScore},
     ownership::Owners,
-    policy::Policy,
+    policy::{Base, Policy},
 };
 use crate::{
     machine::availability::{self, Buckets, GpuSetId, Segment, Window},
@@ -15,6 +15,8 @@ use crate::{
 
 /// A mean time below this, in ms, was measured by no clock.
 const LEAST_TIME_MS: f64 = 1e-12;
+/// 10⁹ operations a second.
+const OPS_PER_MS: f64 = 1e6;
 
 /// What a worker's challenges of the window add up to.
 #[derive(Default)]
@@ -23,7 +25,11 @@ struct Tally {
     attempts: u32,
     disowned: u32,
     void: u32,
+    /// Each by its devices.
     time_sum_ms: f64,
+    /// As measured.
+    busy_ms: f64,
+    ops: f64,
     devices_sum: f64,
     /// Sets of GPUs in verified challenges, whoever owns them.
     proved: BTreeSet<GpuSetId>,
@@ -32,19 +38,19 @@ struct Tally {
 }
 
 impl Tally {
-    fn of(challenges: &[ChallengeFact], from: Wall, owned: impl Fn(GpuSetId) -> bool) -> Tally {
+    fn of(challenges: &[ChallengeFact], from: Wall, base: Base, owned: impl Fn(GpuSetId) -> bool) -> Tally {
         let mut window: Vec<&ChallengeFact> = challenges.iter().filter(|fact| fact.created >= from).collect();
         window.sort_by_key(|fact| (fact.created, fact.row));
         let mut tally = Tally::default();
-        window.into_iter().for_each(|fact| tally.add(fact, &owned));
+        window.into_iter().for_each(|fact| tally.add(fact, base, &owned));
         tally
     }
 
-    fn add(&mut self, fact: &ChallengeFact, owned: &impl Fn(GpuSetId) -> bool) {
+    fn add(&mut self, fact: &ChallengeFact, base: Base, owned: &impl Fn(GpuSetId) -> bool) {
         match fact.outcome {
             Outcome::Void(_) => self.void += 1,
             Outcome::Failed(_) => self.attempts += 1,
-            Outcome::Verified { computation_ms, success_count, gpus } => {
+            Outcome::Verified { computation_ms, success_count, gpus, ops } => {
                 self.proved.extend(gpus);
                 if gpus.is_some_and(|set| !owned(set)) {
                     self.disowned += 1;
@@ -52,21 +58,44 @@ impl Tally {
                 }
                 self.attempts += 1;
                 self.newest = Some((fact.created, fact.row));
-                self.count(computation_ms, success_count);
+                match base {
+                    Base::InverseTime => self.count(computation_ms, success_count, 0.0),
+                    Base::WorkPerTime => {
+                        let known = ops.filter(|ops| ops.is_finite() && *ops > 0.0);
+                        known.into_iter().for_each(|ops| self.count(computation_ms, success_count, ops));
+                    }
+                }
             }
         }
     }
 
-    fn count(&mut self, computation_ms: Option<f64>, success_count: Option<u32>) {
+    fn count(&mut self, computation_ms: Option<f64>, success_count: Option<u32>, ops: f64) {
         let Some(time_ms) = computation_ms else { return };
         let devices = f64::from(success_count.unwrap_or(1).max(1));
         self.counted += 1;
         self.time_sum_ms += time_ms / devices;
+        self.busy_ms += time_ms;
+        self.ops += ops;
         self.devices_sum += devices;
     }
 
     fn mean(&self, sum: f64) -> f64 {
         if self.counted == 0 { 0.0 } else { sum / f64::from(self.counted) }
+    }
+
+    /// What the challenges are worth; nothing when no clock measured them.
+    fn base(&self, base: Base) -> f64 {
+        let time_ms = match base {
+            Base::InverseTime => self.mean(self.time_sum_ms),
+            Base::WorkPerTime => self.busy_ms,
+        };
+        if !time_ms.is_finite() || time_ms < LEAST_TIME_MS {
+            return 0.0;
+        }
+        match base {
+            Base::InverseTime => 1.0 / time_ms,
+            Base::WorkPerTime => self.ops / time_ms / OPS_PER_MS,
+        }
     }
 }
 
@@ -105,7 +134,8 @@ impl<'a> Fleet<'a> {
         let from = self.facts.at - self.policy.ranking_window;
         let mut scores = Vec::new();
         for (key, worker) in self.workers {
-            let tally = Tally::of(&worker.challenges, from, |set| owners.all_belong(set, self.hotkey));
+            let tally =
+                Tally::of(&worker.challenges, from, self.policy.base, |set| owners.all_belong(set, self.hotkey));
             if tally.attempts + tally.disowned + tally.void > 0 {
                 let availability = self.availability(worker, &tally.proved);
                 scores.push(unranked(key, worker, &tally, availability, self.policy));
@@ -175,6 +205,11 @@ fn itemised(counted: u32, gpus: usize, changes: u32, window: Window, policy: &Po
     }
 }
 
+/// Where nothing was expected, any counted challenge is all of it.
+fn participation(counted: u32, baseline: f64) -> f64 {
+    if counted == 0 { 0.0 } else { (f64::from(counted) / baseline).min(1.0) }
+}
+
 fn unranked(
     key: &WorkerKey,
     worker: &WorkerFacts,
@@ -182,9 +217,9 @@ fn unranked(
     availability: Availability,
     policy: &Policy,
 ) -> Unranked {
-    let time_ms = tally.mean(tally.time_sum_ms);
-    let base = if time_ms.is_finite() && time_ms >= LEAST_TIME_MS { 1.0 / time_ms } else { 0.0 };
-    let participation = (f64::from(tally.counted) / policy.baseline()).min(1.0);
+    let base = tally.base(policy.base);
+    let baseline = policy.baseline(worker.passed_over);
+    let participation = participation(tally.counted, baseline);
     let performance = base * participation * availability.value;
     let score = WorkerScore {
         key: key.clone(),
@@ -193,9 +228,13 @@ fn unranked(
         attempts: tally.attempts,
         disowned: tally.disowned,
         void: tally.void,
-        time_ms,
+        time_ms: tally.mean(tally.time_sum_ms),
         devices: tally.mean(tally.devices_sum),
+        busy_ms: tally.busy_ms,
+        ops: tally.ops,
         base,
+        passed_over: worker.passed_over,
+        baseline,
         participation,
         availability,
         performance,

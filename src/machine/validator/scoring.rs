@@ -32,6 +32,7 @@ impl Scoring {
     pub fn new(config: &Config) -> Scoring {
         let base = match config.weights.policy {
             Named::Reference7030 => Policy::reference_70_30(),
+            Named::Throughput => Policy::throughput(),
         };
         let hours = config.weights.availability_window.as_secs() / 3600;
         let policy = Policy {

@@ -109,7 +109,8 @@ fn gpu_set(row: &Row, column: usize) -> rusqlite::Result<Option<GpuSetId>> {
 
 fn challenges(from: &Connection, since: Wall, rows: &mut Rows) -> rusqlite::Result<()> {
     let mut statement = from.prepare_cached(
-        "SELECT worker, created, id, verdict, computation_ms, success_count, gpu_set, coalesce(reason, '')
+        "SELECT worker, created, id, verdict, computation_ms, success_count, gpu_set, coalesce(reason, ''),
+             2.0 * matrix_size * matrix_size * matrix_size * iterations
          FROM challenges WHERE created >= ?1 AND ended IS NOT NULL ORDER BY created, id",
     )?;
     let mut found = statement.query([stamp(since)])?;
@@ -125,9 +126,12 @@ fn challenges(from: &Connection, since: Wall, rows: &mut Rows) -> rusqlite::Resu
 fn outcome(row: &Row) -> rusqlite::Result<Outcome> {
     let reason = || -> rusqlite::Result<Arc<str>> { Ok(row.get_ref(7)?.as_str()?.into()) };
     Ok(match row.get_ref(3)?.as_str()? {
-        "verified" => {
-            Outcome::Verified { computation_ms: row.get(4)?, success_count: row.get(5)?, gpus: gpu_set(row, 6)? }
-        }
+        "verified" => Outcome::Verified {
+            computation_ms: row.get(4)?,
+            success_count: row.get(5)?,
+            gpus: gpu_set(row, 6)?,
+            ops: row.get(8)?,
+        },
         "failed" => Outcome::Failed(reason()?),
         "void" => Outcome::Void(reason()?),
         other => return Err(unreadable(3, format!("verdict {other:?}"))),

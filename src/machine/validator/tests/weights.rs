@@ -20,7 +20,7 @@ fn facts(miners: &[&Hotkey], at: Wall) -> Facts {
             .miners
             .insert((*miner).clone(), MinerFacts { seen: at + std::time::Duration::from_secs(400), removed: false });
         let worker = facts.workers.entry(WorkerKey::new(miner, &WorkerId::new("w1"))).or_default();
-        let outcome = Outcome::Verified { computation_ms: Some(100.0), success_count: Some(1), gpus: None };
+        let outcome = Outcome::Verified { computation_ms: Some(100.0), success_count: Some(1), gpus: None, ops: None };
         worker.challenges.push(ChallengeFact { created: at, row: 1, outcome });
         let hour = u32::try_from(at.as_secs() / 3600).unwrap();
         worker.presence.push(Segment { hour, hours: 1, mask: 0x0FFF, last_s: 3599, address: None, gpus: None });
