@@ -137,6 +137,7 @@ pub fn heartbeat_of(hotkey: &Hotkey, miner: usize, now: Wall) -> HeartbeatData {
         timestamp: now.as_secs_f64(),
         workers: vec![worker],
         miner_info: None,
+        miner_features: Vec::new(),
         schema_version: 1,
     }
 }

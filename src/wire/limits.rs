@@ -17,6 +17,9 @@ pub const WORKER_FRAME_BYTES: usize = 1024 * 1024;
 /// A body above this is decrypted and parsed in a spoke, never on the loop (the machines).
 pub const BULK_BYTES: usize = 64 * 1024;
 
+/// Largest list of commitments that a miner passes on; one has less than 1 KiB (the machines).
+pub const COMMITMENTS_BYTES: usize = 256 * 1024;
+
 /// Longest worker id that is accepted (frames and heartbeats); those of the network have 16 letters.
 pub const WORKER_ID_BYTES: usize = 128;
 /// Longest dendrite uuid; a UUID has 36 letters.
@@ -73,7 +76,11 @@ pub const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(30);
 pub const TASK_TIMEOUT: Duration = Duration::from_secs(10);
 pub const COMMITMENT_TIMEOUT: Duration = Duration::from_secs(30);
 pub const PROOF_TIMEOUT: Duration = Duration::from_secs(300);
-/// How long a worker may take to answer a proof request.
+/// How long a worker may take to answer a proof request of the first version: it has everything ready.
 pub const WORKER_PROOF_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long it may take where the rows to be opened are computed again. A thousand samples of the largest matrices on
+/// one slow core take longer than 30 s; what comes later than a validator's own limit (120 s from the commitment, by
+/// default) counts for nothing, and the proof has to travel yet.
+pub const OPENING_TIMEOUT: Duration = Duration::from_secs(100);
 /// How long a miner waits for the registration of a new connection.
 pub const REGISTRATION_TIMEOUT: Duration = Duration::from_secs(30);

@@ -11,7 +11,7 @@ use crate::{
     wire::{
         http,
         json::JsonFault,
-        messages::{Answer, HeartbeatResponse, ProofRequests, StatusAnswer, TaskResponse},
+        messages::{Answer, HeartbeatResponse, ProofRequests, Raw, StatusAnswer, TaskResponse},
         session::{Opener, Refusal, Sealer, SessionFault},
         synapse::{CallFault, SignedCall, SynapseKind, parse_answer},
         websocket::{FrameFault, Register, RegisterRefusal, ToMiner},
@@ -105,7 +105,8 @@ pub enum Letter {
 pub enum Reply {
     Heartbeat(Answer<HeartbeatResponse>),
     Tasks(Answer<TaskResponse>),
-    Requests(Answer<ProofRequests>),
+    /// What to prove goes to the worker as it came.
+    Requests(Answer<ProofRequests<Raw>>),
     Status(Answer<StatusAnswer>),
 }
 

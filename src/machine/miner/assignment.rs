@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::flows::{Ability, FlowKey, Stamps, Task};
+use super::flows::{Ability, FlowKey, Kind, Stamps, Task};
 use crate::wire::{
     json,
     limits::{CHALLENGE_TIMEOUT_S, WORKER_FRAME_BYTES},
-    messages::{ChallengeSpec, DebugInfo, DeviceRequest, ProofData, Raw},
+    messages::{ChallengeSpec, DebugInfo, ProofData, Raw},
     websocket::{ProofDemand, ProofRequest, TaskAssignment, ToWorker},
 };
 
@@ -31,7 +31,7 @@ pub fn taken(spec: ChallengeSpec) -> Task {
     Task {
         challenge: spec.challenge_id,
         worker: spec.target_worker_id,
-        kind: spec.challenge_type,
+        kind: Kind(spec.challenge_type),
         data: spec.data,
         timeout: Duration::from_secs(spec.timeout.clamp(1, CHALLENGE_TIMEOUT_S).into()),
     }
@@ -41,7 +41,7 @@ pub fn task(key: &FlowKey, task: &Task, timeout: Duration) -> ToWorker {
     let timeout = (timeout.as_secs_f64().ceil() as u32).clamp(1, CHALLENGE_TIMEOUT_S);
     ToWorker::TaskAssignment(TaskAssignment {
         task_id: key.challenge.to_string(),
-        task_type: task.kind.clone(),
+        task_type: task.kind.0.clone(),
         challenge_id: key.challenge.clone(),
         data: task.data.clone(),
         timeout,
@@ -49,7 +49,12 @@ pub fn task(key: &FlowKey, task: &Task, timeout: Duration) -> ToWorker {
     })
 }
 
-pub fn proof_request(key: &FlowKey, message_id: String, requests: Vec<DeviceRequest>) -> ToWorker {
+/// Whether what a validator wants proved fits a worker's frame.
+pub fn fits(requests: &Raw) -> bool {
+    requests.as_str().len() + FRAME_FIELDS_BYTES <= WORKER_FRAME_BYTES
+}
+
+pub fn proof_request(key: &FlowKey, message_id: String, requests: Raw) -> ToWorker {
     let (validator_hotkey, challenge_id) = (key.validator.clone(), key.challenge.clone());
     ToWorker::ProofRequest(ProofRequest { message_id, data: ProofDemand { validator_hotkey, challenge_id, requests } })
 }

@@ -77,7 +77,7 @@ impl Fault {
 
 /// What a peer gives as a reason, as far as a log line bears it.
 pub fn shortened(why: &str) -> String {
-    why.chars().take(200).collect()
+    why.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).take(200).collect()
 }
 
 impl From<Unasked> for Fault {

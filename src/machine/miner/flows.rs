@@ -1,8 +1,9 @@
 //! The two-phase flow of each challenge: assignment, result, commitment, proof request, proof.
 //!
-//! Owns which worker has which challenge, and so which workers are busy: from the assignment until the flow
-//! ended, however it ended. A flow is bound to the worker it was given to; what another worker says of it
-//! is refused. It writes no JSON and opens no connection: it says what is to be done next ([`Step`]).
+//! Owns which worker has which challenge, and so which workers are busy: from the assignment until its part
+//! is done (its proof is here and there is room for it) or the flow ended, however it ended. A flow is bound to the
+//! worker it was given to; what another worker says of it is refused. It writes no JSON, reads none of what it
+//! passes on, and opens no connection: it says what is to be done next ([`Step`]).
 
 mod words;
 
@@ -11,11 +12,11 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-pub use self::words::{Ability, Computed, Decline, End, FlowKey, Proved, Stamps, Step, Task, Unasked, Wait};
+pub use self::words::{Ability, Computed, Decline, End, FlowKey, Kind, Proved, Stamps, Step, Task, Unasked, Wait};
 
 use crate::{
     units::{ChallengeId, Hotkey, Mono, Now, WorkerId},
-    wire::{limits::WORKER_PROOF_TIMEOUT, messages::DeviceRequest},
+    wire::messages::Raw,
 };
 
 /// Challenges that may wait for one busy worker.
@@ -30,7 +31,10 @@ const MAX_STAMPS: usize = 32;
 #[derive(Debug)]
 struct Flow {
     worker: WorkerId,
+    kind: Kind,
     stage: Stage,
+    /// The end of the challenge's own time.
+    due: Mono,
     /// When the wait of this stage is over; `None` while a request to the validator has its own deadline.
     until: Option<Mono>,
     stamps: Stamps,
@@ -41,7 +45,11 @@ enum Stage {
     Waiting(Task),
     Computing,
     Committing,
-    Proving { message_id: String, requests: Vec<DeviceRequest> },
+    Proving {
+        message_id: String,
+        requests: Raw,
+    },
+    /// The worker is done with it, unless the flow is among `running` still.
     Submitting,
 }
 
@@ -74,8 +82,12 @@ impl Flows {
             assert!(keys.len() <= MAX_WAITING, "{} challenges wait for {worker}", keys.len());
             assert!(keys.iter().all(waits), "a challenge in the queue of {worker} does not wait");
         }
-        let queued: usize = self.waiting.values().map(VecDeque::len).sum();
-        assert_eq!(self.book.len(), self.running.len() + queued, "a flow neither runs nor waits");
+        let idle = |(key, flow): (&FlowKey, &Flow)| match flow.stage {
+            Stage::Waiting(_) => !self.waiting.get(&flow.worker).is_some_and(|keys| keys.contains(key)),
+            Stage::Submitting => false,
+            _ => self.running.get(&flow.worker) != Some(key),
+        };
+        assert!(!self.book.iter().any(idle), "a flow neither runs nor waits nor is on its way to its validator");
     }
 
     /// Flows that have not ended.
@@ -100,12 +112,12 @@ impl Flows {
         }
         if let Some(decline) = self.decline(&task, ability) {
             self.remember(&key);
-            return Ok(vec![Step::Ended { key, worker: task.worker, end: End::Declined(decline) }]);
+            return Ok(ended(key, task.worker, End::Declined(decline), task.kind.bears_failures()));
         }
-        let worker = task.worker.clone();
+        let (worker, kind) = (task.worker.clone(), task.kind.clone());
         let stamps = BTreeMap::from([("miner_task_received_ts".to_owned(), now.wall.as_millis())]);
-        let until = Some(now.mono + task.timeout);
-        let flow = Flow { worker: worker.clone(), stage: Stage::Waiting(task), until, stamps };
+        let due = now.mono + task.timeout;
+        let flow = Flow { worker: worker.clone(), kind, stage: Stage::Waiting(task), due, until: Some(due), stamps };
         self.book.insert(key.clone(), flow);
         self.waiting.entry(worker.clone()).or_default().push_back(key);
         Ok(self.next_for(now.mono, &worker))
@@ -161,36 +173,24 @@ impl Flows {
         }
         add_stamps(&mut flow.stamps, computed.stamps);
         match computed.outcome {
-            Ok(commitments) if commitments.is_empty() => {
-                Ok(self.end(now, &key, End::WorkerFailed("a result without commitments".into())))
-            }
             Ok(commitments) => {
                 flow.stage = Stage::Committing;
                 flow.until = None;
-                Ok(vec![Step::Commit { key, worker: worker.clone(), commitments }])
+                Ok(vec![Step::Commit { key, worker: worker.clone(), commitments, until: flow.due }])
             }
             Err(why) => Ok(self.end(now, &key, End::WorkerFailed(why))),
         }
     }
 
     /// The validator answered a commitment: what it wants proved, or why the flow is over.
-    pub fn committed(
-        &mut self,
-        now: Now,
-        key: &FlowKey,
-        message_id: String,
-        answer: Result<Vec<DeviceRequest>, End>,
-    ) -> Vec<Step> {
+    pub fn committed(&mut self, now: Now, key: &FlowKey, message_id: String, answer: Result<Raw, End>) -> Vec<Step> {
         let Some(flow) = self.book.get_mut(key).filter(|flow| matches!(flow.stage, Stage::Committing)) else {
             return Vec::new();
         };
         match answer {
-            Ok(requests) if requests.is_empty() => {
-                self.end(now.mono, key, End::Refused("no proof was asked for".into()))
-            }
             Ok(requests) => {
                 flow.stamps.insert("miner_task_response_ts".into(), now.wall.as_millis());
-                flow.until = Some(now.mono + WORKER_PROOF_TIMEOUT);
+                flow.until = Some(now.mono + flow.kind.proof_wait());
                 flow.stage = Stage::Proving { message_id: message_id.clone(), requests: requests.clone() };
                 vec![Step::Ask { key: key.clone(), worker: flow.worker.clone(), message_id, requests }]
             }
@@ -198,13 +198,16 @@ impl Flows {
         }
     }
 
-    /// A worker answers a proof request. Taken only from the worker that was asked.
+    /// A worker answers a proof request. Taken only from the worker that was asked. Its part is done with that,
+    /// however long the validator takes; only when there is no `room` (of the validator's proofs that wait here, with
+    /// so many bytes more) it is held, so that what waits stays bounded.
     pub fn proved(
         &mut self,
         now: Mono,
         worker: &WorkerId,
         message_id: &str,
         proved: Proved,
+        room: impl FnOnce(&Hotkey, usize) -> bool,
     ) -> Result<Vec<Step>, Unasked> {
         let key = self.running.get(worker).cloned().ok_or(Unasked::NotAskedProof)?;
         let flow = self.book.get_mut(&key).ok_or(Unasked::NotAskedProof)?;
@@ -217,8 +220,13 @@ impl Flows {
             Ok(proofs) => {
                 flow.stage = Stage::Submitting;
                 flow.until = None;
-                let stamps = flow.stamps.clone();
-                Ok(vec![Step::Submit { key, proofs, stamps }])
+                let stamps = std::mem::take(&mut flow.stamps);
+                if room(&key.validator, proofs.as_str().len()) {
+                    self.running.remove(worker);
+                }
+                let mut steps = vec![Step::Submit { key, proofs, stamps }];
+                steps.extend(self.next_for(now, worker));
+                Ok(steps)
             }
             Err(why) => Ok(self.end(now, &key, End::WorkerFailed(why))),
         }
@@ -271,10 +279,11 @@ impl Flows {
         let worker = flow.worker;
         if matches!(flow.stage, Stage::Waiting(_)) {
             self.drop_waiting(&worker, key);
-        } else {
+        } else if self.running.get(&worker) == Some(key) {
             self.running.remove(&worker);
         }
-        let mut steps = vec![Step::Ended { key: key.clone(), worker: worker.clone(), end }];
+        let uncommitted = matches!(flow.stage, Stage::Waiting(_) | Stage::Computing);
+        let mut steps = ended(key.clone(), worker.clone(), end, uncommitted && flow.kind.bears_failures());
         steps.extend(self.next_for(now, &worker));
         steps
     }
@@ -310,6 +319,13 @@ impl Stage {
             Stage::Proving { .. } | Stage::Submitting => Wait::Proof,
         }
     }
+}
+
+/// A flow's end, and what its validator is told of it.
+fn ended(key: FlowKey, worker: WorkerId, end: End, tell: bool) -> Vec<Step> {
+    let failure = end.failure().filter(|_| tell);
+    let report = failure.map(|failure| Step::Report { key: key.clone(), worker: worker.clone(), failure });
+    [Step::Ended { key, worker, end }].into_iter().chain(report).collect()
 }
 
 fn add_stamps(stamps: &mut Stamps, more: Stamps) {

@@ -12,6 +12,7 @@ use std::{
 
 use super::flows::FlowKey;
 use crate::{
+    machine::backoff::Backoff,
     units::{Hotkey, Mono},
     wire::{
         limits::{PROOF_TIMEOUT, TASK_TIMEOUT},
@@ -33,6 +34,8 @@ pub enum Purpose {
     Heartbeat,
     Poll,
     Commit(FlowKey),
+    /// Says that there will be no commitment; nothing follows from the answer.
+    Report(FlowKey),
     Submit(FlowKey),
 }
 
@@ -41,7 +44,7 @@ impl Purpose {
         match self {
             Purpose::Heartbeat => Lane::Heartbeat,
             Purpose::Poll => Lane::Poll,
-            Purpose::Commit(_) => Lane::Commitment,
+            Purpose::Commit(_) | Purpose::Report(_) => Lane::Commitment,
             Purpose::Submit(_) => Lane::Proof,
         }
     }
@@ -89,6 +92,9 @@ pub struct Job {
     pub repeated: bool,
     /// Connections that were tried for it and never opened.
     pub dials: u32,
+    /// The waits after refusals for too many requests, and until when it is worth them.
+    pub pace: Backoff,
+    pub until: Mono,
     pub not_before: Mono,
     /// When it is dropped if it could not be sent until then.
     pub give_up: Mono,
@@ -159,6 +165,11 @@ impl Lanes {
         all
     }
 
+    /// What waits on that lane.
+    pub fn waiting(&self, to: &Hotkey, lane: Lane) -> impl Iterator<Item = &Job> {
+        self.queues.get(&(to.clone(), lane)).into_iter().flat_map(|queue| &queue.waiting)
+    }
+
     /// Messages that wait or fly.
     pub fn len(&self) -> usize {
         self.queues.values().map(|queue| queue.in_flight + queue.waiting.len()).sum()
@@ -200,7 +211,9 @@ mod tests {
 
     fn job(to: &str, purpose: Purpose) -> Job {
         let to = Hotkey::label(to);
-        Job { to, purpose, plaintext: "{}".into(), repeated: false, dials: 0, not_before: at(0), give_up: at(60) }
+        let pace = Backoff::new(Duration::from_secs(1), Duration::from_secs(8));
+        let (not_before, until, give_up) = (at(0), at(0), at(60));
+        Job { to, purpose, plaintext: "{}".into(), repeated: false, dials: 0, pace, until, not_before, give_up }
     }
 
     fn commit(challenge: u32) -> Purpose {

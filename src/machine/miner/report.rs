@@ -7,7 +7,7 @@ use crate::{
     units::{Hotkey, Now},
     wire::{
         json,
-        messages::{HeartbeatData, SCHEMA_VERSION, WorkerInfo, WorkerStatus},
+        messages::{HeartbeatData, SCHEMA_VERSION, WorkerInfo, WorkerStatus, gemm_i8::GEMM_I8},
     },
 };
 
@@ -60,6 +60,7 @@ fn text(me: &Hotkey, now: Now, workers: Vec<WorkerInfo>) -> String {
         timestamp: now.wall.as_secs_f64(),
         workers,
         miner_info: None,
+        miner_features: vec![GEMM_I8.into()],
         schema_version: SCHEMA_VERSION,
     })
 }

@@ -27,7 +27,7 @@ impl Miner {
                 let Miner { validators, uplink, .. } = self;
                 uplink.sealed(now.mono, job, request, |hotkey| validators.axon(hotkey));
             }
-            MinerBulkDone::Opened { job, letter } => self.uplink.read(now.mono, job, letter),
+            MinerBulkDone::Opened { job, letter } => self.uplink.read(now.mono, job, letter, &mut self.rng),
         }
     }
 

@@ -14,12 +14,14 @@ use rand_core::RngCore;
 
 use super::{
     Command, Wish,
+    flows::FlowKey,
     lanes::{Job, Lane, Lanes, Purpose},
     sessions::{HandshakeFault, Sessions},
 };
 use crate::{
     machine::{
         Dial, Gone, Output,
+        backoff::Backoff,
         clock::Nonces,
         contract::bulk::{Letter, MinerBulk, Opening, Reply, Sealing, Unusable},
         credit::Credit,
@@ -36,6 +38,19 @@ use crate::{
 
 /// Wait before a connection that was refused is tried again for the same message.
 const REDIAL: Duration = Duration::from_secs(1);
+
+/// First and longest wait after a refusal for too many requests; the validators' window is 30 s by default.
+const PACE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(8));
+
+/// How long a report of a failure is tried again after such a refusal.
+const REPORT_PERSISTENCE: Duration = Duration::from_secs(60);
+
+/// Reports of failures that may wait for one validator.
+const REPORTS_MAX: usize = 256;
+
+/// Proofs that may wait for one validator, or fly to it, without their workers; and their bytes.
+const PROOFS_MAX: usize = 256;
+const PROOFS_BYTES: usize = 64 * 1024 * 1024;
 
 /// What the loop's own deadline may be late by before a request is cancelled from here.
 const MARGIN: Duration = Duration::from_secs(2);
@@ -196,18 +211,45 @@ impl Uplink {
 
     /// Takes a message; [`Uplink::pump`] sends it.
     pub fn submit(&mut self, now: Mono, to: &Hotkey, purpose: Purpose, plaintext: String) {
+        self.submit_until(now, now, to, purpose, plaintext);
+    }
+
+    /// The same for a message that is tried again until then when the validator has had too many requests.
+    pub fn submit_until(&mut self, now: Mono, until: Mono, to: &Hotkey, purpose: Purpose, plaintext: String) {
         let timeout = purpose.lane().timeout(self.patience.request);
-        let give_up = now + HANDSHAKE_TIMEOUT + timeout;
-        let to = to.clone();
         self.lanes.push(Job {
-            to,
+            to: to.clone(),
             purpose,
             plaintext: plaintext.into(),
             repeated: false,
             dials: 0,
+            pace: Backoff::new(PACE.0, PACE.1),
+            until,
             not_before: now,
-            give_up,
+            give_up: now + HANDSHAKE_TIMEOUT + timeout,
         });
+    }
+
+    /// Tells a validator that there will be no commitment. What it misses of these it learns from its own clock, so
+    /// more than a few do not wait.
+    pub fn report(&mut self, now: Mono, to: &Hotkey, key: FlowKey, plaintext: String) {
+        let waiting = self.lanes.waiting(to, Lane::Commitment);
+        if waiting.filter(|job| matches!(job.purpose, Purpose::Report(_))).count() < REPORTS_MAX {
+            self.submit_until(now, now + REPORT_PERSISTENCE, to, Purpose::Report(key), plaintext);
+        } else {
+            log::debug!(target: "miner", "challenge {} failed; {to} is not told, too much waits for it", key.challenge);
+        }
+    }
+
+    /// Whether a proof of so many bytes may wait here without its worker.
+    pub fn has_room_for_proof(&self, to: &Hotkey, bytes: usize) -> bool {
+        let flying = self.flights.values().filter(|flight| flight.to == *to).filter_map(|flight| match &flight.cargo {
+            Cargo::Message { job, .. } if job.purpose.lane() == Lane::Proof => Some(job),
+            _ => None,
+        });
+        let held = flying.chain(self.lanes.waiting(to, Lane::Proof)).map(|job| job.plaintext.len());
+        let (count, held) = held.fold((0, 0), |(count, sum), bytes| (count + 1, sum + bytes));
+        count < PROOFS_MAX && held + bytes <= PROOFS_BYTES
     }
 
     /// Sends what can be sent. `axon` says where a validator is, if it still is anywhere.
@@ -330,16 +372,17 @@ impl Uplink {
             flight.stage = Stage::Reading;
             bulk.push(MinerBulk::Open { job: id, opening });
         } else {
-            self.read(now.mono, id, opening.read());
+            self.read(now.mono, id, opening.read(), rng);
         }
     }
 
     /// What was in the response to a message.
-    pub fn read(&mut self, now: Mono, id: u64, letter: Result<Letter, Unusable>) {
+    pub fn read(&mut self, now: Mono, id: u64, letter: Result<Letter, Unusable>, rng: &mut ChaCha20Rng) {
         let Some(flight) = self.flights.get(&id) else { return };
         let Cargo::Message { job, session, .. } = &flight.cargo else { return };
         match letter {
             Ok(Letter::Refused(refusal)) if refusal.asks_for_new_session() && !job.repeated => self.repeat(now, id),
+            Ok(Letter::Refused(refusal)) if refusal.is_rate_limit() => self.wait(now, id, refusal, rng),
             Ok(Letter::Refused(refusal)) => self.fail(now, id, Failure::Refused(refusal)),
             Ok(Letter::Opened { seq, reply }) => match self.sessions.admit(&flight.to, session, seq) {
                 Ok(()) => self.end(now, id, Ok(Some(reply))),
@@ -364,6 +407,21 @@ impl Uplink {
         self.sessions.lose(&to, &session);
         job.repeated = true;
         job.give_up = now + HANDSHAKE_TIMEOUT + job.purpose.lane().timeout(self.patience.request);
+        self.lanes.landed(&to, job.purpose.lane());
+        self.lanes.put_back(job);
+    }
+
+    /// The validator has had too many requests of ours, and has not looked at this one: it is sent again later,
+    /// while it is of use.
+    fn wait(&mut self, now: Mono, id: u64, refusal: Refusal, rng: &mut ChaCha20Rng) {
+        let Some(Flight { cargo: Cargo::Message { job, .. }, .. }) = self.flights.get_mut(&id) else { return };
+        job.not_before = now + job.pace.wait(rng);
+        if job.not_before >= job.until {
+            return self.fail(now, id, Failure::Refused(refusal));
+        }
+        let Some(Flight { to, cargo: Cargo::Message { mut job, .. }, .. }) = self.flights.remove(&id) else { return };
+        log::debug!(target: "miner", "{to} has had too many requests: again in {:?}", job.not_before.since(now));
+        job.give_up = job.until.max(job.not_before + HANDSHAKE_TIMEOUT);
         self.lanes.landed(&to, job.purpose.lane());
         self.lanes.put_back(job);
     }
@@ -403,7 +461,7 @@ impl Uplink {
 
     /// Nothing of it was sent, so a message of a flow may be tried again without being said twice.
     fn may_redial(&self, now: Mono, job: &Job) -> bool {
-        let flow = matches!(job.purpose, Purpose::Commit(_) | Purpose::Submit(_));
+        let flow = matches!(job.purpose, Purpose::Commit(_) | Purpose::Report(_) | Purpose::Submit(_));
         flow && job.dials < self.patience.retries && now + REDIAL < job.give_up
     }
 

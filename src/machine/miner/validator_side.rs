@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    Miner,
+    Miner, assignment,
     fault::shortened,
     flows::End,
     lanes::{Lane, Purpose},
@@ -17,7 +17,8 @@ use crate::{
     units::{Hotkey, Mono, Now},
     wire::{
         code, json,
-        messages::{Answer, DeviceRequest, HeartbeatResponse, ProofRequests, StatusAnswer, TaskRequest},
+        messages::{Answer, HeartbeatResponse, ProofRequests, Raw, StatusAnswer, TaskRequest},
+        websocket::is_filled_list,
     },
 };
 
@@ -66,6 +67,9 @@ impl Miner {
             (Some(Purpose::Submit(key)), outcome) => {
                 let steps = self.flows.submitted(now.mono, &key, end_of(outcome));
                 self.follow(now, steps);
+            }
+            (Some(Purpose::Report(key)), Ok(_)) => {
+                log::debug!(target: "miner", "{to} knows that challenge {} failed", key.challenge);
             }
             (None, Ok(_)) => log::info!(target: "miner", "session with validator {to} opened"),
             (purpose, Err(failure)) => {
@@ -120,9 +124,14 @@ impl Miner {
     }
 }
 
-fn requests_of(outcome: Result<Option<Reply>, Failure>) -> Result<Vec<DeviceRequest>, End> {
+fn requests_of(outcome: Result<Option<Reply>, Failure>) -> Result<Raw, End> {
     match outcome {
-        Ok(Some(Reply::Requests(Answer::Given(ProofRequests { proof_requests })))) => Ok(proof_requests),
+        Ok(Some(Reply::Requests(Answer::Given(ProofRequests { proof_requests: list })))) => match is_filled_list(&list)
+        {
+            true if assignment::fits(&list) => Ok(list),
+            true => Err(End::Refused(format!("it asks for {} bytes: too many for a worker", list.as_str().len()))),
+            false => Err(End::Refused("no proof was asked for".into())),
+        },
         Ok(Some(Reply::Requests(Answer::Refused(why)))) => Err(End::Refused(shortened(&why))),
         Ok(_) => Err(End::Unanswered("an answer to something else".into())),
         Err(failure) => Err(unanswered(failure)),

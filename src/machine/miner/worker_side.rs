@@ -1,6 +1,6 @@
 //! What workers say, handed on; and what flows want of workers and validators, done.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::Duration};
 
 use super::{
     Miner, REPORT_WITHIN, Stop, assignment,
@@ -21,6 +21,10 @@ use crate::{
         messages::{CommitmentData, TaskResponse},
     },
 };
+
+/// How long a proof that a validator's rate limit turned away is tried again: its window is 30 s by default, and
+/// its patience with proofs 120 s.
+const PROOF_PERSISTENCE: Duration = Duration::from_secs(90);
 
 impl Miner {
     pub(super) fn worker_connected(&mut self, now: Now, peer: PeerId) {
@@ -59,7 +63,11 @@ impl Miner {
         let steps = match said {
             Said::Registered(worker) => return self.worker_registered(now, &worker),
             Said::Computed { worker, task_id, computed } => self.flows.computed(now.mono, &worker, &task_id, computed),
-            Said::Proved { worker, message_id, proved } => self.flows.proved(now.mono, &worker, &message_id, proved),
+            Said::Proved { worker, message_id, proved } => {
+                let Miner { flows, uplink, .. } = self;
+                let room = |validator: &Hotkey, bytes| uplink.has_room_for_proof(validator, bytes);
+                flows.proved(now.mono, &worker, &message_id, proved, room)
+            }
             Said::Beat => return self.counters.count(Metric::Heartbeats, &[]),
             Said::Alive => return,
         };
@@ -116,10 +124,16 @@ impl Miner {
                     false => self.flows.undelivered(now.mono, &key, End::WorkerGone),
                 }
             }
-            Step::Commit { key, worker, commitments } => {
+            Step::Commit { key, worker, commitments, until } => {
                 let data = CommitmentData::new(key.challenge.clone(), worker, commitments);
                 let to = key.validator.clone();
-                self.uplink.submit(now.mono, &to, Purpose::Commit(key), json::text(&data));
+                self.uplink.submit_until(now.mono, until, &to, Purpose::Commit(key), json::text(&data));
+                Vec::new()
+            }
+            Step::Report { key, worker, failure } => {
+                let data = CommitmentData::failed(key.challenge.clone(), worker, failure);
+                let to = key.validator.clone();
+                self.uplink.report(now.mono, &to, key, json::text(&data));
                 Vec::new()
             }
             // A worker that is gone may come back and is asked again; else the flow ends with its wait.
@@ -129,8 +143,8 @@ impl Miner {
             }
             Step::Submit { key, proofs, stamps } => {
                 let text = assignment::proof(&key, proofs, stamps);
-                let to = key.validator.clone();
-                self.uplink.submit(now.mono, &to, Purpose::Submit(key), text);
+                let (to, until) = (key.validator.clone(), now.mono + PROOF_PERSISTENCE);
+                self.uplink.submit_until(now.mono, until, &to, Purpose::Submit(key), text);
                 Vec::new()
             }
             Step::Ended { key, worker, end } => {

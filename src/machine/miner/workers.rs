@@ -20,9 +20,10 @@ use crate::{
     },
     units::{Mono, Now, PeerId, Wall, WorkerId},
     wire::{
-        limits::{BULK_BYTES, REGISTRATION_TIMEOUT},
-        messages::{Raw, SystemInfo},
-        websocket::{Heartbeat, ProofResponse, Register, TaskResult, ToMiner, ToWorker, close},
+        code::{self, Code},
+        limits::{BULK_BYTES, COMMITMENTS_BYTES, REGISTRATION_TIMEOUT},
+        messages::{SystemInfo, WorkFailure},
+        websocket::{Heartbeat, ProofResponse, Register, TaskResult, ToMiner, ToWorker, close, is_filled_list},
     },
 };
 
@@ -427,9 +428,15 @@ fn computed(result: TaskResult) -> Computed {
     let outcome = result.data;
     let stamps = stamps(outcome.timestamps);
     let why = outcome.error.or(outcome.error_message);
-    let outcome = match outcome.result {
-        Some(result) if outcome.success => Ok(result.commitments),
-        _ => Err(shown(why, outcome.error_code)),
+    let committed = outcome.result.filter(|_| outcome.success).map(|result| result.commitments);
+    let outcome = match committed {
+        Some(Some(list)) if list.as_str().len() <= COMMITMENTS_BYTES => Ok(list),
+        Some(Some(list)) => {
+            let bytes = list.as_str().len();
+            Err(broken(format!("commitments of {bytes} bytes; at most {COMMITMENTS_BYTES} are passed on")))
+        }
+        Some(None) => Err(broken("a result without commitments".into())),
+        None => Err(failure(why, outcome.error_code)),
     };
     Computed { outcome, stamps }
 }
@@ -438,21 +445,22 @@ fn proved(response: ProofResponse) -> Proved {
     let data = response.data;
     let stamps = stamps(data.debug.phase2_timestamps);
     let outcome = match data.proofs {
-        Some(proofs) if data.success && is_list(&proofs) => Ok(proofs),
-        _ => Err(shown(data.error, 0)),
+        Some(proofs) if data.success && is_filled_list(&proofs) => Ok(proofs),
+        _ => Err(failure(data.error, 0)),
     };
     Proved { outcome, stamps }
 }
 
-/// A list with something in it. The text is JSON already.
-fn is_list(raw: &Raw) -> bool {
-    let inner = raw.as_str().trim_start().strip_prefix('[').map(str::trim_start);
-    inner.is_some_and(|inner| !inner.starts_with(']'))
+/// What a worker says went wrong, as far as a log line bears it.
+fn failure(why: Option<String>, code: i64) -> WorkFailure {
+    let reason = shortened(&why.unwrap_or_else(|| format!("no reason given (code {code})")));
+    let code = Code::try_from(code).ok().filter(|code| *code != code::SUCCESS).unwrap_or(code::TASK_FAILED);
+    WorkFailure { code, reason }
 }
 
-/// What a worker says went wrong, as far as a log line bears it.
-fn shown(why: Option<String>, code: i64) -> String {
-    shortened(&why.unwrap_or_else(|| format!("no reason given (code {code})")))
+/// What is wrong with what it says.
+fn broken(reason: String) -> WorkFailure {
+    WorkFailure { code: code::INVALID_RESPONSE, reason }
 }
 
 fn stamps(named: Map<String, Value>) -> Stamps {

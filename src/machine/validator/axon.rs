@@ -230,9 +230,7 @@ impl Validator {
         let draw = |row: &ChallengeRow| draw::rows(rng, cpu, row.matrix_size);
         let (rows, computation) = self.challenges.commit(now, &pending.head.hotkey, &commitment, draw)?;
         self.counters.observe(Metric::ComputationSeconds, &[draw::CPU_MATRIX], computation);
-        Ok(ProofRequests {
-            proof_requests: vec![DeviceRequest { uuid: CPU_UUID.into(), rows, coordinates: Vec::new() }],
-        })
+        Ok(ProofRequests { proof_requests: vec![DeviceRequest::rows(CPU_UUID, rows)] })
     }
 
     fn proof(&mut self, now: Now, pending: &Pending, data: ProofData) -> Result<StatusAnswer, Fault> {

@@ -16,8 +16,8 @@ use super::{
 use crate::{
     units::{Mono, Now, Wall},
     wire::{
-        json,
-        messages::{Commitment, DeviceProof, SystemInfo},
+        code, json,
+        messages::{Commitment, DeviceProof, Raw, SystemInfo},
         websocket::{
             ChallengeResult, GpuSummary, Heartbeat, HeartbeatResponse, ProofOutcome, ProofResponse, Register,
             TaskOutcome, TaskResult, ToMiner,
@@ -74,13 +74,13 @@ fn task_result(identity: &Identity, now: Wall, task_id: &str, data: TaskOutcome)
 }
 
 pub(super) fn computed(identity: &Identity, now: Wall, task: &Task, product: &Product) -> ToMiner {
-    let result = ChallengeResult {
-        computation_time_ms: Some(product.took.as_secs_f64() * 1e3),
-        matrix_size: Some(task.spec.n),
-        commitments: vec![Commitment::cpu(product.tree.root())],
-    };
     let stamps = stamps([("worker_task_received_ts", task.received), ("worker_task_completed_ts", now)]);
-    task_result(identity, now, &task.id, TaskOutcome::done(result, stamps))
+    let commitments = [Commitment::cpu(product.tree.root())];
+    let outcome = match ChallengeResult::new(product.took, task.spec.n, &commitments) {
+        Ok(result) => TaskOutcome::done(result, stamps),
+        Err(why) => TaskOutcome::failed(code::TASK_FAILED, &why.to_string()),
+    };
+    task_result(identity, now, &task.id, outcome)
 }
 
 pub(super) fn refused(identity: &Identity, now: Wall, task_id: &str, why: &Refusal) -> ToMiner {
@@ -90,7 +90,10 @@ pub(super) fn refused(identity: &Identity, now: Wall, task_id: &str, why: &Refus
 pub(super) fn proof(message_id: &str, received: Wall, now: Wall, proofs: Result<Vec<DeviceProof>, NoProof>) -> ToMiner {
     let stamps = stamps([("worker_proof_request_received_ts", received), ("worker_proof_completed_ts", now)]);
     let data = match proofs {
-        Ok(proofs) => ProofOutcome::done(&proofs, stamps).unwrap_or_else(|why| ProofOutcome::failed(&why.to_string())),
+        Ok(proofs) => match Raw::of(&proofs) {
+            Ok(proofs) => ProofOutcome::done(proofs, stamps),
+            Err(why) => ProofOutcome::failed(&why.to_string()),
+        },
         Err(why) => ProofOutcome::failed(&why.to_string()),
     };
     ToMiner::ProofResponse(ProofResponse { message_id: message_id.to_owned(), data })

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, time::Duration};
 use crate::{
     compute::merkle::Tree,
     units::{ChallengeId, Hotkey, Mono},
-    wire::messages::{CPU_UUID, DeviceProof, DeviceRequest, MerkleProof},
+    wire::messages::{CPU_UUID, DeviceProof, DeviceRequest, MerkleProof, Raw},
 };
 
 /// How long an answer waits for its proof request: a commitment and its answer may take a minute each, and
@@ -23,6 +23,8 @@ const ROWS_MAX: usize = 4096;
 /// Why a proof request gets no proof.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum NoProof {
+    #[error("the proof request: {0}")]
+    Unreadable(String),
     #[error("nothing is kept of challenge {0} for this validator")]
     UnknownChallenge(ChallengeId),
     #[error("{0} devices asked where only the CPU, \"-1\", has answered")]
@@ -92,11 +94,12 @@ impl Kept {
         now: Mono,
         validator: &Hotkey,
         challenge: &ChallengeId,
-        requests: &[DeviceRequest],
+        requests: &Raw,
     ) -> Result<Vec<DeviceProof>, NoProof> {
+        let requests: Vec<DeviceRequest> = requests.read().map_err(|why| NoProof::Unreadable(why.to_string()))?;
         let answer = self.answers.get_mut(validator).filter(|answer| answer.challenge == *challenge);
         let answer = answer.ok_or_else(|| NoProof::UnknownChallenge(challenge.clone()))?;
-        let proof = cpu_proof(&answer.tree, requests)?;
+        let proof = cpu_proof(&answer.tree, &requests)?;
         answer.proven = true;
         answer.until = answer.until.min(now + LIFE_PROVEN);
         Ok(vec![proof])
@@ -151,8 +154,12 @@ mod tests {
         ChallengeId::new(name)
     }
 
-    fn cpu_rows(rows: &[u32]) -> Vec<DeviceRequest> {
-        vec![DeviceRequest { uuid: "-1".into(), rows: rows.to_vec(), coordinates: Vec::new() }]
+    fn raw(requests: &[DeviceRequest]) -> Raw {
+        Raw::of(&requests).unwrap()
+    }
+
+    fn cpu_rows(rows: &[u32]) -> Raw {
+        raw(&[DeviceRequest::rows("-1", rows.to_vec())])
     }
 
     fn kept() -> Kept {
@@ -211,15 +218,14 @@ mod tests {
     #[test]
     fn what_a_cpu_cannot_prove_is_refused_by_name() {
         let mut kept = kept();
-        let mut ask =
-            |requests: &[DeviceRequest]| kept.prove(at(1), &validator("5V"), &challenge("c1"), requests).unwrap_err();
-        assert_eq!(ask(&[]), NoProof::Devices(0));
+        let mut ask = |requests: &Raw| kept.prove(at(1), &validator("5V"), &challenge("c1"), requests).unwrap_err();
+        assert!(matches!(ask(&Raw::of(&[7]).unwrap()), NoProof::Unreadable(_)));
+        assert_eq!(ask(&raw(&[])), NoProof::Devices(0));
         assert_eq!(ask(&cpu_rows(&[])), NoProof::Rows(0));
         assert_eq!(ask(&cpu_rows(&[1; 4097])), NoProof::Rows(4097));
         assert_eq!(ask(&cpu_rows(&[12])), NoProof::NoSuchRow { row: 12, n: 12 });
-        let gpu = DeviceRequest { uuid: "GPU-1".into(), rows: vec![1], coordinates: Vec::new() };
-        assert_eq!(ask(&[gpu]), NoProof::Device("GPU-1".into()));
-        let coordinates = DeviceRequest { coordinates: vec![(0, 0)], ..cpu_rows(&[1]).remove(0) };
-        assert_eq!(ask(&[coordinates]), NoProof::Coordinates);
+        assert_eq!(ask(&raw(&[DeviceRequest::rows("GPU-1", vec![1])])), NoProof::Device("GPU-1".into()));
+        let coordinates = DeviceRequest { coordinates: vec![(0, 0)], ..DeviceRequest::rows("-1", vec![1]) };
+        assert_eq!(ask(&raw(&[coordinates])), NoProof::Coordinates);
     }
 }

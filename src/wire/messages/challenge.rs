@@ -1,39 +1,67 @@
 //! `ChallengeSynapse` and `ChallengeProofSynapse`: commitment, what to prove, proof. Arithmetic is `compute`'s.
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, ser::SerializeMap};
 use serde_json::{Map, Value};
 
-use super::{Raw, SCHEMA_VERSION, schema_version};
-use crate::units::{ChallengeId, WorkerId};
+use super::{
+    Raw, SCHEMA_VERSION,
+    gemm_i8::{COMMITMENT_SIG_VER, Sample},
+    schema_version,
+};
+use crate::{
+    units::{ChallengeId, WorkerId},
+    wire::code::Code,
+};
 
-/// Phase 1: the roots that a worker commits itself to.
+/// Phase 1: the roots that a worker commits itself to. The validator reads `C` as [`Commitment`]s; a miner passes
+/// them on unread (`CommitmentData<Raw>`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct CommitmentData {
+pub struct CommitmentData<C = Vec<Commitment>> {
     pub challenge_id: ChallengeId,
     pub worker_id: WorkerId,
-    pub commitments: Vec<Commitment>,
+    pub commitments: C,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub debug_info: Option<Raw>,
+    /// Extension, for `gemm_i8` challenges alone: there is nothing to commit to, and why. `commitments` is empty
+    /// then, and so are the answer's `proof_requests`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<WorkFailure>,
     #[serde(default = "schema_version")]
     pub schema_version: u32,
 }
 
-impl CommitmentData {
-    pub fn new(challenge_id: ChallengeId, worker_id: WorkerId, commitments: Vec<Commitment>) -> CommitmentData {
-        CommitmentData { challenge_id, worker_id, commitments, debug_info: None, schema_version: SCHEMA_VERSION }
+/// Why a worker has not computed what it was given.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkFailure {
+    pub code: Code,
+    /// In the worker's or the miner's words; of any length and content, as far as its reader knows.
+    pub reason: String,
+}
+
+impl<C> CommitmentData<C> {
+    pub fn new(challenge_id: ChallengeId, worker_id: WorkerId, commitments: C) -> CommitmentData<C> {
+        let (debug_info, failure) = (None, None);
+        CommitmentData { challenge_id, worker_id, commitments, debug_info, failure, schema_version: SCHEMA_VERSION }
     }
 }
 
-/// One device's root. The CPU's uuid is `-1`.
+impl CommitmentData {
+    /// In place of a commitment.
+    pub fn failed(challenge_id: ChallengeId, worker_id: WorkerId, failure: WorkFailure) -> CommitmentData {
+        CommitmentData { failure: Some(failure), ..CommitmentData::new(challenge_id, worker_id, Vec::new()) }
+    }
+}
+
+/// One device's root. The CPU's uuid is `-1` in `cpu_matrix`, `cpu` in `gemm_i8`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "UncheckedCommitment")]
 pub struct Commitment {
     pub uuid: String,
     /// Hex.
     pub merkle_root: String,
-    /// 0 CPU, 1 GPU.
+    /// 0 CPU, 1 GPU, 2 `gemm_i8` on either.
     pub sig_ver: u8,
-    /// A GPU's signature, hex or base64; "" for the CPU.
+    /// A GPU's signature, hex or base64, for version 1; "" for the others.
     pub sig_val: String,
     #[serde(flatten)]
     pub extra: Map<String, Value>,
@@ -45,6 +73,12 @@ pub const CPU_UUID: &str = "-1";
 impl Commitment {
     pub fn cpu(merkle_root: String) -> Commitment {
         Commitment { uuid: CPU_UUID.into(), merkle_root, sig_ver: 0, sig_val: String::new(), extra: Map::new() }
+    }
+
+    /// A device's root of a `gemm_i8` challenge: it needs no signature, the root binds.
+    pub fn gemm_i8(uuid: &str, root: &[u8; 32]) -> Commitment {
+        let (uuid, merkle_root) = (uuid.to_owned(), hex::encode(root));
+        Commitment { uuid, merkle_root, sig_ver: COMMITMENT_SIG_VER, sig_val: String::new(), extra: Map::new() }
     }
 }
 
@@ -71,7 +105,9 @@ impl TryFrom<UncheckedCommitment> for Commitment {
             0 => {}
             1 if is_encoded(&sig_val) => {}
             1 => return Err("sig_val of a GPU must be hex or base64"),
-            _ => return Err("sig_ver must be 0 or 1"),
+            COMMITMENT_SIG_VER if sig_val.is_empty() => {}
+            COMMITMENT_SIG_VER => return Err("sig_val of version 2 must be empty"),
+            _ => return Err("sig_ver must be 0, 1 or 2"),
         }
         Ok(Commitment { uuid, merkle_root, sig_ver, sig_val, extra })
     }
@@ -82,14 +118,15 @@ fn is_encoded(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(letter)
 }
 
-/// The answer to a commitment: what to prove.
+/// The answer to a commitment: what to prove. A miner passes `R` on unread (`ProofRequests<Raw>`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ProofRequests {
-    pub proof_requests: Vec<DeviceRequest>,
+pub struct ProofRequests<R = Vec<DeviceRequest>> {
+    pub proof_requests: R,
 }
 
-/// What one device is to prove. Rows and coordinates are not both empty.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What one device is to prove: of `gemm_i8` samples and nothing else, of the others rows and coordinates, not
+/// both empty.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct DeviceRequest {
     pub uuid: String,
     #[serde(default)]
@@ -97,6 +134,37 @@ pub struct DeviceRequest {
     /// (row, column); the CPU is asked for none.
     #[serde(default)]
     pub coordinates: Vec<(u32, u32)>,
+    #[serde(default)]
+    pub samples: Vec<Sample>,
+}
+
+impl DeviceRequest {
+    pub fn rows(uuid: &str, rows: Vec<u32>) -> DeviceRequest {
+        DeviceRequest { uuid: uuid.into(), rows, coordinates: Vec::new(), samples: Vec::new() }
+    }
+
+    pub fn samples(uuid: &str, samples: Vec<Sample>) -> DeviceRequest {
+        DeviceRequest { samples, ..DeviceRequest::rows(uuid, Vec::new()) }
+    }
+}
+
+/// Readers of the first version need `rows` and `coordinates`, empty or not, and know no `samples`.
+impl Serialize for DeviceRequest {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut fields = to.serialize_map(None)?;
+        fields.serialize_entry("uuid", &self.uuid)?;
+        let first = self.samples.is_empty();
+        if first || !self.rows.is_empty() {
+            fields.serialize_entry("rows", &self.rows)?;
+        }
+        if first || !self.coordinates.is_empty() {
+            fields.serialize_entry("coordinates", &self.coordinates)?;
+        }
+        if !first {
+            fields.serialize_entry("samples", &self.samples)?;
+        }
+        fields.end()
+    }
 }
 
 /// Phase 2. The validator reads `P` as [`DeviceProof`]s; a miner passes them on unread (`ProofData<Raw>`).
@@ -196,10 +264,40 @@ mod tests {
             r#"{"uuid":"-1","merkle_root":""}"#,
             r#"{"uuid":"GPU-1","merkle_root":"ab","sig_ver":1,"sig_val":""}"#,
             r#"{"uuid":"GPU-1","merkle_root":"ab","sig_ver":1,"sig_val":"a b"}"#,
-            r#"{"uuid":"-1","merkle_root":"ab","sig_ver":2}"#,
+            r#"{"uuid":"cpu","merkle_root":"ab","sig_ver":2,"sig_val":"ab"}"#,
+            r#"{"uuid":"cpu","merkle_root":"ab","sig_ver":3}"#,
             r#"{"merkle_root":"ab"}"#,
         ] {
             assert!(matches!(commitment(bad), Err(JsonFault::Shape(_))), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_root_of_gemm_i8_has_a_version_of_its_own_and_no_signature() {
+        let sent = format!(r#"{{"uuid":"cpu","merkle_root":"{}","sig_ver":2,"sig_val":""}}"#, "0a".repeat(32));
+        let ours = Commitment::gemm_i8("cpu", &[10; 32]);
+        assert_eq!((json::text(&ours), commitment(&sent).unwrap()), (sent, ours));
+    }
+
+    #[test]
+    fn what_failed_is_said_in_place_of_a_commitment_and_only_then() {
+        let (id, worker) = (ChallengeId::new("c"), WorkerId::new("w"));
+        let failure = WorkFailure { code: 1005, reason: "no memory".into() };
+        let failed = CommitmentData::failed(id.clone(), worker.clone(), failure);
+        let sent = r#"{"challenge_id":"c","worker_id":"w","commitments":[],"failure":{"code":1005,"reason":"no memory"},"schema_version":1}"#;
+        assert_eq!((json::text(&failed), json::parse(sent).unwrap()), (sent.to_owned(), failed));
+        let made = CommitmentData::new(id, worker, vec![Commitment::cpu("ab".into())]);
+        assert!(!json::text(&made).contains("failure"));
+    }
+
+    #[test]
+    fn samples_are_asked_for_alone_and_rows_as_ever() {
+        let rows = DeviceRequest::rows("-1", vec![3]);
+        assert_eq!(json::text(&rows), r#"{"uuid":"-1","rows":[3],"coordinates":[]}"#);
+        let samples = DeviceRequest::samples("cpu", vec![Sample { round: 0, row: 7, chunk: 1 }]);
+        assert_eq!(json::text(&samples), r#"{"uuid":"cpu","samples":[[0,7,1]]}"#);
+        for request in [rows, samples] {
+            assert_eq!(json::parse::<DeviceRequest>(&json::text(&request)).unwrap(), request);
         }
     }
 

@@ -1,6 +1,7 @@
 //! `HeartbeatSynapse`: what a miner says of its workers, and the validator's answer.
 
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
+use serde_json::Value;
 
 use super::{SCHEMA_VERSION, SystemInfo, schema_version, worker_id};
 use crate::{
@@ -22,6 +23,10 @@ pub struct HeartbeatData {
     pub workers: Vec<WorkerInfo>,
     #[serde(default)]
     pub miner_info: Option<SystemInfo>,
+    /// Extension: what this miner passes on between validators and workers that not every miner does, e.g.
+    /// `gemm_i8`. What is no text says nothing.
+    #[serde(default, deserialize_with = "texts", skip_serializing_if = "Vec::is_empty")]
+    pub miner_features: Vec<String>,
     #[serde(default = "schema_version")]
     pub schema_version: u32,
 }
@@ -34,7 +39,7 @@ pub struct WorkerInfo {
     pub worker_name: Option<String>,
     #[serde(default)]
     pub worker_version: Option<String>,
-    /// `cpu_matrix`, `gpu_matrix`.
+    /// `cpu_matrix`, `gpu_matrix`, `gemm_i8`.
     #[serde(default)]
     pub capabilities: Vec<String>,
     pub status: WorkerStatus,
@@ -54,6 +59,13 @@ fn bounded_workers<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<WorkerInfo>
         true => Ok(workers),
         false => Err(D::Error::custom(format!("{} workers, at most {}", workers.len(), limits::HEARTBEAT_WORKERS))),
     }
+}
+
+/// An extension may spoil nobody's heartbeat: another shape is as good as none.
+fn texts<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
+    let Value::Array(entries) = Value::deserialize(from)? else { return Ok(Vec::new()) };
+    let texts = entries.into_iter().filter_map(|entry| if let Value::String(text) = entry { Some(text) } else { None });
+    Ok(texts.collect())
 }
 
 /// Another word refuses the whole heartbeat.
@@ -122,6 +134,21 @@ mod tests {
     fn an_empty_heartbeat_is_one() {
         let text = r#"{"hotkey":"5A","timestamp":1.5,"workers":[],"miner_info":null,"schema_version":1}"#;
         assert_eq!(parse_request::<HeartbeatData>(text).unwrap().workers, []);
+    }
+
+    #[test]
+    fn features_are_an_extension_that_is_left_out_when_there_are_none() {
+        let read = |features: &str| {
+            let text = format!(
+                r#"{{"hotkey":"5A","timestamp":1.5,"workers":[],"miner_info":null,{features}"schema_version":1}}"#
+            );
+            parse_request::<HeartbeatData>(&text).unwrap()
+        };
+        assert_eq!(read(r#""miner_features":["gemm_i8","later"],"#).miner_features, ["gemm_i8", "later"]);
+        assert_eq!(read(r#""miner_features":[7,"gemm_i8"],"#).miner_features, ["gemm_i8"]);
+        for none in ["", r#""miner_features":null,"#, r#""miner_features":{"gemm_i8":true},"#] {
+            assert!(!crate::wire::json::text(&read(none)).contains("miner_features"), "{none}");
+        }
     }
 
     #[test]

@@ -17,7 +17,7 @@ use serde::{
 pub use self::{
     challenge::{
         CPU_UUID, Commitment, CommitmentData, DebugInfo, DeviceProof, DeviceRequest, MerkleProof, ProofData,
-        ProofRequests, StatusAnswer,
+        ProofRequests, StatusAnswer, WorkFailure,
     },
     hardware::{Gpu, SystemInfo},
     heartbeat::{HeartbeatData, HeartbeatResponse, WorkerInfo, WorkerStatus},

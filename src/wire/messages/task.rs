@@ -83,9 +83,9 @@ impl TaskResponse {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ChallengeSpec {
     pub challenge_id: ChallengeId,
-    /// `cpu_matrix` or `gpu_matrix`.
+    /// `cpu_matrix`, `gpu_matrix`, `gemm_i8`, or what a later version brings.
     pub challenge_type: String,
-    /// A [`ChallengeData`], passed on to the worker as sent.
+    /// A [`ChallengeData`] or another type's, passed on to the worker as sent.
     pub data: Raw,
     /// Seconds, 1 … 300.
     #[serde(deserialize_with = "whole::deserialize")]

@@ -78,6 +78,11 @@ impl Refusal {
         json::object(response).ok()
     }
 
+    /// Whether it was too many requests, and this one was not even looked at.
+    pub fn is_rate_limit(&self) -> bool {
+        self.error_code == code::NETWORK
+    }
+
     /// Whether the session is lost: make a new handshake and repeat the request once.
     pub fn asks_for_new_session(&self) -> bool {
         code::asks_for_new_session(self.error_code)

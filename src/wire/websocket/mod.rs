@@ -13,7 +13,7 @@ pub use self::{
     registration::{Register, RegisterRefusal},
     to_miner::{
         ChallengeResult, GpuSummary, Heartbeat, HeartbeatResponse, ProofDebug, ProofOutcome, ProofResponse,
-        TaskOutcome, TaskResult, ToMiner,
+        TaskOutcome, TaskResult, ToMiner, is_filled_list,
     },
     to_worker::{ProofDemand, ProofRequest, TaskAssignment, ToWorker},
 };

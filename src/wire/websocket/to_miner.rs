@@ -1,6 +1,8 @@
 //! What a worker says.
 
-use serde::{Deserialize, Deserializer, Serialize, de::Error};
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 use serde_json::{Map, Value};
 
 use super::{Flat, FrameFault, Register, WithData, body, data, shortened, type_of};
@@ -9,7 +11,7 @@ use crate::{
     wire::{
         code::Code,
         json::{self, JsonFault, Raw},
-        messages::{Commitment, DeviceProof, SystemInfo},
+        messages::{Commitment, SystemInfo},
     },
 };
 
@@ -74,7 +76,7 @@ pub struct TaskOutcome {
     pub error: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error_message: Option<String>,
-    /// Unix ms by name: `worker_task_received_ts`, `worker_task_completed_ts`.
+    /// Unix ms by name: `worker_task_received_ts`, `worker_task_completed_ts`; and what took how many ms.
     #[serde(default)]
     pub timestamps: Map<String, Value>,
 }
@@ -85,8 +87,20 @@ pub struct ChallengeResult {
     pub computation_time_ms: Option<f64>,
     #[serde(default)]
     pub matrix_size: Option<u32>,
-    #[serde(default)]
-    pub commitments: Vec<Commitment>,
+    /// An array of [`Commitment`]s with something in it, passed on as sent; `None`: an empty one.
+    #[serde(default, deserialize_with = "filled", serialize_with = "or_empty")]
+    pub commitments: Option<Raw>,
+}
+
+impl ChallengeResult {
+    pub fn new(took: Duration, matrix_size: u32, commitments: &[Commitment]) -> Result<ChallengeResult, JsonFault> {
+        let computation_time_ms = Some(took.as_secs_f64() * 1e3);
+        Ok(ChallengeResult {
+            computation_time_ms,
+            matrix_size: Some(matrix_size),
+            commitments: Some(Raw::of(&commitments)?),
+        })
+    }
 }
 
 impl TaskOutcome {
@@ -115,7 +129,7 @@ pub struct ProofResponse {
 pub struct ProofOutcome {
     #[serde(default)]
     pub success: bool,
-    /// An array of [`DeviceProof`].
+    /// An array of [`crate::wire::messages::DeviceProof`]s, or of another challenge type's.
     #[serde(default, deserialize_with = "array", skip_serializing_if = "Option::is_none")]
     pub proofs: Option<Raw>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -142,9 +156,10 @@ pub struct HeartbeatResponse {
 }
 
 impl ProofOutcome {
-    pub fn done(proofs: &[DeviceProof], phase2_timestamps: Map<String, Value>) -> Result<ProofOutcome, JsonFault> {
+    /// `proofs` is an array.
+    pub fn done(proofs: Raw, phase2_timestamps: Map<String, Value>) -> ProofOutcome {
         let debug = ProofDebug { phase2_timestamps };
-        Ok(ProofOutcome { success: true, proofs: Some(Raw::of(&proofs)?), debug, error: None })
+        ProofOutcome { success: true, proofs: Some(proofs), debug, error: None }
     }
     pub fn failed(why: &str) -> ProofOutcome {
         ProofOutcome { error: Some(why.into()), ..ProofOutcome::default() }
@@ -153,9 +168,27 @@ impl ProofOutcome {
 
 fn array<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Raw>, D::Error> {
     match Option::<Raw>::deserialize(from)? {
-        Some(raw) if !raw.as_str().starts_with('[') => Err(D::Error::custom("proofs must be an array")),
-        proofs => Ok(proofs),
+        Some(raw) if !raw.as_str().starts_with('[') => Err(D::Error::custom("an array is wanted")),
+        list => Ok(list),
     }
+}
+
+/// An empty array is none.
+fn filled<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Raw>, D::Error> {
+    Ok(array(from)?.filter(is_filled_list))
+}
+
+fn or_empty<S: Serializer>(list: &Option<Raw>, to: S) -> Result<S::Ok, S::Error> {
+    match list {
+        Some(list) => list.serialize(to),
+        None => [(); 0].serialize(to),
+    }
+}
+
+/// Whether it is a list with something in it. The text is JSON already.
+pub fn is_filled_list(raw: &Raw) -> bool {
+    let inner = raw.as_str().trim_start().strip_prefix('[').map(str::trim_start);
+    inner.is_some_and(|inner| !inner.starts_with(']'))
 }
 
 impl ToMiner {
@@ -210,6 +243,21 @@ mod tests {
         let ToMiner::ProofResponse(response) = ToMiner::parse(text).unwrap() else { panic!("{text}") };
         assert_eq!(response.data.proofs.unwrap().as_str(), r#"[ {"uuid":"-1"} ]"#);
         assert!(ToMiner::parse(&text.replace("[ {", "{").replace("} ]", "}")).is_err());
+    }
+
+    #[test]
+    fn commitments_pass_as_they_were_sent_whatever_is_in_them() {
+        let with = |commitments: &str| {
+            let result = format!(r#"{{"computation_time_ms":1.5,"matrix_size":256,"commitments":{commitments}}}"#);
+            let data = format!(r#"{{"success":true,"error_code":0,"result":{result},"timestamps":{{}}}}"#);
+            format!(r#"{{"type":"task_result","worker_id":"w","task_id":"t","timestamp":1.0,"data":{data}}}"#)
+        };
+        let sent = with(r#"[ {"uuid":"cpu", "sig_ver":9,"new":[1.50]} ]"#);
+        assert_eq!(ToMiner::parse(&sent).unwrap().to_text(), sent);
+        for nothing in ["[]", "[ ]", "null"] {
+            assert_eq!(ToMiner::parse(&with(nothing)).unwrap().to_text(), with("[]"), "{nothing}");
+        }
+        assert!(ToMiner::parse(&with("{}")).is_err());
     }
 
     #[test]

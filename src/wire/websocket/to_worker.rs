@@ -5,10 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Flat, FrameFault, WithData, body, data, shortened, type_of};
 use crate::{
     units::{ChallengeId, Hotkey},
-    wire::{
-        json::{self, Raw},
-        messages::DeviceRequest,
-    },
+    wire::json::{self, Raw},
 };
 
 /// A frame of a miner.
@@ -26,10 +23,10 @@ pub enum ToWorker {
 pub struct TaskAssignment {
     /// The challenge's id.
     pub task_id: String,
-    /// `cpu_matrix` or `gpu_matrix`.
+    /// `cpu_matrix`, `gpu_matrix`, `gemm_i8`, or what a later version brings.
     pub task_type: String,
     pub challenge_id: ChallengeId,
-    /// A [`crate::wire::messages::ChallengeData`].
+    /// A [`crate::wire::messages::ChallengeData`], or another type's.
     pub data: Raw,
     /// Seconds, 1 … 300.
     #[serde(deserialize_with = "crate::wire::messages::whole::deserialize")]
@@ -49,7 +46,8 @@ pub struct ProofRequest {
 pub struct ProofDemand {
     pub validator_hotkey: Hotkey,
     pub challenge_id: ChallengeId,
-    pub requests: Vec<DeviceRequest>,
+    /// An array of [`crate::wire::messages::DeviceRequest`]s, passed on as the validator sent it.
+    pub requests: Raw,
 }
 
 impl ToWorker {

@@ -5,10 +5,7 @@ use std::time::Duration;
 use super::*;
 use crate::{
     units::Wall,
-    wire::{
-        json,
-        messages::{Commitment, Raw},
-    },
+    wire::{json, messages::WorkFailure},
 };
 
 fn at(secs: u64) -> Now {
@@ -31,7 +28,7 @@ fn task(challenge: &str, worker: &str) -> Task {
     Task {
         challenge: ChallengeId::new(challenge),
         worker: WorkerId::new(worker),
-        kind: "cpu_matrix".into(),
+        kind: Kind("cpu_matrix".into()),
         data: raw("{}"),
         timeout: Duration::from_secs(60),
     }
@@ -42,7 +39,7 @@ fn stamps(name: &str) -> Stamps {
 }
 
 fn success() -> Computed {
-    Computed { outcome: Ok(vec![Commitment::cpu("ab".into())]), stamps: stamps("worker_task_received_ts") }
+    Computed { outcome: Ok(raw(r#"[{"uuid": "-1"}]"#)), stamps: stamps("worker_task_received_ts") }
 }
 
 fn proof() -> Proved {
@@ -55,6 +52,7 @@ fn told(steps: &[Step]) -> Vec<String> {
         Step::Assign { key, task, .. } => format!("assign {} to {}", key.challenge, task.worker),
         Step::Commit { key, worker, .. } => format!("commit {} of {worker}", key.challenge),
         Step::Ask { key, worker, message_id, .. } => format!("ask {worker} for {} as {message_id}", key.challenge),
+        Step::Report { key, worker, failure } => format!("report {} of {worker}: {}", key.challenge, failure.reason),
         Step::Submit { key, .. } => format!("submit {}", key.challenge),
         Step::Ended { key, end, .. } => format!("{} ended: {end:?}", key.challenge),
     };
@@ -69,8 +67,16 @@ fn ann() -> WorkerId {
     WorkerId::new("ann")
 }
 
-fn wanted() -> Result<Vec<DeviceRequest>, End> {
-    Ok(vec![DeviceRequest { uuid: "-1".into(), rows: vec![3], coordinates: vec![] }])
+fn wanted() -> Result<Raw, End> {
+    Ok(raw(r#"[{"uuid": "-1", "rows": [3]}]"#))
+}
+
+fn failed(why: &str) -> Computed {
+    Computed { outcome: Err(WorkFailure { code: 1005, reason: why.into() }), stamps: Stamps::new() }
+}
+
+fn room(_: &Hotkey, _: usize) -> bool {
+    true
 }
 
 #[test]
@@ -81,14 +87,13 @@ fn a_challenge_goes_through_both_phases_and_frees_its_worker() {
     let steps = flows.computed(at(1).mono, &ann(), "c1", success()).unwrap();
     assert_eq!(told(&steps), ["commit c1 of ann"]);
     assert_eq!(told(&flows.committed(at(2), &key("c1"), "m1".into(), wanted())), ["ask ann for c1 as m1"]);
-    let steps = flows.proved(at(3).mono, &ann(), "m1", proof()).unwrap();
+    let steps = flows.proved(at(3).mono, &ann(), "m1", proof(), room).unwrap();
     let [Step::Submit { stamps, .. }] = &steps[..] else { panic!("{steps:?}") };
     let names: Vec<_> = stamps.keys().map(String::as_str).collect();
     let all = ["miner_task_received_ts", "miner_task_response_ts", "worker_proof_completed_ts"];
     assert_eq!(names, [all[0], all[1], all[2], "worker_task_received_ts"]);
-    assert!(flows.is_busy(&ann()), "busy until the proof was answered");
+    assert!(!flows.is_busy(&ann()), "its part is done");
     assert_eq!(told(&flows.submitted(at(4).mono, &key("c1"), End::Accepted)), ["c1 ended: Accepted"]);
-    assert!(!flows.is_busy(&ann()));
     assert_eq!((flows.len(), flows.deadline()), (0, None));
 }
 
@@ -121,10 +126,10 @@ fn a_proof_is_taken_only_for_the_challenge_it_was_asked_for() {
         flows.computed(at(1).mono, &WorkerId::new(worker), challenge, success()).unwrap();
         flows.committed(at(2), &key(challenge), format!("m-{challenge}"), wanted());
     }
-    assert_eq!(flows.proved(at(3).mono, &ann(), "m-c2", proof()).unwrap_err(), Unasked::NotAskedProof);
-    assert_eq!(flows.proved(at(3).mono, &ann(), "none", proof()).unwrap_err(), Unasked::NotAskedProof);
-    assert!(flows.proved(at(3).mono, &ann(), "m-c1", proof()).is_ok());
-    assert_eq!(flows.proved(at(3).mono, &ann(), "m-c1", proof()).unwrap_err(), Unasked::NotAskedProof);
+    assert_eq!(flows.proved(at(3).mono, &ann(), "m-c2", proof(), room).unwrap_err(), Unasked::NotAskedProof);
+    assert_eq!(flows.proved(at(3).mono, &ann(), "none", proof(), room).unwrap_err(), Unasked::NotAskedProof);
+    assert!(flows.proved(at(3).mono, &ann(), "m-c1", proof(), room).is_ok());
+    assert_eq!(flows.proved(at(3).mono, &ann(), "m-c1", proof(), room).unwrap_err(), Unasked::NotAskedProof);
 }
 
 #[test]
@@ -133,7 +138,7 @@ fn the_same_challenge_is_worked_on_once() {
     offer(&mut flows, at(0), "c1", "ann");
     let again = |flows: &mut Flows| flows.offer(at(1), &validator(), task("c1", "ann"), Ability::Able).unwrap_err();
     assert_eq!(again(&mut flows), Unasked::Duplicate);
-    flows.computed(at(2).mono, &ann(), "c1", Computed { outcome: Err("no".into()), stamps: Stamps::new() }).unwrap();
+    flows.computed(at(2).mono, &ann(), "c1", failed("no")).unwrap();
     assert_eq!(again(&mut flows), Unasked::Duplicate);
     let elsewhere = flows.offer(at(3), &Hotkey::label("carol"), task("c1", "ann"), Ability::Able);
     assert!(elsewhere.is_ok(), "another validator's id may be the same");
@@ -144,9 +149,9 @@ fn a_busy_worker_gets_its_next_challenge_when_it_is_idle() {
     let mut flows = Flows::default();
     offer(&mut flows, at(0), "c1", "ann");
     assert_eq!(offer(&mut flows, at(10), "c2", "ann"), [] as [&str; 0]);
-    let failed = Computed { outcome: Err("no memory".into()), stamps: Stamps::new() };
-    let steps = flows.computed(at(30).mono, &ann(), "c1", failed).unwrap();
-    assert_eq!(told(&steps), ["c1 ended: WorkerFailed(\"no memory\")", "assign c2 to ann"]);
+    let steps = flows.computed(at(30).mono, &ann(), "c1", failed("no memory")).unwrap();
+    let ended = r#"c1 ended: WorkerFailed(WorkFailure { code: 1005, reason: "no memory" })"#;
+    assert_eq!(told(&steps), [ended, "assign c2 to ann"]);
     let Some(Step::Assign { timeout, .. }) = steps.last() else { panic!("{steps:?}") };
     assert_eq!(*timeout, Duration::from_secs(40), "what is left of it");
 }
@@ -195,12 +200,6 @@ fn each_refusal_of_the_validator_frees_the_worker() {
     assert_eq!(flows.committed(at(2), &key("c1"), "m".into(), refused).len(), 1);
     assert!(!flows.is_busy(&ann()));
     assert!(flows.committed(at(2), &key("c1"), "m".into(), wanted()).is_empty(), "an answer counts once");
-    offer(&mut flows, at(3), "c2", "ann");
-    flows.computed(at(4).mono, &ann(), "c2", success()).unwrap();
-    assert_eq!(
-        told(&flows.committed(at(5), &key("c2"), "m".into(), Ok(Vec::new()))),
-        ["c2 ended: Refused(\"no proof was asked for\")"]
-    );
 }
 
 #[test]
@@ -223,4 +222,89 @@ fn memory_of_ended_challenges_is_bounded() {
     assert_eq!(flows.ended[&validator()].len(), REMEMBERED);
     flows.keep_memory_of(&BTreeSet::new());
     assert!(flows.ended.is_empty());
+}
+
+/// A flow whose worker was asked for a proof, under the message id `m1`.
+fn proving(flows: &mut Flows) {
+    offer(flows, at(0), "c1", "ann");
+    flows.computed(at(1).mono, &ann(), "c1", success()).unwrap();
+    flows.committed(at(2), &key("c1"), "m1".into(), wanted());
+}
+
+#[test]
+fn a_worker_whose_proof_is_on_its_way_gets_its_next_challenge() {
+    let mut flows = Flows::default();
+    proving(&mut flows);
+    offer(&mut flows, at(3), "c2", "ann");
+    let steps = flows.proved(at(4).mono, &ann(), "m1", proof(), room).unwrap();
+    assert_eq!(told(&steps), ["submit c1", "assign c2 to ann"]);
+    flows.check_invariants();
+    assert_eq!(told(&flows.submitted(at(300).mono, &key("c1"), End::Accepted)), ["c1 ended: Accepted"]);
+    flows.check_invariants();
+    assert!(flows.is_busy(&ann()), "with the second");
+}
+
+#[test]
+fn a_proof_that_finds_no_room_holds_its_worker() {
+    let mut flows = Flows::default();
+    proving(&mut flows);
+    let none = |validator: &Hotkey, bytes: usize| {
+        assert_eq!((validator, bytes), (&self::validator(), "[{}]".len()));
+        false
+    };
+    assert_eq!(told(&flows.proved(at(3).mono, &ann(), "m1", proof(), none).unwrap()), ["submit c1"]);
+    flows.check_invariants();
+    assert!(flows.is_busy(&ann()));
+    flows.submitted(at(4).mono, &key("c1"), End::Accepted);
+    flows.check_invariants();
+    assert!(!flows.is_busy(&ann()));
+}
+
+fn gemm(challenge: &str) -> Task {
+    Task { kind: Kind("gemm_i8".into()), ..task(challenge, "ann") }
+}
+
+#[test]
+fn a_validator_of_gemm_i8_is_told_why_there_will_be_no_commitment() {
+    let mut flows = Flows::default();
+    let given =
+        |flows: &mut Flows, id: &str, ability| told(&flows.offer(at(0), &validator(), gemm(id), ability).unwrap());
+    assert_eq!(
+        given(&mut flows, "c1", Ability::Incapable),
+        ["c1 ended: Declined(Incapable)", "report c1 of ann: declined: the worker does not do this kind"]
+    );
+    given(&mut flows, "c2", Ability::Able);
+    let steps = flows.computed(at(1).mono, &ann(), "c2", failed("12 GiB needed, 3 GiB there")).unwrap();
+    assert_eq!(told(&steps)[1], "report c2 of ann: 12 GiB needed, 3 GiB there");
+    given(&mut flows, "c3", Ability::Able);
+    let steps = flows.undelivered(at(2).mono, &key("c3"), End::WorkerGone);
+    assert_eq!(told(&steps)[1], "report c3 of ann: the worker is gone");
+}
+
+#[test]
+fn nothing_is_reported_that_the_validator_knows_or_cannot_read() {
+    let mut flows = Flows::default();
+    flows.offer(at(0), &validator(), gemm("late"), Ability::Able).unwrap();
+    assert_eq!(told(&flows.expire(at(60).mono)), ["late ended: Late(Result)"]);
+    flows.offer(at(60), &validator(), gemm("refused"), Ability::Able).unwrap();
+    flows.computed(at(61).mono, &ann(), "refused", success()).unwrap();
+    assert_eq!(flows.committed(at(62), &key("refused"), "m".into(), Err(End::Refused("no".into()))).len(), 1);
+    flows.offer(at(63), &validator(), gemm("unproven"), Ability::Able).unwrap();
+    flows.computed(at(64).mono, &ann(), "unproven", success()).unwrap();
+    flows.committed(at(65), &key("unproven"), "m".into(), wanted());
+    let lost = Proved { outcome: failed("lost").outcome, stamps: Stamps::new() };
+    assert_eq!(flows.proved(at(66).mono, &ann(), "m", lost, room).unwrap().len(), 1);
+    for ability in [Ability::Unknown, Ability::Incapable, Ability::TooLarge] {
+        let first = flows.offer(at(67), &validator(), task(&format!("{ability:?}"), "ann"), ability).unwrap();
+        assert_eq!(first.len(), 1, "the first version has no word for it");
+    }
+}
+
+#[test]
+fn a_proof_that_must_be_computed_may_take_longer() {
+    let mut flows = Flows::default();
+    flows.offer(at(0), &validator(), gemm("c1"), Ability::Able).unwrap();
+    flows.computed(at(1).mono, &ann(), "c1", success()).unwrap();
+    flows.committed(at(2), &key("c1"), "m".into(), wanted());
+    assert_eq!(flows.deadline(), Some(at(102).mono));
 }

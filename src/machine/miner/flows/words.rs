@@ -3,8 +3,12 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
-    units::{ChallengeId, Hotkey, WorkerId},
-    wire::messages::{Commitment, DeviceRequest, Raw},
+    units::{ChallengeId, Hotkey, Mono, WorkerId},
+    wire::{
+        code,
+        limits::{OPENING_TIMEOUT, WORKER_PROOF_TIMEOUT},
+        messages::{Raw, WorkFailure, gemm_i8::GEMM_I8},
+    },
 };
 
 /// A challenge as this miner knows it: ids are the validators' own to choose.
@@ -19,11 +23,30 @@ pub struct FlowKey {
 pub struct Task {
     pub challenge: ChallengeId,
     pub worker: WorkerId,
-    /// `cpu_matrix`, `gpu_matrix`.
-    pub kind: String,
+    pub kind: Kind,
     pub data: Raw,
     /// From the hand-out to the commitment.
     pub timeout: Duration,
+}
+
+/// A challenge type by its name: `cpu_matrix`, `gpu_matrix`, `gemm_i8`, or one that this version has not heard of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kind(pub String);
+
+impl Kind {
+    /// How long the worker may take for its proof. Those of the first version are kept ready; others are
+    /// computed when they are asked for.
+    pub fn proof_wait(&self) -> Duration {
+        match self.0.as_str() {
+            "cpu_matrix" | "gpu_matrix" => WORKER_PROOF_TIMEOUT,
+            _ => OPENING_TIMEOUT,
+        }
+    }
+
+    /// Whether a validator that makes such challenges can be told that a worker failed.
+    pub fn bears_failures(&self) -> bool {
+        self.0 == GEMM_I8
+    }
 }
 
 /// Whether the worker that a challenge names can take it.
@@ -43,17 +66,19 @@ pub enum Ability {
 pub enum Step {
     /// Hand the task to its worker; `timeout` is what is left of the challenge's.
     Assign { key: FlowKey, task: Task, timeout: Duration },
-    /// Send the worker's commitments to the validator.
-    Commit { key: FlowKey, worker: WorkerId, commitments: Vec<Commitment> },
-    /// Ask the worker for proofs.
-    Ask { key: FlowKey, worker: WorkerId, message_id: String, requests: Vec<DeviceRequest> },
-    /// Send the worker's proofs to the validator.
+    /// Send the worker's commitments, unread, to the validator; of no use after `until`.
+    Commit { key: FlowKey, worker: WorkerId, commitments: Raw, until: Mono },
+    /// Tell the validator that there will be no commitment.
+    Report { key: FlowKey, worker: WorkerId, failure: WorkFailure },
+    /// Ask the worker for proofs, as the validator asked.
+    Ask { key: FlowKey, worker: WorkerId, message_id: String, requests: Raw },
+    /// Send the worker's proofs, unread, to the validator.
     Submit { key: FlowKey, proofs: Raw, stamps: Stamps },
     /// It is over; the worker is free.
     Ended { key: FlowKey, worker: WorkerId, end: End },
 }
 
-/// Unix milliseconds by the names of the debugging stamps.
+/// Unix milliseconds, and milliseconds that something took, by the names of the debugging stamps.
 pub type Stamps = BTreeMap<String, u64>;
 
 /// How a flow ended.
@@ -62,12 +87,12 @@ pub enum End {
     /// The validator took the proof.
     #[error("proof accepted")]
     Accepted,
-    /// Never given to a worker, and why. The wire has no way to say so.
+    /// Never given to a worker, and why. The first version's wire has no way to say so.
     #[error("declined: {0}")]
     Declined(Decline),
     /// The worker said that it failed.
-    #[error("the worker failed: {0}")]
-    WorkerFailed(String),
+    #[error("the worker failed: {}", .0.reason)]
+    WorkerFailed(WorkFailure),
     /// The worker was gone when it was to be told something.
     #[error("the worker is gone")]
     WorkerGone,
@@ -106,6 +131,17 @@ pub enum Wait {
 }
 
 impl End {
+    /// What a validator is told of it, if it can be told; nothing when its own clock says it already.
+    pub fn failure(&self) -> Option<WorkFailure> {
+        match self {
+            End::WorkerFailed(failure) => Some(failure.clone()),
+            End::Declined(_) | End::WorkerGone => {
+                Some(WorkFailure { code: code::TASK_FAILED, reason: self.to_string() })
+            }
+            End::Accepted | End::Late(_) | End::Refused(_) | End::Unanswered(_) => None,
+        }
+    }
+
     /// As a label of a counter.
     pub fn label(&self) -> &'static str {
         match self {
@@ -141,8 +177,8 @@ pub enum Unasked {
 /// What a worker says of its computation.
 #[derive(Debug)]
 pub struct Computed {
-    /// The commitments, or what went wrong.
-    pub outcome: Result<Vec<Commitment>, String>,
+    /// The commitments, unread: a list that is not empty. Or what went wrong.
+    pub outcome: Result<Raw, WorkFailure>,
     pub stamps: Stamps,
 }
 
@@ -150,6 +186,6 @@ pub struct Computed {
 #[derive(Debug)]
 pub struct Proved {
     /// The proofs, unread: a list that is not empty. Or what went wrong.
-    pub outcome: Result<Raw, String>,
+    pub outcome: Result<Raw, WorkFailure>,
     pub stamps: Stamps,
 }

@@ -143,7 +143,6 @@ fn a_refusal_of_the_validator_frees_the_worker() {
         (SynapseKind::Challenge, Mood::Error("Challenge c1 not found or not accessible")),
         (SynapseKind::ChallengeProof, Mood::Error("Challenge c1 not found")),
         (SynapseKind::Challenge, Mood::Fault(4015)),
-        (SynapseKind::Challenge, Mood::Fault(1003)),
     ] {
         let (mut world, ann) = with_task();
         world.bob().set(kind, mood);
@@ -200,7 +199,7 @@ fn a_lost_session_is_made_anew_and_the_message_repeated_once() {
 
 #[test]
 fn only_codes_that_say_so_cost_the_session_and_only_once() {
-    for code in LOST_SESSION.into_iter().chain([4015, 1003]) {
+    for code in LOST_SESSION.into_iter().chain([4015]) {
         let (mut world, ann) = with_task();
         let before = world.bob().handshakes;
         world.bob().set(SynapseKind::Challenge, Mood::Fault(code));

@@ -68,7 +68,7 @@ impl Validator {
             axon: SocketAddr::from(([192, 0, 2, number], 9091)),
             moods: BTreeMap::new(),
             challenges: Vec::new(),
-            wants: vec![DeviceRequest { uuid: "-1".into(), rows: vec![13, 15], coordinates: vec![] }],
+            wants: vec![DeviceRequest::rows("-1", vec![13, 15])],
             handshakes: 0,
             signed_handshakes: 0,
             heartbeats: Vec::new(),
