@@ -67,7 +67,7 @@ use crate::{
         clock::{Drift, DriftChange},
         contract::{
             chain::{ChainReply, ChainRequest},
-            store::{Snapshot, StoreFault, StoreReply, StoreRequest, Write},
+            store::{CPU_MATRIX, Snapshot, StoreFault, StoreReply, StoreRequest, Write},
             validator_bulk::{ValidatorBulk, ValidatorBulkDone},
             verify::{VerifyReply, VerifyRequest},
         },
@@ -315,11 +315,13 @@ impl Validator {
     }
 
     fn verified(&mut self, now: Now, reply: VerifyReply) {
-        let VerifyReply { id, verdict, verify_ms } = reply;
+        let VerifyReply { id, verdicts, verify_ms } = reply;
+        let failed = verdicts.into_iter().find_map(|device| device.verdict.err());
+        let verdict = failed.map_or(Ok(()), |fault| Err(fault.to_string()));
         self.verification.done(&id);
         let took = Duration::from_secs_f64((verify_ms / 1e3).clamp(0.0, 1e6));
-        self.counters.observe(Metric::VerifySeconds, &[draw::CPU_MATRIX], took);
-        self.challenges.verdict(now, &id, verdict.map_err(|fault| fault.to_string()), verify_ms);
+        self.counters.observe(Metric::VerifySeconds, &[CPU_MATRIX], took);
+        self.challenges.verdict(now, &id, verdict, verify_ms);
     }
 
     fn ring(&mut self, now: Now, timer: Timer) {
@@ -338,7 +340,7 @@ impl Validator {
     /// Makes the next challenges of a round; a long round is made in several turns.
     fn go_round(&mut self, now: Now) {
         if self.round.is_over() {
-            let candidates = self.fleet.candidates(now.mono, draw::CPU_MATRIX);
+            let candidates = self.fleet.candidates(now.mono, CPU_MATRIX);
             self.round.begin(now, self.config.validation.challenge_interval, candidates);
         }
         for target in self.round.take() {

@@ -9,7 +9,7 @@ use std::{
 use byteleap::{
     machine::{
         contract::store::{
-            ChallengeRow, End, FactsWindow, HeartbeatWrite, StoreReply, StoreRequest, WorkerSeen, Write,
+            Asked, ChallengeRow, End, FactsWindow, HeartbeatWrite, StoreReply, StoreRequest, Work, WorkerSeen, Write,
         },
         score::{Facts, Policy, score},
     },
@@ -82,9 +82,7 @@ fn challenges(input: &Value) -> impl Iterator<Item = Write> {
         let created = ChallengeRow {
             id: id.clone(),
             target: WorkerKey::new(&Hotkey::label(text(row, "hotkey")), &WorkerId::new(text(row, "worker_id"))),
-            kind: text(row, "challenge_type").into(),
-            matrix_size: 100,
-            iterations: 1,
+            work: Work::CpuMatrix { n: 100, iterations: 1 },
             seed: String::new(),
             round_id: String::new(),
             created: at,
@@ -92,11 +90,12 @@ fn challenges(input: &Value) -> impl Iterator<Item = Write> {
         let roots = row["merkle_commitments"].as_object().unwrap();
         let commitments = roots.iter().map(|(uuid, root)| (uuid.clone(), root.as_str().unwrap().into())).collect();
         let computation_ms = row["computation_time_ms"].as_f64().unwrap();
-        let end = End::Verified { success_count: row["success_count"].as_u64().unwrap_or(0) as u32 };
+        let success_count = row["success_count"].as_u64().unwrap_or(0) as u32;
+        let end = End::Verified { success_count, ops: 2e6, note: None };
         [
             Write::ChallengeCreated(created),
             Write::ChallengeSent { id: id.clone(), at },
-            Write::ChallengeCommitted { id: id.clone(), at, computation_ms, commitments, rows: vec![] },
+            Write::ChallengeCommitted { id: id.clone(), at, computation_ms, commitments, asked: Asked::Rows(vec![]) },
             Write::ChallengeVerifying { id: id.clone(), at },
             Write::ChallengeEnded { id, at, end, verify_ms: None },
         ]

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use crate::{
     machine::score::{Facts, Scores},
     units::{BlockNumber, ChallengeId, Hotkey, Uid, Wall, WorkerId, WorkerKey},
+    wire::messages::gemm_i8::{GEMM_I8, Sample},
 };
 
 #[derive(Debug)]
@@ -59,6 +60,12 @@ pub struct FactsWindow {
 pub enum Write {
     /// A miner's heartbeat was accepted: the miner was seen, and this is all it said of its workers.
     Heartbeat(Box<HeartbeatWrite>),
+    /// A round of challenges began, and these workers get none because there is no time to verify theirs: it
+    /// lowers nobody's participation. Said only of rounds that pass somebody over.
+    RoundBegan {
+        at: Wall,
+        passed_over: Vec<WorkerKey>,
+    },
     /// A challenge exists. Durable before it is sent.
     ChallengeCreated(ChallengeRow),
     ChallengeSent {
@@ -70,10 +77,10 @@ pub enum Write {
         at: Wall,
         /// Monotonic time from sent to committed.
         computation_ms: f64,
-        /// (device uuid, Merkle root); "-1" is the CPU.
+        /// (device uuid, Merkle root); the CPU is "-1" in `cpu_matrix`, "cpu" in `gemm_i8`.
         commitments: Vec<(String, String)>,
         /// What the validator then asked to see.
-        rows: Vec<u32>,
+        asked: Asked,
     },
     ChallengeVerifying {
         id: ChallengeId,
@@ -162,21 +169,77 @@ impl WorkerSeen {
 pub struct ChallengeRow {
     pub id: ChallengeId,
     pub target: WorkerKey,
-    /// `cpu_matrix`, …
-    pub kind: String,
-    pub matrix_size: u32,
-    pub iterations: u32,
+    pub work: Work,
     /// Hex, as sent.
     pub seed: String,
     pub round_id: String,
     pub created: Wall,
 }
 
+/// The kind `cpu_matrix`, as the wire and the store name it, and workers among their capabilities.
+pub const CPU_MATRIX: &str = "cpu_matrix";
+
+/// What a challenge has its worker compute.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Work {
+    CpuMatrix {
+        n: u32,
+        /// Factors B.
+        iterations: u32,
+    },
+    /// The same for each of the devices.
+    GemmI8 {
+        n: u32,
+        /// Products in a row, each keyed by the one before.
+        rounds: u32,
+        devices: Vec<String>,
+    },
+}
+
+impl Work {
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Work::CpuMatrix { .. } => CPU_MATRIX,
+            Work::GemmI8 { .. } => GEMM_I8,
+        }
+    }
+
+    /// Rows and columns.
+    pub fn matrix_size(&self) -> u32 {
+        match self {
+            Work::CpuMatrix { n, .. } | Work::GemmI8 { n, .. } => *n,
+        }
+    }
+
+    /// Operations of one device, a multiplication and an addition being two.
+    pub fn ops(&self) -> f64 {
+        let (n, products) = match self {
+            Work::CpuMatrix { n, iterations } => (*n, *iterations),
+            Work::GemmI8 { n, rounds, .. } => (*n, *rounds),
+        };
+        2.0 * f64::from(n).powi(3) * f64::from(products)
+    }
+}
+
+/// What a validator asked to see after the commitment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// Of `cpu_matrix`: ascending, distinct.
+    Rows(Vec<u32>),
+    /// Of `gemm_i8`: by device, in the order of the challenge.
+    Samples(Vec<(String, Vec<Sample>)>),
+}
+
 /// How a challenge ended.
 #[derive(Clone, Debug, PartialEq)]
 pub enum End {
     Verified {
+        /// Devices that passed.
         success_count: u32,
+        /// Operations of the devices that passed.
+        ops: f64,
+        /// How sure it is, and which devices failed and why; `None`: nothing to add.
+        note: Option<String>,
     },
     /// The worker's doing.
     Failed(String),

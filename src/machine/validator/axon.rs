@@ -21,9 +21,9 @@ use crate::{
     machine::{
         Message, Output,
         contract::{
-            store::{ChallengeRow, End, Write},
+            store::{CPU_MATRIX, ChallengeRow, End, Work, Write},
             validator_bulk::{SynapseWork, Unfit, Unpacked, ValidatorBulk},
-            verify::VerifyRequest,
+            verify::{Evidence, VerifyRequest},
         },
     },
     metrics::Metric,
@@ -227,9 +227,9 @@ impl Validator {
             arrived: pending.arrived,
         };
         let (rng, cpu) = (&mut self.rng, &self.config.validation.cpu);
-        let draw = |row: &ChallengeRow| draw::rows(rng, cpu, row.matrix_size);
+        let draw = |row: &ChallengeRow| draw::rows(rng, cpu, row.work.matrix_size());
         let (rows, computation) = self.challenges.commit(now, &pending.head.hotkey, &commitment, draw)?;
-        self.counters.observe(Metric::ComputationSeconds, &[draw::CPU_MATRIX], computation);
+        self.counters.observe(Metric::ComputationSeconds, &[CPU_MATRIX], computation);
         Ok(ProofRequests { proof_requests: vec![DeviceRequest::rows(CPU_UUID, rows)] })
     }
 
@@ -249,7 +249,8 @@ impl Validator {
             self.challenges.end(now, &id, End::Void("verification queue full".into()), None);
             return Err(Fault::QueueFull(id));
         };
-        self.verification.push(VerifyRequest { id: id.clone(), spec, root, rows, proof });
+        let evidence = Evidence::CpuMatrix { spec, root, rows, proof };
+        self.verification.push(VerifyRequest { id: id.clone(), evidence });
         self.challenges.verifying(now, &id);
         Ok(StatusAnswer::queued(&id))
     }
@@ -319,7 +320,8 @@ fn fits(proof: &DeviceProof, asked: usize) -> Result<(), String> {
 
 /// The arithmetic that a stored challenge stands for.
 fn spec(row: &ChallengeRow) -> Option<Spec> {
-    Spec::new(seed(row)?, row.matrix_size, row.iterations).ok()
+    let Work::CpuMatrix { n, iterations } = row.work else { return None };
+    Spec::new(seed(row)?, n, iterations).ok()
 }
 
 fn seed(row: &ChallengeRow) -> Option<[u8; 16]> {
@@ -328,11 +330,12 @@ fn seed(row: &ChallengeRow) -> Option<[u8; 16]> {
 }
 
 fn spec_of(row: &ChallengeRow, timeout: u32) -> Option<ChallengeSpec> {
+    let Work::CpuMatrix { n, iterations } = row.work else { return None };
     let data = ChallengeData {
-        challenge_type: row.kind.clone(),
-        matrix_size: row.matrix_size,
+        challenge_type: CPU_MATRIX.into(),
+        matrix_size: n,
         seed: seed(row)?,
-        iterations: row.iterations,
+        iterations,
         mode: None,
         target_gpu_id: None,
         challenge_id: Some(row.id.clone()),
@@ -342,7 +345,7 @@ fn spec_of(row: &ChallengeRow, timeout: u32) -> Option<ChallengeSpec> {
     };
     Some(ChallengeSpec {
         challenge_id: row.id.clone(),
-        challenge_type: row.kind.clone(),
+        challenge_type: CPU_MATRIX.into(),
         data: Raw::of(&data).ok()?,
         timeout,
         target_worker_id: row.target.worker.clone(),

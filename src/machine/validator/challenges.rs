@@ -13,7 +13,7 @@ use std::{
 
 use super::lines;
 use crate::{
-    machine::contract::store::{ChallengeRow, End, Write},
+    machine::contract::store::{Asked, ChallengeRow, End, Write},
     units::{ChallengeId, Hotkey, Mono, Now, WorkerId, WorkerKey},
     wire::messages::CPU_UUID,
 };
@@ -269,7 +269,7 @@ impl Challenges {
             at: now.wall,
             computation_ms,
             commitments: vec![(CPU_UUID.into(), root.clone())],
-            rows: rows.clone(),
+            asked: Asked::Rows(rows.clone()),
         });
         let committed = Committed { root, rows: rows.clone(), computation_ms };
         self.enter(&row.id, Stage::Committed(committed), now.mono + self.limits.proof);
@@ -336,11 +336,9 @@ impl Challenges {
 
     /// The verdict over a proof that was being verified. A challenge that ended meanwhile keeps its end.
     pub fn verdict(&mut self, now: Now, id: &ChallengeId, verdict: Result<(), String>, verify_ms: f64) {
-        if !matches!(self.by_id.get(id), Some(Challenge { stage: Stage::Verifying(_), .. })) {
-            return;
-        }
+        let Some(Challenge { row, stage: Stage::Verifying(_), .. }) = self.by_id.get(id) else { return };
         let end = match verdict {
-            Ok(()) => End::Verified { success_count: 1 },
+            Ok(()) => End::Verified { success_count: 1, ops: row.work.ops(), note: None },
             Err(reason) => End::Failed(reason),
         };
         self.end(now, id, end, Some(verify_ms));

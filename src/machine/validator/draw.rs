@@ -8,12 +8,9 @@ use rand_core::RngCore;
 use crate::{
     compute::{cpu_matrix::Spec, sample},
     config::validator::CpuMatrix,
-    machine::contract::store::ChallengeRow,
+    machine::contract::store::{ChallengeRow, Work},
     units::{ChallengeId, Wall, WorkerKey},
 };
-
-/// The only kind of challenge so far, as the wire names it and workers list it among their capabilities.
-pub const CPU_MATRIX: &str = "cpu_matrix";
 
 /// So many random bytes.
 pub fn bytes<const N: usize>(rng: &mut ChaCha20Rng) -> [u8; N] {
@@ -33,9 +30,10 @@ pub fn challenge(rng: &mut ChaCha20Rng, cpu: &CpuMatrix, target: WorkerKey, roun
     ChallengeRow {
         id: ChallengeId::new(&uuid(rng)),
         target,
-        kind: CPU_MATRIX.into(),
-        matrix_size: Spec::size_draw(cpu.matrix_size, cpu.size_variance, &seed),
-        iterations: cpu.iterations,
+        work: Work::CpuMatrix {
+            n: Spec::size_draw(cpu.matrix_size, cpu.size_variance, &seed),
+            iterations: cpu.iterations,
+        },
         seed: hex::encode(seed),
         round_id: format!("round_{}", round.as_secs()),
         created: round,
@@ -62,7 +60,7 @@ mod tests {
         let mut rng = ChaCha20Rng::seed_from_u64(1);
         let target = WorkerKey::new(&Hotkey::label("alice"), &WorkerId::new("w"));
         let drawn: Vec<_> = (0..50).map(|_| challenge(&mut rng, &CPU, target.clone(), Wall::from_secs(9))).collect();
-        assert!(drawn.iter().all(|row| (450..=550).contains(&row.matrix_size) && row.seed.len() == 32));
+        assert!(drawn.iter().all(|row| (450..=550).contains(&row.work.matrix_size()) && row.seed.len() == 32));
         assert!(drawn.windows(2).all(|pair| pair[0].id != pair[1].id && pair[0].seed != pair[1].seed));
         assert_eq!(drawn[0].round_id, "round_9");
         assert_eq!(drawn[0].id.as_str().len(), 36);

@@ -57,9 +57,10 @@ struct Which<'a>(&'a ChallengeRow);
 
 impl fmt::Display for Which<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ChallengeRow { id, target, kind, matrix_size, .. } = self.0;
+        let ChallengeRow { id, target, work, .. } = self.0;
+        let (kind, size) = (work.kind(), work.matrix_size());
         let worker = Plain(target.worker.as_str());
-        write!(f, "id={id} type={kind} size={matrix_size} hotkey={} worker={worker}", target.hotkey)
+        write!(f, "id={id} type={kind} size={size} hotkey={} worker={worker}", target.hotkey)
     }
 }
 

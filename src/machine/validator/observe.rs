@@ -2,8 +2,11 @@
 //!
 //! Reads only. Ages are as of the last input, at most some seconds ago.
 
-use super::{Phase, Validator, challenges::Stage, draw, fleet};
-use crate::metrics::{Metric, Page};
+use super::{Phase, Validator, challenges::Stage, fleet};
+use crate::{
+    machine::contract::store::CPU_MATRIX,
+    metrics::{Metric, Page},
+};
 
 impl Validator {
     pub(super) fn fill(&self, page: &mut Page) {
@@ -35,7 +38,7 @@ impl Validator {
 
     fn fill_challenges(&self, page: &mut Page) {
         let ends = self.challenges.ends();
-        page.add(Metric::ChallengesCreated, &[draw::CPU_MATRIX], ends.created as f64);
+        page.add(Metric::ChallengesCreated, &[CPU_MATRIX], ends.created as f64);
         for ((end, reason), count) in self.challenges.ended_by_reason() {
             page.add(Metric::ChallengesEnded, &[end, reason], *count as f64);
         }

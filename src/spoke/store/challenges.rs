@@ -6,25 +6,43 @@ use rusqlite::{Transaction, params};
 
 use super::{Problem, exactly_one, heartbeats, nonsense, stamp};
 use crate::{
-    machine::contract::store::{ChallengeRow, End},
-    units::{ChallengeId, Wall},
+    machine::contract::store::{Asked, ChallengeRow, End, Work},
+    units::{ChallengeId, Wall, WorkerKey},
+    wire::messages::{CPU_UUID, gemm_i8::CPU_DEVICE},
 };
+
+/// Workers that a round passed over. One that is not known has no participation to lower.
+pub(super) fn passed_over(to: &Transaction, at: Wall, workers: &[WorkerKey]) -> rusqlite::Result<()> {
+    let mut insert =
+        to.prepare_cached("INSERT INTO passed_over (at, worker) VALUES (?1, ?2) ON CONFLICT DO NOTHING")?;
+    for worker in workers {
+        if let Some(id) = heartbeats::find(to, worker)? {
+            insert.execute(params![stamp(at), id])?;
+        }
+    }
+    Ok(())
+}
 
 pub(super) fn created(to: &Transaction, row: &ChallengeRow) -> Result<(), Problem> {
     let Some(worker) = heartbeats::find(to, &row.target)? else {
         return Err(nonsense(format!("challenge {} for the unknown worker {}", row.id, row.target)));
     };
+    let (products, devices) = match &row.work {
+        Work::CpuMatrix { iterations, .. } => (*iterations, None),
+        Work::GemmI8 { rounds, devices, .. } => (*rounds, Some(heartbeats::json(devices)?)),
+    };
     let inserted = to
         .prepare_cached(
-            "INSERT INTO challenges (uuid, worker, kind, matrix_size, iterations, seed, round_id, created)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO NOTHING",
+            "INSERT INTO challenges (uuid, worker, kind, matrix_size, iterations, devices, seed, round_id, created)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT DO NOTHING",
         )?
         .execute(params![
             row.id.as_str(),
             worker,
-            row.kind,
-            row.matrix_size,
-            row.iterations,
+            row.work.kind(),
+            row.work.matrix_size(),
+            products,
+            devices,
             row.seed,
             row.round_id,
             stamp(row.created)
@@ -45,17 +63,21 @@ pub(super) fn committed(
     at: Wall,
     computation_ms: f64,
     commitments: &[(String, String)],
-    rows: &[u32],
+    asked: &Asked,
 ) -> Result<(), Problem> {
     if !computation_ms.is_finite() || computation_ms < 0.0 {
         return Err(nonsense(format!("challenge {id} committed after {computation_ms} ms")));
     }
-    let uuids: BTreeSet<&str> =
-        commitments.iter().map(|(uuid, _)| uuid.as_str()).filter(|uuid| *uuid != "-1").collect();
+    let is_gpu = |uuid: &&str| *uuid != CPU_UUID && *uuid != CPU_DEVICE;
+    let uuids: BTreeSet<&str> = commitments.iter().map(|(uuid, _)| uuid.as_str()).filter(is_gpu).collect();
     let gpus = heartbeats::gpu_set(to, uuids.into_iter(), at)?.map(|set| set.0.get());
+    let (rows, samples) = match asked {
+        Asked::Rows(rows) => (Some(heartbeats::json(rows)?), None),
+        Asked::Samples(samples) => (None, Some(heartbeats::json(samples)?)),
+    };
     let touched = to
         .prepare_cached(
-            "UPDATE challenges SET committed = ?2, computation_ms = ?3, commitments = ?4, rows = ?5, gpu_set = ?6
+            "UPDATE challenges SET committed = ?2, computation_ms = ?3, commitments = ?4, rows = ?5, samples = ?6, gpu_set = ?7
              WHERE uuid = ?1 AND sent IS NOT NULL AND committed IS NULL AND ended IS NULL",
         )?
         .execute(params![
@@ -63,7 +85,8 @@ pub(super) fn committed(
             stamp(at),
             computation_ms,
             heartbeats::json(commitments)?,
-            heartbeats::json(rows)?,
+            rows,
+            samples,
             gpus
         ])?;
     exactly_one(touched, || format!("challenge {id} committed: unknown, never sent, committed before or over"))
@@ -87,16 +110,17 @@ pub(super) fn ended(
     end: &End,
     verify_ms: Option<f64>,
 ) -> Result<(), Problem> {
-    let (verdict, success_count, reason) = match end {
-        End::Verified { success_count } => ("verified", Some(*success_count), None),
+    let (verdict, passed, reason) = match end {
+        End::Verified { success_count, ops, note } => ("verified", Some((*success_count, *ops)), note.as_ref()),
         End::Failed(reason) => ("failed", None, Some(reason)),
         End::Void(reason) => ("void", None, Some(reason)),
     };
+    let (success_count, ops) = passed.unzip();
     let touched = to
         .prepare_cached(
-            "UPDATE challenges SET ended = ?2, verdict = ?3, success_count = ?4, reason = ?5, verify_ms = ?6
+            "UPDATE challenges SET ended = ?2, verdict = ?3, success_count = ?4, ops = ?5, reason = ?6, verify_ms = ?7
              WHERE uuid = ?1 AND ended IS NULL AND (committed IS NOT NULL OR ?3 <> 'verified')",
         )?
-        .execute(params![id.as_str(), stamp(at), verdict, success_count, reason, verify_ms])?;
+        .execute(params![id.as_str(), stamp(at), verdict, success_count, ops, reason, verify_ms])?;
     exactly_one(touched, || format!("challenge {id} {verdict}: unknown, over before, or verified without a commitment"))
 }

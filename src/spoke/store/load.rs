@@ -6,8 +6,9 @@ use rusqlite::{Connection, OptionalExtension, Row, types::Type};
 
 use super::wall;
 use crate::{
-    machine::contract::store::{ChallengeRow, Snapshot, StoredWeights, WeightOutcome},
+    machine::contract::store::{CPU_MATRIX, ChallengeRow, Snapshot, StoredWeights, WeightOutcome, Work},
     units::{BlockNumber, ChallengeId, Hotkey, Uid, Wall, WorkerId, WorkerKey},
+    wire::messages::gemm_i8::GEMM_I8,
 };
 
 pub(super) fn snapshot(from: &Connection) -> rusqlite::Result<Snapshot> {
@@ -27,7 +28,8 @@ pub(super) fn key(row: &Row, hotkey: usize, worker: usize) -> rusqlite::Result<W
 
 fn open_challenges(from: &Connection) -> rusqlite::Result<Vec<ChallengeRow>> {
     from.prepare_cached(
-        "SELECT hotkey, workers.worker, uuid, kind, matrix_size, iterations, coalesce(seed, ''), coalesce(round_id, ''), created
+        "SELECT hotkey, workers.worker, uuid, kind, matrix_size, iterations, coalesce(seed, ''), coalesce(round_id, ''), created,
+             coalesce(devices, '[]')
          FROM challenges JOIN workers ON workers.id = challenges.worker JOIN miners ON miners.id = workers.miner
          WHERE ended IS NULL ORDER BY challenges.id",
     )?
@@ -35,15 +37,25 @@ fn open_challenges(from: &Connection) -> rusqlite::Result<Vec<ChallengeRow>> {
         Ok(ChallengeRow {
             target: key(row, 0, 1)?,
             id: ChallengeId::new(row.get_ref(2)?.as_str()?),
-            kind: row.get(3)?,
-            matrix_size: row.get(4)?,
-            iterations: row.get(5)?,
+            work: work(row)?,
             seed: row.get(6)?,
             round_id: row.get(7)?,
             created: wall(row.get(8)?),
         })
     })?
     .collect()
+}
+
+fn work(row: &Row) -> rusqlite::Result<Work> {
+    let (n, products) = (row.get(4)?, row.get(5)?);
+    Ok(match row.get_ref(3)?.as_str()? {
+        CPU_MATRIX => Work::CpuMatrix { n, iterations: products },
+        GEMM_I8 => {
+            let devices = serde_json::from_str(row.get_ref(9)?.as_str()?).map_err(|error| unreadable(9, error))?;
+            Work::GemmI8 { n, rounds: products, devices }
+        }
+        other => return Err(unreadable(3, format!("challenge kind {other:?}"))),
+    })
 }
 
 fn leases(from: &Connection) -> rusqlite::Result<Vec<(WorkerKey, f64, Wall)>> {

@@ -132,8 +132,9 @@ fn apply(to: &Transaction, write: &Write) -> Result<(), Problem> {
         Write::Heartbeat(heartbeat) => Ok(heartbeats::record(to, heartbeat)?),
         Write::ChallengeCreated(row) => challenges::created(to, row),
         Write::ChallengeSent { id, at } => challenges::sent(to, id, *at),
-        Write::ChallengeCommitted { id, at, computation_ms, commitments, rows } => {
-            challenges::committed(to, id, *at, *computation_ms, commitments, rows)
+        Write::RoundBegan { at, passed_over } => Ok(challenges::passed_over(to, *at, passed_over)?),
+        Write::ChallengeCommitted { id, at, computation_ms, commitments, asked } => {
+            challenges::committed(to, id, *at, *computation_ms, commitments, asked)
         }
         Write::ChallengeVerifying { id, at } => challenges::verifying(to, id, *at),
         Write::ChallengeEnded { id, at, end, verify_ms } => challenges::ended(to, id, *at, end, *verify_ms),

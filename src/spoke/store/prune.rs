@@ -12,6 +12,7 @@ const SLACK: Duration = Duration::from_secs(3600);
 
 pub(super) fn prune(to: &Transaction, ranking: Wall, events: Wall, availability: Wall) -> rusqlite::Result<()> {
     compact(to, ranking)?;
+    to.prepare_cached("DELETE FROM passed_over WHERE at < ?1")?.execute([stamp(ranking)])?;
     forget_events(to, events)?;
     forget_hours(to, events, availability)?;
     forget_workers(to, availability - SLACK)
@@ -20,7 +21,7 @@ pub(super) fn prune(to: &Transaction, ranking: Wall, events: Wall, availability:
 /// An ended challenge behind the ranking window keeps its verdict and its times.
 fn compact(to: &Transaction, ranking: Wall) -> rusqlite::Result<()> {
     to.prepare_cached(
-        "UPDATE challenges SET compacted = 1, seed = NULL, round_id = NULL, rows = NULL, commitments = NULL, verify_ms = NULL
+        "UPDATE challenges SET compacted = 1, seed = NULL, round_id = NULL, rows = NULL, samples = NULL, commitments = NULL, verify_ms = NULL
          WHERE created < ?1 AND verdict = 'verified' AND compacted = 0",
     )?
     .execute([stamp(ranking)])?;

@@ -14,7 +14,8 @@ use super::*;
 use crate::{
     machine::{
         contract::store::{
-            ChallengeRow, End, FactsWindow, HeartbeatWrite, Snapshot, StoredWeights, WeightOutcome, WorkerSeen,
+            Asked, ChallengeRow, End, FactsWindow, HeartbeatWrite, Snapshot, StoredWeights, WeightOutcome, Work,
+            WorkerSeen,
         },
         score::{Facts, Outcome, Policy, score},
     },
@@ -44,9 +45,7 @@ fn row(id: &str, hotkey: &str, created: Wall) -> ChallengeRow {
     ChallengeRow {
         id: ChallengeId::new(id),
         target: worker_key(hotkey, "w1"),
-        kind: "cpu_matrix".into(),
-        matrix_size: 64,
-        iterations: 1,
+        work: Work::CpuMatrix { n: 64, iterations: 1 },
         seed: "00".repeat(16),
         round_id: "round_1".into(),
         created,
@@ -63,7 +62,13 @@ fn sent(id: &str, at: Wall) -> Write {
 
 fn committed(id: &str, at: Wall, uuid: &str) -> Write {
     let commitments = vec![(uuid.to_string(), "ab".repeat(32))];
-    Write::ChallengeCommitted { id: ChallengeId::new(id), at, computation_ms: 100.0, commitments, rows: vec![3, 5] }
+    Write::ChallengeCommitted {
+        id: ChallengeId::new(id),
+        at,
+        computation_ms: 100.0,
+        commitments,
+        asked: Asked::Rows(vec![3, 5]),
+    }
 }
 
 fn verifying(id: &str, at: Wall) -> Write {
@@ -74,8 +79,12 @@ fn ended(id: &str, at: Wall, end: End) -> Write {
     Write::ChallengeEnded { id: ChallengeId::new(id), at, end, verify_ms: Some(2.5) }
 }
 
+fn passed() -> End {
+    End::Verified { success_count: 1, ops: 2.0 * 64.0 * 64.0 * 64.0, note: None }
+}
+
 fn verified(id: &str, hotkey: &str, at: Wall, uuid: &str) -> Vec<Write> {
-    let end = End::Verified { success_count: 1 };
+    let end = passed();
     vec![created(id, hotkey, at), sent(id, at), committed(id, at, uuid), verifying(id, at), ended(id, at, end)]
 }
 
@@ -202,10 +211,7 @@ fn steps_out_of_order_are_refused() {
         ("never sent", vec![created("c1", "5A", NOON), committed("c1", NOON, "-1")]),
         ("sent before", vec![created("c1", "5A", NOON), sent("c1", NOON), sent("c1", NOON)]),
         ("not committed", vec![created("c1", "5A", NOON), sent("c1", NOON), verifying("c1", NOON)]),
-        (
-            "without a commitment",
-            vec![created("c1", "5A", NOON), ended("c1", NOON, End::Verified { success_count: 1 })],
-        ),
+        ("without a commitment", vec![created("c1", "5A", NOON), ended("c1", NOON, passed())]),
         ("without an intent", vec![Write::WeightOutcome { at: NOON, outcome: WeightOutcome::Expired }]),
     ];
     for (what, writes) in wrong {
@@ -227,7 +233,7 @@ fn numbers_that_are_none_are_refused() {
         at: NOON,
         computation_ms,
         commitments: vec![],
-        rows: vec![],
+        asked: Asked::Rows(vec![]),
     };
     for number in [f64::NAN, f64::INFINITY, -1.0] {
         let writes = vec![created("c1", "5A", NOON), sent("c1", NOON), commit(number)];
@@ -422,7 +428,7 @@ fn a_newer_schema_is_refused_untouched() {
     drop(Store::open(&path).unwrap());
     Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
     fs::remove_file(dir.path().join("validator.db.lock")).unwrap();
-    refused_untouched(&dir, &path, "schema 99, this one knows 1");
+    refused_untouched(&dir, &path, "schema 99, this one knows 2");
 }
 
 #[test]
@@ -488,5 +494,5 @@ fn the_schema_says_whose_and_which_it_is() {
     let number = |sql: &str| store.connection.query_row(sql, [], |row| row.get::<_, i32>(0)).unwrap();
     assert_eq!(text("PRAGMA journal_mode"), "wal");
     assert_eq!(number("PRAGMA application_id"), schema::APPLICATION_ID);
-    assert_eq!(number("PRAGMA user_version"), 1);
+    assert_eq!(number("PRAGMA user_version"), 2);
 }

@@ -6,7 +6,7 @@ use super::bench::{Bench, Miner, asked, keys, verdict};
 use crate::{
     machine::{
         Exit, Input,
-        contract::store::{ChallengeRow, Snapshot, StoreFault, Write},
+        contract::store::{Asked, ChallengeRow, Snapshot, StoreFault, Work, Write},
         validator::{Event, axon::Pending},
     },
     metrics::Metric,
@@ -50,7 +50,7 @@ fn a_challenge_goes_from_created_to_verified() {
     }
     bench.seconds(1);
     assert_eq!(bench.ends().verified, 2);
-    assert_eq!(bench.stored_ends(), ["Verified { success_count: 1 }"; 2]);
+    assert_eq!(bench.stored_ends(), ["Verified { success_count: 1, ops: 2000000.0, note: None }"; 2]);
 }
 
 #[test]
@@ -64,9 +64,9 @@ fn the_store_hears_of_every_step_in_order() {
     let step = |write: &Write| match write {
         Write::ChallengeCreated(_) => Some("created"),
         Write::ChallengeSent { .. } => Some("sent"),
-        Write::ChallengeCommitted { computation_ms, rows, .. } => {
+        Write::ChallengeCommitted { computation_ms, asked, .. } => {
             assert_eq!(*computation_ms, 250.0);
-            assert!(!rows.is_empty());
+            assert!(matches!(asked, Asked::Rows(rows) if !rows.is_empty()));
             Some("committed")
         }
         Write::ChallengeVerifying { .. } => Some("verifying"),
@@ -296,9 +296,7 @@ fn what_an_earlier_process_left_open_is_void() {
     let row = ChallengeRow {
         id: ChallengeId::new("old"),
         target: WorkerKey::new(&Hotkey::label("alice"), &WorkerId::new("w1")),
-        kind: "cpu_matrix".into(),
-        matrix_size: 100,
-        iterations: 1,
+        work: Work::CpuMatrix { n: 100, iterations: 1 },
         seed: "00".repeat(16),
         round_id: "round_1".into(),
         created: Wall::from_secs(1),
@@ -338,7 +336,7 @@ fn a_full_disk_refuses_heartbeats_and_loses_no_verdict() {
     assert_eq!(bench.stored_ends(), [""; 0]);
     bench.store_fault = None;
     bench.seconds(5);
-    assert_eq!(bench.stored_ends(), ["Verified { success_count: 1 }"]);
+    assert_eq!(bench.stored_ends(), ["Verified { success_count: 1, ops: 2000000.0, note: None }"]);
     let hardware = bench.written.iter().filter(|write| matches!(write, Write::Heartbeat(_))).count();
     assert!(alice.heartbeat(&mut bench, &["w1"]).error_code == 0);
     let Some(Write::Heartbeat(last)) = bench.written.last() else { panic!("a heartbeat is written") };

@@ -6,10 +6,7 @@ use serde_json::{Value, json};
 
 use super::bench::{Back, Bench, CONFIG, Job, Miner, asked, keys};
 use crate::{
-    machine::{
-        contract::store::{ChallengeRow, Snapshot, Write},
-        validator::draw::CPU_MATRIX,
-    },
+    machine::contract::store::{ChallengeRow, Snapshot, Work, Write},
     units::{ChallengeId, Hotkey, Wall, WorkerId, WorkerKey},
     wire::{
         http::{Headers, Request},
@@ -194,9 +191,7 @@ fn recorded_challenge() -> ChallengeRow {
     ChallengeRow {
         id: ChallengeId::new(&text("challenge_id")),
         target: WorkerKey::new(wallet("miner").hotkey(), &WorkerId::new(&text("worker_id"))),
-        kind: CPU_MATRIX.into(),
-        matrix_size: 100,
-        iterations: 1,
+        work: Work::CpuMatrix { n: 100, iterations: 1 },
         seed: text("seed"),
         round_id: text("round_id"),
         created: Wall(0),
