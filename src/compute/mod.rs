@@ -4,6 +4,7 @@
 //! many threads they run. It decides nothing about what happens to a worker whose answer is wrong.
 
 pub mod cpu_matrix;
+pub mod gemm_i8;
 pub mod kernel;
 pub mod merkle;
 pub mod mt19937;

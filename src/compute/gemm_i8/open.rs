@@ -1,0 +1,156 @@
+//! Openings: the rows that samples lie in are computed again, for no product is kept.
+//!
+//! A whole row is needed for the siblings of one of its chunks. The work comes in pieces, one for each chunk column
+//! of each round that samples lie in, which do not depend on each other; it starts no thread itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    Answer, Hash, RoundKey, SAMPLES_MAX,
+    dots::ChunkColumn,
+    draw::{self, Stream},
+    row_hash, tree,
+};
+use crate::wire::messages::gemm_i8::{CHUNK_VALUES, GemmProof, Opening, Sample};
+
+/// Why an answer cannot be opened so.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OpenFault {
+    #[error("no chunk was asked for")]
+    NothingAsked,
+    #[error("{asked} chunks were asked for, where at most {SAMPLES_MAX} may be")]
+    TooMany { asked: usize },
+    #[error("{sample} was asked of {rounds} rounds of {n} rows of {chunks} chunks")]
+    OutOfRange { sample: Sample, rounds: u32, n: u32, chunks: u32 },
+}
+
+/// One proof in the making: it holds the rows of A that samples lie in.
+pub struct Opener<'a> {
+    answer: &'a Answer,
+    samples: Vec<Sample>,
+    rounds: Vec<Round>,
+}
+
+/// A round that samples lie in.
+struct Round {
+    round: u32,
+    key: RoundKey,
+    /// Ascending.
+    rows: Vec<u32>,
+    /// These rows of A, one after the other.
+    a: Vec<i8>,
+    /// Which chunks are opened.
+    opened: BTreeSet<(u32, u32)>,
+}
+
+/// One piece of the work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// Index into the rounds that samples lie in.
+    round: usize,
+    chunk: u32,
+}
+
+/// What a piece gives: this chunk's hash for each row of the round, and the values of those that are opened.
+pub struct Part {
+    piece: Piece,
+    hashes: Vec<Hash>,
+    values: Vec<(u32, Box<[i32; CHUNK_VALUES]>)>,
+}
+
+impl<'a> Opener<'a> {
+    /// Draws the rows of A. Costs n bytes of memory a sample.
+    pub fn new(answer: &'a Answer, samples: &[Sample]) -> Result<Opener<'a>, OpenFault> {
+        check(answer, samples)?;
+        let keys = answer.keys();
+        let mut asked: BTreeMap<u32, BTreeSet<(u32, u32)>> = BTreeMap::new();
+        for sample in samples {
+            asked.entry(sample.round).or_default().insert((sample.row, sample.chunk));
+        }
+        let n = answer.spec().side();
+        let rounds = asked.into_iter().filter_map(|(round, opened)| {
+            let key = *keys.get(round as usize)?;
+            let rows: BTreeSet<u32> = opened.iter().map(|(row, _)| *row).collect();
+            let rows: Vec<u32> = rows.into_iter().collect();
+            let mut a = vec![0; rows.len() * n];
+            for (row, values) in rows.iter().zip(a.chunks_exact_mut(n)) {
+                draw::lines(&key, Stream::A, n, *row as usize, values);
+            }
+            Some(Round { round, key, rows, a, opened })
+        });
+        let rounds = rounds.collect();
+        Ok(Opener { answer, samples: samples.to_vec(), rounds })
+    }
+
+    /// All the work there is.
+    pub fn pieces(&self) -> impl Iterator<Item = Piece> {
+        let chunks = self.answer.spec().chunks();
+        (0..self.rounds.len()).flat_map(move |round| (0..chunks).map(move |chunk| Piece { round, chunk }))
+    }
+
+    /// Does one piece; `None` when it is none of this opener's.
+    pub fn compute(&self, piece: Piece) -> Option<Part> {
+        let Round { key, rows, a, opened, .. } = self.rounds.get(piece.round)?;
+        let spec = self.answer.spec();
+        let lines: Vec<&[i8]> = a.chunks_exact(spec.side()).collect();
+        let chunks = ChunkColumn::new(spec.side(), key, piece.chunk).times(&lines);
+        let hashes = chunks.iter().map(|values| row_hash::of_chunk(values, piece.chunk, spec.chunks())).collect();
+        let kept = rows.iter().zip(chunks).filter(|(row, _)| opened.contains(&(**row, piece.chunk)));
+        let values = kept.map(|(row, values)| (*row, Box::new(values))).collect();
+        Some(Part { piece, hashes, values })
+    }
+
+    /// The proof, out of the parts of all pieces in any order; `None` while one is missing.
+    pub fn proof(&self, parts: Vec<Part>) -> Option<GemmProof> {
+        let chunks = self.answer.spec().chunks() as usize;
+        // For each round and row the hashes of all chunks, and the values of the opened ones.
+        let empty = |round: &Round| vec![vec![None; chunks]; round.rows.len()];
+        let mut hashes: Vec<Vec<Vec<Option<Hash>>>> = self.rounds.iter().map(empty).collect();
+        let mut values = BTreeMap::new();
+        for part in parts {
+            let (at, chunk) = (part.piece.round, part.piece.chunk);
+            for (row, hash) in hashes.get_mut(at)?.iter_mut().zip(part.hashes) {
+                *row.get_mut(chunk as usize)? = Some(hash);
+            }
+            values.extend(part.values.into_iter().map(|(row, values)| ((at, row, chunk), values)));
+        }
+        let trees: Vec<_> = self.rounds.iter().map(|round| tree::levels(self.answer.row_hashes(round.round))).collect();
+        let opening = |sample: &Sample| {
+            let at = self.rounds.iter().position(|round| round.round == sample.round)?;
+            let row = self.rounds[at].rows.binary_search(&sample.row).ok()?;
+            let chaining = hashes[at][row].iter().copied().collect::<Option<Vec<Hash>>>()?;
+            Some(Opening {
+                round: sample.round,
+                row: sample.row,
+                chunk: sample.chunk,
+                values: values.get(&(at, sample.row, sample.chunk))?.clone(),
+                chunk_path: row_hash::path(&chaining, sample.chunk),
+                row_path: tree::path(&trees[at], sample.row),
+            })
+        };
+        let openings = self.samples.iter().map(opening).collect::<Option<Vec<_>>>()?;
+        let uuid = self.answer.prefix().device().to_owned();
+        Some(GemmProof { uuid, tops: self.answer.tops().to_vec(), openings })
+    }
+}
+
+fn check(answer: &Answer, samples: &[Sample]) -> Result<(), OpenFault> {
+    let spec = answer.spec();
+    let (rounds, n, chunks) = (spec.rounds(), spec.n(), spec.chunks());
+    match samples.len() {
+        0 => return Err(OpenFault::NothingAsked),
+        asked if asked > SAMPLES_MAX => return Err(OpenFault::TooMany { asked }),
+        _ => {}
+    }
+    match samples.iter().find(|sample| !spec.contains(sample)) {
+        Some(sample) => Err(OpenFault::OutOfRange { sample: *sample, rounds, n, chunks }),
+        None => Ok(()),
+    }
+}
+
+/// The whole proof, piece by piece on this thread.
+pub fn open(answer: &Answer, samples: &[Sample]) -> Result<GemmProof, OpenFault> {
+    let opener = Opener::new(answer, samples)?;
+    let parts = opener.pieces().filter_map(|piece| opener.compute(piece)).collect();
+    opener.proof(parts).ok_or(OpenFault::NothingAsked)
+}

@@ -1,0 +1,165 @@
+//! The definition once more, slow and obvious: one loop a formula, no blocks, no sharing, no vector instructions.
+//!
+//! For tests, which hold the fast path to it, and for cheats, which need a whole product that they can falsify.
+//! No daemon runs it.
+
+use blake3::hazmat::HasherExt;
+use rand_chacha::ChaCha8Rng;
+use rand_core::{RngCore, SeedableRng};
+use sha2::{Digest, Sha256};
+
+use super::{Hash, KeyPrefix, RoundKey, Spec};
+use crate::wire::messages::gemm_i8::{GemmProof, Opening, Sample};
+
+/// A (stream 0) or Bᵗ (stream 1), n·n bytes.
+pub fn matrix(key: &RoundKey, stream: u64, n: usize) -> Vec<i8> {
+    let mut rng = ChaCha8Rng::from_seed(*key.bytes());
+    rng.set_stream(stream);
+    let mut bytes = vec![0; n * n];
+    rng.fill_bytes(&mut bytes);
+    bytes.into_iter().map(|byte| byte as i8).collect()
+}
+
+/// C = A·B, by rows.
+pub fn product(key: &RoundKey, n: usize) -> Vec<i32> {
+    let (a, b) = (matrix(key, 0, n), matrix(key, 1, n));
+    let mut c = Vec::with_capacity(n * n);
+    for i in 0..n {
+        for j in 0..n {
+            let mut sum = 0;
+            for k in 0..n {
+                sum += i32::from(a[i * n + k]) * i32::from(b[j * n + k]);
+            }
+            c.push(sum);
+        }
+    }
+    c
+}
+
+/// The little-endian bytes of some values.
+pub fn bytes(values: &[i32]) -> Vec<u8> {
+    values.iter().flat_map(|value| value.to_le_bytes()).collect()
+}
+
+/// The hash of each row of a product.
+pub fn row_hashes(c: &[i32], n: usize) -> Vec<Hash> {
+    c.chunks(n).map(|row| blake3::hash(&bytes(row)).into()).collect()
+}
+
+fn sha(parts: &[&[u8]]) -> Hash {
+    Sha256::digest(parts.concat()).into()
+}
+
+/// The leaf of a row, as the tree holds it.
+pub fn leaf(row: u32, row_hash: &Hash) -> Hash {
+    sha(&[&[0], &row.to_le_bytes(), row_hash])
+}
+
+/// The top over leaves, and the siblings of one of them, lowest first.
+pub fn tree(leaves: &[Hash], leaf: usize) -> (Hash, Vec<Hash>) {
+    let (mut level, mut at, mut path) = (leaves.to_vec(), leaf, Vec::new());
+    while level.len() > 1 {
+        if let Some(sibling) = level.get(at ^ 1) {
+            path.push(*sibling);
+        }
+        let mut above = Vec::new();
+        for pair in level.chunks(2) {
+            above.push(if pair.len() == 2 { sha(&[&[1], &pair[0], &pair[1]]) } else { pair[0] });
+        }
+        (level, at) = (above, at / 2);
+    }
+    (level[0], path)
+}
+
+/// The root of a round.
+pub fn root(n: u32, round: u32, previous: &Hash, top: &Hash) -> Hash {
+    sha(&[&[2], &n.to_le_bytes(), &round.to_le_bytes(), previous, top])
+}
+
+/// The siblings of one chunk of a row, lowest first, straight from the row's bytes.
+pub fn chunk_path(row: &[u8], chunk: usize) -> Vec<Hash> {
+    let mut path = Vec::new();
+    let (mut start, mut length) = (0, row.len());
+    while length > 1024 {
+        let left = blake3::hazmat::left_subtree_len(length as u64) as usize;
+        let middle = start + left;
+        if chunk * 1024 < middle {
+            path.push(subtree(row, middle, start + length));
+            length = left;
+        } else {
+            path.push(subtree(row, start, middle));
+            (start, length) = (middle, length - left);
+        }
+    }
+    path.reverse();
+    path
+}
+
+/// The chaining value of the node over these bytes of a row.
+fn subtree(row: &[u8], start: usize, end: usize) -> Hash {
+    let mut hasher = blake3::Hasher::new();
+    hasher.set_input_offset(start as u64).update(&row[start..end]);
+    hasher.finalize_non_root()
+}
+
+/// All products and trees of a device, held whole. Its parts may be falsified; it commits to what they are then.
+#[derive(Clone, Debug)]
+pub struct Book {
+    pub spec: Spec,
+    pub prefix: KeyPrefix,
+    /// The product of each round.
+    pub products: Vec<Vec<i32>>,
+    /// The leaves of each round.
+    pub leaves: Vec<Vec<Hash>>,
+    pub tops: Vec<Hash>,
+    pub root: Hash,
+}
+
+impl Book {
+    /// The honest one.
+    pub fn honest(spec: Spec, prefix: KeyPrefix) -> Book {
+        Book::with(spec, prefix, |_, key| product(key, spec.n() as usize))
+    }
+
+    /// One whose products are whatever `product` says for (round, key).
+    pub fn with(spec: Spec, prefix: KeyPrefix, product: impl Fn(u32, &RoundKey) -> Vec<i32>) -> Book {
+        let empty = (Vec::new(), Vec::new(), Vec::new());
+        let mut book = Book { spec, prefix, products: empty.0, leaves: empty.1, tops: empty.2, root: [0; 32] };
+        for round in 0..spec.rounds() {
+            let c = product(round, &book.prefix.round(round, &book.root));
+            let hashes = row_hashes(&c, spec.n() as usize);
+            book.add(c, (0..).zip(&hashes).map(|(row, hash)| leaf(row, hash)).collect());
+        }
+        book
+    }
+
+    /// Adds a round of this product under these leaves, whether they belong together or not.
+    pub fn add(&mut self, c: Vec<i32>, leaves: Vec<Hash>) {
+        let (top, _) = tree(&leaves, 0);
+        self.root = root(self.spec.n(), self.tops.len() as u32, &self.root, &top);
+        self.tops.push(top);
+        self.products.push(c);
+        self.leaves.push(leaves);
+    }
+
+    /// Opens what is asked from what it holds.
+    pub fn open(&self, samples: &[Sample]) -> GemmProof {
+        let openings = samples.iter().map(|sample| self.opening(sample)).collect();
+        GemmProof { uuid: self.prefix.device().to_owned(), tops: self.tops.clone(), openings }
+    }
+
+    fn opening(&self, sample: &Sample) -> Opening {
+        let (round, n) = (sample.round as usize, self.spec.n() as usize);
+        let row = &self.products[round][sample.row as usize * n..][..n];
+        let mut values = Box::new([0; 256]);
+        values.copy_from_slice(&row[sample.chunk as usize * 256..][..256]);
+        Opening {
+            round: sample.round,
+            row: sample.row,
+            chunk: sample.chunk,
+            values,
+            chunk_path: chunk_path(&bytes(row), sample.chunk as usize),
+            row_path: tree(&self.leaves[round], sample.row as usize).1,
+        }
+    }
+}
