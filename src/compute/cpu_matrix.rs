@@ -118,7 +118,7 @@ pub(super) struct Entries(Mt19937);
 
 impl Entries {
     pub fn fill(&mut self, values: &mut [i16]) {
-        self.0.fill(values, 2 * ENTRY_MAX as u32, ENTRY_MAX);
+        self.0.fill(values, 2 * ENTRY_MAX as u16, ENTRY_MAX);
     }
 }
 

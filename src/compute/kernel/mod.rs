@@ -8,6 +8,8 @@ mod avx512;
 mod chacha8;
 mod dot;
 mod isa;
+#[cfg(target_arch = "x86_64")]
+pub(super) mod mt_avx512;
 mod pack;
 mod portable;
 #[cfg(test)]
