@@ -1,21 +1,37 @@
-//! `byteleap bench`: figures of this build on this machine, against real daemons.
+//! `byteleap bench`: figures of this build on this machine. Products, checks, generators and hashes run in this
+//! process; `axon` and `idle` measure real daemons.
 
 mod axon;
+mod compute;
 mod idle;
 mod load;
 
 use clap::{Args, Subcommand};
 
+use self::compute::Part;
 use crate::Fault;
 
 #[derive(Args, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Arguments {
     #[command(subcommand)]
-    bench: Bench,
+    bench: Option<Bench>,
+    #[command(flatten)]
+    options: compute::Options,
 }
 
 #[derive(Subcommand, Debug)]
 enum Bench {
+    /// A worker's challenges, whole and their products alone, against this CPU's limit and against NumPy
+    Cpu(compute::Options),
+    /// A validator's checks, on one core
+    Verify(compute::Options),
+    /// The generators of the matrices, on one core
+    Rng(compute::Options),
+    /// The row hashes, on one core
+    Hash(compute::Options),
+    /// All four; also without a name
+    All(compute::Options),
     /// Heartbeats a second that a validator's axon answers, with the load on the same machine
     Axon(axon::Options),
     /// Memory and CPU time of each daemon with ten connections and nothing to do
@@ -24,7 +40,13 @@ enum Bench {
 
 pub fn main(arguments: &Arguments) -> Result<(), Fault> {
     match &arguments.bench {
-        Bench::Axon(options) => axon::main(options),
-        Bench::Idle(options) => idle::main(options),
+        Some(Bench::Axon(options)) => axon::main(options),
+        Some(Bench::Idle(options)) => idle::main(options),
+        Some(Bench::Cpu(options)) => compute::main(options, &[Part::Cpu]),
+        Some(Bench::Verify(options)) => compute::main(options, &[Part::Verify]),
+        Some(Bench::Rng(options)) => compute::main(options, &[Part::Rng]),
+        Some(Bench::Hash(options)) => compute::main(options, &[Part::Hash]),
+        Some(Bench::All(options)) => compute::main(options, &Part::ALL),
+        None => compute::main(&arguments.options, &Part::ALL),
     }
 }

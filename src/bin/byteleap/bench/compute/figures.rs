@@ -1,0 +1,105 @@
+//! What was measured, as one JSON object or as a table.
+
+use serde::Serialize;
+
+use super::{cpu_matrix, generators::Rng, hashes::Hash, machine::Machine};
+
+#[derive(Debug, Serialize)]
+pub struct Figures {
+    pub version: &'static str,
+    pub machine: Machine,
+    /// Smaller matrices: no figures to compare with others.
+    pub quick: bool,
+    /// How a time was chosen from several.
+    pub taken: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rng: Option<Rng>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hash: Option<Hash>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu_matrix: Option<CpuMatrix>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct CpuMatrix {
+    #[serde(flatten)]
+    pub cpu: Option<cpu_matrix::Challenge>,
+    #[serde(flatten)]
+    pub verify: Option<cpu_matrix::Verify>,
+}
+
+impl CpuMatrix {
+    pub fn measured(self) -> Option<CpuMatrix> {
+        (self.cpu.is_some() || self.verify.is_some()).then_some(self)
+    }
+}
+
+/// One line of a table.
+#[derive(Debug)]
+pub struct Row {
+    what: String,
+    figure: String,
+    beside: String,
+}
+
+impl Row {
+    /// A figure with its unit, and what it is to be seen beside.
+    pub fn new(what: &str, figure: f64, unit: &str, beside: &str) -> Row {
+        let figure = format!("{} {unit}", significant(figure));
+        Row { what: what.into(), figure, beside: beside.into() }
+    }
+}
+
+/// Three figures, as many as repeated runs agree on.
+fn significant(value: f64) -> String {
+    let whole_digits = value.abs().max(1.0).log10().floor() as usize + 1;
+    let leading_zeros = if value.abs() < 1.0 { (-value.abs().max(1e-9).log10()).floor() as usize } else { 0 };
+    let places = if value.abs() < 1.0 { 3 + leading_zeros } else { 3_usize.saturating_sub(whole_digits) };
+    format!("{value:.places$}")
+}
+
+impl Figures {
+    fn rows(&self) -> Vec<Row> {
+        let cpu_matrix = self.cpu_matrix.as_ref();
+        let mut rows = Vec::new();
+        rows.extend(cpu_matrix.and_then(|part| part.cpu.as_ref()).map_or_else(Vec::new, |part| part.rows()));
+        rows.extend(cpu_matrix.and_then(|part| part.verify.as_ref()).map_or_else(Vec::new, |part| part.rows()));
+        rows.extend(self.rng.as_ref().map_or_else(Vec::new, Rng::rows));
+        rows.extend(self.hash.as_ref().map_or_else(Vec::new, Hash::rows));
+        rows
+    }
+
+    /// Which machine and how, in one line.
+    fn heading(&self) -> String {
+        let Machine { cpu, cores, threads } = &self.machine;
+        let quick = if self.quick { "; quick: small matrices, not to be compared" } else { "" };
+        format!("byteleap {} on {cpu}, {threads} threads on {cores} cores; {}{quick}", self.version, self.taken)
+    }
+
+    pub fn table(&self) -> String {
+        let rows = self.rows();
+        let width = |of: fn(&Row) -> &str| rows.iter().map(|row| of(row).chars().count()).max().unwrap_or(0);
+        let (what, figure) = (width(|row| &row.what), width(|row| &row.figure));
+        let line = |row: &Row| format!("{:<what$}  {:>figure$}  {}", row.what, row.figure, row.beside);
+        let lines: Vec<String> = rows.iter().map(|row| line(row).trim_end().to_owned()).collect();
+        format!("{}\n\n{}", self.heading(), lines.join("\n"))
+    }
+
+    pub fn markdown(&self) -> String {
+        let line = |row: &Row| format!("| {} | {} | {} |", row.what, row.figure, row.beside);
+        let lines: Vec<String> = self.rows().iter().map(line).collect();
+        format!("{}:\n\n| what | figure | |\n|---|---:|---|\n{}", self.heading(), lines.join("\n"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_have_three_digits() {
+        let shown = [1234.5, 123.4, 12.34, 1.234, 0.1234, 0.01234].map(significant);
+        assert_eq!(shown, ["1234", "123", "12.3", "1.23", "0.123", "0.0123"]);
+        assert_eq!([significant(0.0), significant(1000.0)], ["0.000", "1000"]);
+    }
+}
