@@ -71,9 +71,9 @@ impl Figures {
 
     /// Which machine and how, in one line.
     fn heading(&self) -> String {
-        let Machine { cpu, cores, threads } = &self.machine;
+        let Machine { cpu, cores, threads, isa, .. } = &self.machine;
         let quick = if self.quick { "; quick: small matrices, not to be compared" } else { "" };
-        format!("byteleap {} on {cpu}, {threads} threads on {cores} cores; {}{quick}", self.version, self.taken)
+        format!("byteleap {} on {cpu}, {isa}, {threads} threads on {cores} cores; {}{quick}", self.version, self.taken)
     }
 
     pub fn table(&self) -> String {

@@ -2,6 +2,7 @@
 
 use std::{fs, num::NonZeroUsize, thread};
 
+use byteleap::compute::kernel::{Isa, Kind};
 use serde::Serialize;
 
 #[derive(Debug, Serialize)]
@@ -12,13 +13,26 @@ pub struct Machine {
     pub cores: usize,
     /// That products ran on.
     pub threads: usize,
+    /// The fastest instructions that this CPU has and this build knows.
+    pub isa: &'static str,
+    /// What the peaks below are of: the instruction that multiplies exactly and adds up.
+    pub instruction: Instruction,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Instruction {
+    pub int8: &'static str,
+    pub int16: &'static str,
 }
 
 impl Machine {
     pub fn look(threads: NonZeroUsize) -> Machine {
         let cores = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN).get();
         let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-        Machine { cpu: model(&cpuinfo), cores, threads: threads.get() }
+        let isa = Isa::best();
+        let instruction =
+            Instruction { int8: isa.dot_instruction(Kind::Int8), int16: isa.dot_instruction(Kind::Int16) };
+        Machine { cpu: model(&cpuinfo), cores, threads: threads.get(), isa: isa.name(), instruction }
     }
 }
 
