@@ -32,6 +32,19 @@ pub(super) trait Kernels: Sync {
     /// How operands of this kind are packed for [`Kernels::tile`].
     fn shape(&self, kind: Kind) -> Shape;
 
+    /// Packs the first groups of all lanes, in a tile or panel of `width`; how many groups of them.
+    fn pack_i8(&self, _lanes: &[&[i8]], _width: usize, _shifted: bool, _packed: &mut [u8]) -> usize {
+        0
+    }
+
+    /// The same of words.
+    fn pack_i16(&self, _lanes: &[&[i16]], _width: usize, _shifted: bool, _packed: &mut [u8]) -> usize {
+        0
+    }
+
+    /// Asks for so many bytes of memory that will be written soon.
+    fn soon_written(&self, _places: *const u8, _bytes: usize) {}
+
     /// Packed rows times packed columns of the same number of groups: the tile of sums, row by row. Memory
     /// from the beginning of `ahead` on is brought closer, an eighth of the length of `columns` of it.
     fn tile(&self, kind: Kind, rows: &[u8], columns: &[u8], ahead: &[u8], sums: &mut Sums);

@@ -11,7 +11,7 @@ use super::isa::{Isa, Kind};
 
 /// How one kind of element is packed for one [`Isa`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Shape {
+pub struct Shape {
     /// Rows of a tile.
     pub rows: usize,
     /// Columns of a panel.
@@ -40,14 +40,33 @@ pub trait Element: Copy + Default + Send + Sync + Sealed + 'static {
 }
 
 /// What only this module's elements know.
-pub trait Sealed: Sized {
+pub trait Sealed: Copy {
+    #[doc(hidden)]
+    const ZERO: Self;
     /// Writes a full group, of as many bytes as there are elements times `element`.
     #[doc(hidden)]
     fn write(group: &[Self], element: usize, shifted: bool, bytes: &mut [u8]);
+    /// Writes one group of each column, of which every term is a row.
+    #[doc(hidden)]
+    fn weave(terms: &[&[Self]], shape: &Shape, packed: &mut [u8]) {
+        weave(terms, shape, packed);
+    }
+    /// Writes the first groups of all lanes; how many of them.
+    #[doc(hidden)]
+    fn pack(isa: Isa, lanes: &[&[Self]], width: usize, shifted: bool, packed: &mut [u8]) -> usize;
     #[doc(hidden)]
     fn sum(values: &[Self]) -> i32;
     #[doc(hidden)]
     fn dots(isa: Isa, rows: &[&[Self]], columns: &[&[Self]], sums: &mut [i32]);
+}
+
+fn weave<E: Sealed>(terms: &[&[E]], shape: &Shape, packed: &mut [u8]) {
+    let mut group = [E::ZERO; FIRST_TERM];
+    let columns = terms.iter().map(|row| row.len()).min().unwrap_or_default();
+    for (column, place) in (0..columns).zip(packed.chunks_exact_mut(shape.group)) {
+        group.iter_mut().zip(terms).for_each(|(slot, row)| *slot = row[column]);
+        E::write(&group[..terms.len()], shape.element, shape.shifted, place);
+    }
 }
 
 impl Element for i8 {
@@ -55,6 +74,8 @@ impl Element for i8 {
 }
 
 impl Sealed for i8 {
+    const ZERO: i8 = 0;
+
     #[inline]
     fn write(group: &[i8], element: usize, shifted: bool, bytes: &mut [u8]) {
         if element == 1 {
@@ -64,6 +85,10 @@ impl Sealed for i8 {
             let words = bytes.as_chunks_mut::<2>().0.iter_mut();
             words.zip(group).for_each(|(word, value)| *word = i16::from(*value).to_le_bytes());
         }
+    }
+
+    fn pack(isa: Isa, lanes: &[&[i8]], width: usize, shifted: bool, packed: &mut [u8]) -> usize {
+        isa.kernels().pack_i8(lanes, width, shifted, packed)
     }
 
     fn sum(values: &[i8]) -> i32 {
@@ -80,10 +105,28 @@ impl Element for i16 {
 }
 
 impl Sealed for i16 {
+    const ZERO: i16 = 0;
+
+    #[inline]
+    fn weave(terms: &[&[i16]], shape: &Shape, packed: &mut [u8]) {
+        let [first, second] = terms else {
+            return weave(terms, shape, packed);
+        };
+        let places = packed.as_chunks_mut::<4>().0.iter_mut();
+        for (place, (first, second)) in places.zip(first.iter().zip(*second)) {
+            let ([a, b], [c, d]) = (first.to_le_bytes(), second.to_le_bytes());
+            *place = [a, b, c, d];
+        }
+    }
+
     #[inline]
     fn write(group: &[i16], _element: usize, _shifted: bool, bytes: &mut [u8]) {
         let words = bytes.as_chunks_mut::<2>().0.iter_mut();
         words.zip(group).for_each(|(word, value)| *word = value.to_le_bytes());
+    }
+
+    fn pack(isa: Isa, lanes: &[&[i16]], width: usize, shifted: bool, packed: &mut [u8]) -> usize {
+        isa.kernels().pack_i16(lanes, width, shifted, packed)
     }
 
     fn sum(values: &[i16]) -> i32 {
@@ -121,25 +164,23 @@ impl Lines {
     }
 }
 
-/// Writes lanes (rows or columns, all of one length) into a tile or panel of `width` of them.
-fn pack_lanes<'a, E: Element>(
-    shape: &Shape,
-    width: usize,
-    shifted: bool,
-    lanes: impl Iterator<Item = &'a [E]>,
-    packed: &mut [u8],
-) -> usize {
+/// Groups of one lane that are written before the next lane's turn: what they are read from and written to
+/// stays in a core's first cache.
+const RUN: usize = 16;
+
+/// Writes lanes (rows or columns, of `terms` elements at most) into a tile or panel of `width` of them.
+fn pack_lanes<E: Element>(isa: Isa, shape: &Shape, width: usize, shifted: bool, lanes: &[&[E]], packed: &mut [u8]) {
+    let done = E::pack(isa, lanes, width, shifted, packed);
     let per_group = shape.terms_per_group();
-    let mut count = 0;
-    for (at, lane) in lanes.take(width).enumerate() {
-        let places = packed.chunks_exact_mut(width * shape.group);
-        for (group, place) in lane.chunks(per_group).zip(places) {
-            let place = &mut place[at * shape.group..(at + 1) * shape.group];
-            E::write(group, shape.element, shifted, place);
+    let rest = packed.get_mut(done * width * shape.group..).unwrap_or_default();
+    for (run, places) in rest.chunks_mut(RUN * width * shape.group).enumerate() {
+        for (at, lane) in lanes.iter().enumerate() {
+            let groups = lane.get((done + run * RUN) * per_group..).unwrap_or_default().chunks(per_group);
+            for (group, place) in groups.zip(places.chunks_exact_mut(width * shape.group)) {
+                E::write(group, shape.element, shifted, &mut place[at * shape.group..(at + 1) * shape.group]);
+            }
         }
-        count += 1;
     }
-    count
 }
 
 /// All columns of one factor, packed panel by panel. Shared by all who multiply.
@@ -153,9 +194,13 @@ pub struct Panels<E> {
     of: PhantomData<E>,
 }
 
+/// What the first term of a band of rows is a multiple of.
+pub const FIRST_TERM: usize = 16;
+
 /// One panel, to be packed by whoever holds it; panels do not depend on each other.
 #[derive(Debug)]
 pub struct PanelMut<'a, E> {
+    isa: Isa,
     shape: Shape,
     terms: usize,
     first: usize,
@@ -194,11 +239,11 @@ impl<E: Element> Panels<E> {
 
     /// The panels, in order.
     pub fn panels_mut(&mut self) -> impl Iterator<Item = PanelMut<'_, E>> {
-        let (shape, terms, columns) = (self.shape, self.terms, self.columns);
+        let (isa, shape, terms, columns) = (self.isa, self.shape, self.terms, self.columns);
         let bytes = self.panel_bytes().max(1);
         self.lines.get_mut().chunks_exact_mut(bytes).enumerate().map(move |(at, packed)| {
             let first = at * shape.columns;
-            PanelMut { shape, terms, first, columns: shape.columns.min(columns - first), packed, of: PhantomData }
+            PanelMut { isa, shape, terms, first, columns: shape.columns.min(columns - first), packed, of: PhantomData }
         })
     }
 
@@ -228,22 +273,21 @@ impl<E: Element> PanelMut<'_, E> {
     /// Packs columns that each lie in one piece, one after the other: `terms` elements each. What is missing
     /// stays as it was, what is too much is left out.
     pub fn pack_columns(&mut self, columns: &[E]) {
-        let lanes = columns.chunks_exact(self.terms.max(1)).take(self.columns);
-        pack_lanes(&self.shape, self.shape.columns, self.shape.shifted, lanes, self.packed);
+        let lanes: Vec<&[E]> = columns.chunks_exact(self.terms.max(1)).take(self.columns).collect();
+        pack_lanes(self.isa, &self.shape, self.shape.columns, self.shape.shifted, &lanes, self.packed);
     }
 
-    /// Packs out of a matrix that lies by rows, one for each term, of `stride` columns each: those of
-    /// [`PanelMut::range`].
-    pub fn pack_rows(&mut self, matrix: &[E], stride: usize) {
-        let (shape, columns, stride) = (self.shape, self.range(), stride.max(1));
-        let places = self.packed.chunks_exact_mut(shape.columns * shape.group);
-        for (rows, place) in matrix.chunks(shape.terms_per_group() * stride).zip(places) {
-            let mut group = [E::default(); 16];
-            for (column, place) in columns.clone().zip(place.chunks_exact_mut(shape.group)) {
-                let terms = group.iter_mut().zip(rows.chunks_exact(stride));
-                let terms = terms.map(|(slot, row)| *slot = row[column]).count();
-                E::write(&group[..terms], shape.element, shape.shifted, place);
-            }
+    /// Packs out of a matrix that lies by rows of `stride` columns, one row for each term: those of
+    /// [`PanelMut::range`]. The first row is term `first`, a multiple of [`FIRST_TERM`].
+    pub fn pack_rows(&mut self, first: usize, matrix: &[E], stride: usize) {
+        let (shape, columns) = (self.shape, self.range());
+        let per_group = shape.terms_per_group();
+        let places = self.packed.chunks_exact_mut(shape.columns * shape.group).skip(first / per_group);
+        for (rows, place) in matrix.chunks(per_group * stride.max(1)).zip(places) {
+            let mut terms = [&[][..]; FIRST_TERM];
+            let cut = rows.chunks_exact(stride.max(1)).map(|row| row.get(columns.clone()).unwrap_or_default());
+            let count = terms.iter_mut().zip(cut).map(|(slot, row)| *slot = row).count();
+            E::weave(&terms[..count], &shape, place);
         }
     }
 }
@@ -283,16 +327,16 @@ impl<E: Element> Strip<E> {
     /// Packs rows of `terms` elements each in place of what was here; those beyond its room are left out.
     pub fn pack<'a>(&mut self, rows: impl IntoIterator<Item = &'a [E]>) {
         let (shape, bytes) = (self.shape, self.tile_bytes().max(1));
-        let mut rows = rows.into_iter();
+        let mut rows = rows.into_iter().map(|row| &row[..row.len().min(self.terms)]);
         self.rows = 0;
         let places = self.lines.get_mut().chunks_exact_mut(bytes).zip(self.corrections.chunks_exact_mut(shape.rows));
         for (place, corrections) in places {
-            let summed = rows.by_ref().take(shape.rows).zip(corrections).map(|(row, correction)| {
-                let row = &row[..row.len().min(self.terms)];
+            let tile: Vec<&[E]> = rows.by_ref().take(shape.rows).collect();
+            pack_lanes(self.isa, &shape, shape.rows, false, &tile, place);
+            for (row, correction) in tile.iter().zip(corrections) {
                 *correction = if shape.shifted { -128 * E::sum(row) } else { 0 };
-                row
-            });
-            self.rows += pack_lanes(&shape, shape.rows, false, summed, place);
+            }
+            self.rows += tile.len();
         }
     }
 

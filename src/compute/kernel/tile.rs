@@ -98,10 +98,15 @@ impl<E: Element> Product<'_, E> {
     ) {
         let shape = &self.strip.shape;
         let rows = run(self.strip.packed(), self.panels.groups(), shape.rows * shape.group, tile, block);
-        let mut sums = [0; 12 * 32];
-        self.strip.isa.kernels().tile(E::KIND, rows, columns, ahead, &mut sums);
         let first = panel * shape.columns;
         let width = shape.columns.min(self.panels.columns() - first);
+        for row in tile * shape.rows..self.strip.rows().min((tile + 1) * shape.rows) {
+            let at = row * self.stride + first;
+            let places = out.get(at..at + width).unwrap_or_default();
+            self.strip.isa.kernels().soon_written(places.as_ptr().cast(), size_of_val(places));
+        }
+        let mut sums = [0; 12 * 32];
+        self.strip.isa.kernels().tile(E::KIND, rows, columns, ahead, &mut sums);
         let rows = tile * shape.rows..self.strip.rows().min((tile + 1) * shape.rows);
         for (row, sums) in rows.zip(sums.chunks_exact(shape.columns)) {
             let more = if block.start == 0 { self.strip.corrections[row] } else { 0 };
