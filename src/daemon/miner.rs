@@ -2,7 +2,7 @@
 
 use std::{ffi::OsString, process::ExitCode, sync::Arc, time::Duration};
 
-use super::{fresh_seed, generator, metrics, start};
+use super::{failures, fresh_seed, generator, metrics, start};
 use crate::{
     config::{file, miner::Config},
     exit::Failure,
@@ -36,7 +36,11 @@ const UNREAD_BYTES: usize = 1024 * 1024;
 
 /// `words` begins with the program's name.
 pub fn main(words: impl Iterator<Item = OsString>) -> ExitCode {
-    start(words, run)
+    start(words, files, run)
+}
+
+fn files(config: &Config) -> Vec<Failure> {
+    failures([wallet::load(&config.wallet).map(drop).map_err(Failure::from), admission(config).map(drop)])
 }
 
 fn run(config: Config) -> Result<Exit, Failure> {
@@ -52,12 +56,17 @@ fn run(config: Config) -> Result<Exit, Failure> {
     Ok(net::run(miner, setup)?)
 }
 
-/// The workers' door: who bears the token, or comes from an allowed network.
-fn workers(config: &Config) -> Result<Listener, Failure> {
-    let rule = match &config.workers.token_file {
+/// Who may come in: who bears the token, or comes from an allowed network.
+fn admission(config: &Config) -> Result<Admission, Failure> {
+    Ok(match &config.workers.token_file {
         Some(path) => Admission::Token(file::token("worker_management.token_file", path)?),
         None => Admission::Networks(config.workers.allow.clone()),
-    };
+    })
+}
+
+/// The workers' door.
+fn workers(config: &Config) -> Result<Listener, Failure> {
+    let rule = admission(config)?;
     let admission: net::Admission = Arc::new(move |source, headers| {
         let turned = |turned: Turned| Refusal { status: turned.status(), text: turned.to_string() };
         rule.admit(source, headers.get("authorization")).map_err(turned)

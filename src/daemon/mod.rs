@@ -32,13 +32,21 @@ struct Arguments {
     /// The configuration file (YAML); without it, ROLE.yaml in the working directory
     #[arg(long, short, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Check the configuration, say what is wrong with it, and end
+    /// Check the configuration, say what is wrong with it, and end; touches no other file
     #[arg(long)]
     check: bool,
+    /// Check the configuration and the files that it names (hotkey, tokens, database), say what is wrong, and end
+    #[arg(long)]
+    check_files: bool,
 }
 
-/// The whole of a daemon's `main`: `run` gets settings that passed every check. `words` begins with the program's name.
-fn start<R: Role>(words: impl Iterator<Item = OsString>, run: impl FnOnce(R) -> Result<Exit, Failure>) -> ExitCode {
+/// The whole of a daemon's `main`: `run` gets settings that passed every check. `words` begins with the program's name;
+/// `files` tries the files that the settings name.
+fn start<R: Role>(
+    words: impl Iterator<Item = OsString>,
+    files: impl FnOnce(&R) -> Vec<Failure>,
+    run: impl FnOnce(R) -> Result<Exit, Failure>,
+) -> ExitCode {
     let arguments = match arguments(R::NAME, words) {
         Ok(arguments) => arguments,
         Err(why) => return usage(&why),
@@ -54,13 +62,33 @@ fn start<R: Role>(words: impl Iterator<Item = OsString>, run: impl FnOnce(R) -> 
             for warning in &checked.warnings {
                 say(::log::Level::Warn, R::NAME, &format!("{}: {warning}", file.display()));
             }
-            if arguments.check {
+            if arguments.check && !arguments.check_files {
                 return Ok(Exit::Done);
             }
             log::init(checked.config.logging());
+            if arguments.check_files {
+                return usable(R::NAME, &files(&checked.config));
+            }
             run(checked.config)
         }),
     }
+}
+
+/// A line for each file that cannot be used.
+fn usable(role: &str, failures: &[Failure]) -> Result<Exit, Failure> {
+    for failure in failures {
+        say(::log::Level::Error, role, &exit::causes(failure.error.as_ref()));
+    }
+    match failures.len() {
+        0 => Ok(Exit::Done),
+        1 => Err(Failure::config("a file that the configuration names cannot be used")),
+        count => Err(Failure::config(format!("{count} files that the configuration names cannot be used"))),
+    }
+}
+
+/// Those of the attempts that failed.
+fn failures<const N: usize>(attempts: [Result<(), Failure>; N]) -> Vec<Failure> {
+    attempts.into_iter().filter_map(Result::err).collect()
 }
 
 fn arguments(role: &'static str, words: impl Iterator<Item = OsString>) -> Result<Arguments, clap::Error> {

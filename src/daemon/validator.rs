@@ -2,20 +2,20 @@
 
 use std::{ffi::OsString, process::ExitCode, thread, time::Duration};
 
-use super::{generator, metrics, start};
+use super::{failures, generator, metrics, start};
 use crate::{
     config::validator::Config,
     exit::Failure,
     machine::{
         Exit, Link,
-        contract::validator_bulk,
+        contract::{store::StoreRequest, validator_bulk},
         validator::{CHAIN_DEPTH, Command, Event, STORE_DEPTH, Validator},
     },
     net::{self, Connections, DialOptions, HttpOptions, Hub, Listener, Serve, Setup},
     spoke::{
         self,
         chain::{Chain, http::Http},
-        store::Store,
+        store::{Reader, Store},
         verify,
     },
     wallet,
@@ -30,12 +30,20 @@ use crate::{
 const CHAIN_TIMEOUT: Duration = Duration::from_secs(30);
 /// After a stop, and again for joining the spokes.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+/// One calculation of scores is under way at most.
+const FACTS_DEPTH: usize = 1;
 /// Reports of spokes that may wait for the loop.
 const REPORTS: usize = 256;
 
 /// `words` begins with the program's name.
 pub fn main(words: impl Iterator<Item = OsString>) -> ExitCode {
-    start(words, run)
+    start(words, files, run)
+}
+
+fn files(config: &Config) -> Vec<Failure> {
+    let key = wallet::load(&config.wallet);
+    let store = Store::look(&config.store.path, key.as_ref().ok().map(Keypair::hotkey));
+    failures([key.map(drop).map_err(Failure::from), store.map_err(Failure::from)])
 }
 
 fn run(config: Config) -> Result<Exit, Failure> {
@@ -78,7 +86,8 @@ fn spokes(
     verifiers: usize,
 ) -> Result<(Dispatch, Vec<spoke::Spoke>), Failure> {
     let outbox = hub.outbox();
-    let mut store = Store::open(&config.store.path)?;
+    let mut store = Store::open(&config.store.path, key.hotkey())?;
+    let mut reader = Reader::open(&config.store.path)?;
     let node = Http::new(config.subtensor.endpoints.clone(), CHAIN_TIMEOUT, generator()?);
     let mut chain = Chain::new(node, Some(key.clone()));
     let verify: Vec<_> = (0..verifiers).map(|_| |proof: Box<_>| Event::Verified(verify::serve(*proof))).collect();
@@ -89,11 +98,14 @@ fn spokes(
         spoke::spawn("chain", CHAIN_DEPTH, &outbox, move |request| Event::Chain(chain.serve(request)));
     let (to_store, store) =
         spoke::spawn("store", STORE_DEPTH, &outbox, move |request| Event::Store(store.serve(request)));
+    let (to_facts, facts) =
+        spoke::spawn("facts", FACTS_DEPTH, &outbox, move |(at, window)| Event::Store(reader.facts(at, window)));
     let dispatch = move |command| match command {
+        Command::Store(StoreRequest::Facts { at, window }) => to_facts.send((at, window)),
         Command::Store(request) => to_store.send(request),
         Command::Chain(request) => to_chain.send(request),
         Command::Verify(request) => to_verify.send(request),
         Command::Bulk(request) => to_bulk.send(request),
     };
-    Ok((Box::new(dispatch), vec![verify, bulk, chain, store]))
+    Ok((Box::new(dispatch), vec![verify, bulk, chain, facts, store]))
 }

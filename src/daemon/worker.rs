@@ -2,7 +2,7 @@
 
 use std::{ffi::OsString, num::NonZeroUsize, process::ExitCode, time::Duration};
 
-use super::{generator, metrics, start};
+use super::{failures, generator, metrics, start};
 use crate::{
     config::{file, worker::Config},
     exit::Failure,
@@ -26,7 +26,12 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// `words` begins with the program's name.
 pub fn main(words: impl Iterator<Item = OsString>) -> ExitCode {
-    start(words, run)
+    start(words, files, run)
+}
+
+fn files(config: &Config) -> Vec<Failure> {
+    let token = config.token_file.as_deref().map(|path| file::token("token_file", path)).transpose();
+    failures([token.map(drop).map_err(Failure::from)])
 }
 
 fn run(config: Config) -> Result<Exit, Failure> {

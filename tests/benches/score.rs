@@ -25,6 +25,10 @@ fn hotkey(n: u64) -> Hotkey {
     Hotkey::label(&format!("5Miner{n:042}"))
 }
 
+fn owner() -> Hotkey {
+    Hotkey::label("5Validator")
+}
+
 fn worker_facts(n: u64) -> WorkerFacts {
     let challenge = |row: u64| {
         let computation_ms = Some(100.0 + (n * 7 + row) as f64);
@@ -66,7 +70,7 @@ fn batch(minute: u64, requests: u64) -> StoreRequest {
 
 fn commits(criterion: &mut Criterion) {
     let dir = tempfile::tempdir().expect("a temporary directory");
-    let mut store = Store::open(&dir.path().join("validator.db")).expect("a new database");
+    let mut store = Store::open(&dir.path().join("validator.db"), &owner()).expect("a new database");
     for requests in [20, 256] {
         let mut minute = 0;
         let name = format!("store/batch of {requests} heartbeats");
@@ -83,7 +87,7 @@ fn commits(criterion: &mut Criterion) {
 
 /// Fills the tables as a week of the full network would.
 fn fill(path: &Path) {
-    drop(Store::open(path).expect("a new database"));
+    drop(Store::open(path, &owner()).expect("a new database"));
     let raw = rusqlite::Connection::open(path).expect("the database");
     let count = "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < ?1) INSERT INTO";
     let run = |sql: &str, count: u64| raw.execute(sql, [count]).expect("rows");
@@ -110,8 +114,10 @@ fn facts(criterion: &mut Criterion) {
     println!("a full database: {} MiB", path.metadata().map_or(0, |file| file.len() >> 20));
     let mut group = criterion.benchmark_group("store at full size");
     group.sample_size(10);
-    group.bench_function("open and check", |bench| bench.iter(|| Store::open(&path).expect("the full database")));
-    let mut store = Store::open(&path).expect("the full database");
+    group.bench_function("open and check", |bench| {
+        bench.iter(|| Store::open(&path, &owner()).expect("the full database"))
+    });
+    let mut store = Store::open(&path, &owner()).expect("the full database");
     let window = FactsWindow { ranking_minutes: 180, availability_hours: HOURS };
     let mut ask = || match store.serve(StoreRequest::Facts { at: NOW, window }) {
         StoreReply::Facts(facts) => facts,

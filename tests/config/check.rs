@@ -103,3 +103,49 @@ fn the_tool_explains_how_it_runs_a_daemon_and_the_daemon_itself() {
     assert!(help(&["run", "--help"]).contains("validator"));
     assert!(help(&["run", "worker", "--help"]).contains("Usage: worker [OPTIONS]"));
 }
+
+/// A good hotkey and nothing else, as `byteleap wallet new` leaves it; the file's text that names it.
+fn with_wallet(dir: &Path) -> String {
+    let output = Command::new(TOOL).args(["wallet", "new", "--path"]).arg(dir).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    format!("wallet: {{path: {}}}\n", dir.display())
+}
+
+fn check_files(daemon: &str, text: &str) -> Output {
+    Command::new(daemon).arg("--config").arg(written(text).path()).arg("--check-files").output().unwrap()
+}
+
+#[test]
+fn a_check_alone_looks_at_no_other_file() {
+    let text = "wallet: {path: /nowhere}\nworker_management: {token_file: /nowhere/token}\n";
+    assert_eq!(check(MINER, written(text).path()).status.code(), Some(0));
+}
+
+#[test]
+fn every_file_that_cannot_be_used_is_told_at_once() {
+    let output = check_files(MINER, "wallet: {path: /nowhere}\nworker_management: {token_file: /nowhere/token}\n");
+    assert_eq!(output.status.code(), Some(78));
+    let text = said(&output);
+    assert!(text.contains("no hotkey at /nowhere/default/hotkeys/default"), "{text}");
+    assert!(text.contains("worker_management.token_file: cannot read /nowhere/token: No such file"), "{text}");
+    assert!(text.contains("2 files that the configuration names cannot be used"), "{text}");
+    let output = check_files(VALIDATOR, "wallet: {path: /nowhere}\ndatabase: {url: 'sqlite:////nowhere/v.db'}\n");
+    assert_eq!(output.status.code(), Some(78));
+    assert!(said(&output).contains("/nowhere/v.db: cannot open the database; make its directory"), "{}", said(&output));
+}
+
+#[test]
+fn files_that_can_be_used_pass_and_nothing_is_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let wallet = with_wallet(dir.path());
+    let database = dir.path().join("v.db");
+    let text = format!("{wallet}database: {{url: 'sqlite:///{}'}}\n", database.display());
+    let output = check_files(VALIDATOR, &text);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert!(!database.exists());
+    let token = dir.path().join("token");
+    fs::write(&token, "0123456789abcdef\n").unwrap();
+    let output = check_files(WORKER, &format!("token_file: {}\n", token.display()));
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert!(said(&output).contains("can be read by others than its owner; chmod 600 it"), "{}", said(&output));
+}

@@ -7,21 +7,9 @@ use rusqlite::{Transaction, params};
 use super::{Problem, exactly_one, heartbeats, nonsense, stamp};
 use crate::{
     machine::contract::store::{Asked, ChallengeRow, End, Work},
-    units::{ChallengeId, Wall, WorkerKey},
+    units::{ChallengeId, Wall},
     wire::messages::{CPU_UUID, gemm_i8::CPU_DEVICE},
 };
-
-/// Workers that a round passed over. One that is not known has no participation to lower.
-pub(super) fn passed_over(to: &Transaction, at: Wall, workers: &[WorkerKey]) -> rusqlite::Result<()> {
-    let mut insert =
-        to.prepare_cached("INSERT INTO passed_over (at, worker) VALUES (?1, ?2) ON CONFLICT DO NOTHING")?;
-    for worker in workers {
-        if let Some(id) = heartbeats::find(to, worker)? {
-            insert.execute(params![stamp(at), id])?;
-        }
-    }
-    Ok(())
-}
 
 pub(super) fn created(to: &Transaction, row: &ChallengeRow) -> Result<(), Problem> {
     let Some(worker) = heartbeats::find(to, &row.target)? else {
@@ -116,6 +104,9 @@ pub(super) fn ended(
         End::Void(reason) => ("void", None, Some(reason)),
     };
     let (success_count, ops) = passed.unzip();
+    if ops.is_some_and(|ops| !ops.is_finite() || ops < 0.0) {
+        return Err(nonsense(format!("challenge {id} verified with {ops:?} operations")));
+    }
     let touched = to
         .prepare_cached(
             "UPDATE challenges SET ended = ?2, verdict = ?3, success_count = ?4, ops = ?5, reason = ?6, verify_ms = ?7

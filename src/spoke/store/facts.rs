@@ -11,7 +11,7 @@ use rusqlite::{Connection, Row};
 
 use super::{
     load::{key, unreadable},
-    stamp, wall,
+    rounds, stamp, wall,
 };
 use crate::{
     machine::{
@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// Workers by row, while their facts come in.
-type Rows = BTreeMap<i64, (WorkerKey, WorkerFacts)>;
+pub(super) type Rows = BTreeMap<i64, (WorkerKey, WorkerFacts)>;
 
 pub(super) fn read(from: &Connection, at: Wall, window: FactsWindow) -> rusqlite::Result<Facts> {
     let ranking = at - Duration::from_secs(window.ranking_minutes.saturating_mul(60));
@@ -32,6 +32,7 @@ pub(super) fn read(from: &Connection, at: Wall, window: FactsWindow) -> rusqlite
     let mut rows = workers(&snapshot)?;
     presence(&snapshot, availability, &mut rows)?;
     challenges(&snapshot, ranking, &mut rows)?;
+    rounds::count(&snapshot, ranking, &mut rows)?;
     Ok(Facts {
         at,
         metagraph: BTreeSet::new(),
@@ -107,10 +108,11 @@ fn gpu_set(row: &Row, column: usize) -> rusqlite::Result<Option<GpuSetId>> {
     Ok(row.get::<_, Option<u32>>(column)?.and_then(NonZeroU32::new).map(GpuSetId))
 }
 
+/// Rows of before there was a second kind have no `ops`; theirs are those of `cpu_matrix`.
 fn challenges(from: &Connection, since: Wall, rows: &mut Rows) -> rusqlite::Result<()> {
     let mut statement = from.prepare_cached(
         "SELECT worker, created, id, verdict, computation_ms, success_count, gpu_set, coalesce(reason, ''),
-             2.0 * matrix_size * matrix_size * matrix_size * iterations
+             coalesce(ops, 2.0 * matrix_size * matrix_size * matrix_size * iterations)
          FROM challenges WHERE created >= ?1 AND ended IS NOT NULL ORDER BY created, id",
     )?;
     let mut found = statement.query([stamp(since)])?;

@@ -8,6 +8,8 @@
 //! last synced, at most the last thousand pages of it, never consistency; batches with weight intents or
 //! their outcomes are synced before they are reported, and everything before them with them.
 //!
+//! Facts may be read through a [`Reader`], beside the store: reading them takes seconds on a full network.
+//!
 //! A simulator restarts a validator by keeping the `Store` and making a new machine: what was not committed
 //! is not there, and `Load` may be asked again.
 
@@ -16,6 +18,8 @@ mod facts;
 mod heartbeats;
 mod load;
 mod prune;
+mod reader;
+mod rounds;
 mod schema;
 mod scores;
 
@@ -23,10 +27,10 @@ use std::path::Path;
 
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 
-pub use self::schema::OpenError;
+pub use self::{reader::Reader, schema::OpenError};
 use crate::{
     machine::contract::store::{StoreFault, StoreReply, StoreRequest, Write},
-    units::Wall,
+    units::{Hotkey, Wall},
 };
 
 /// The open database.
@@ -77,10 +81,15 @@ fn fault(error: &rusqlite::Error) -> StoreFault {
 }
 
 impl Store {
-    /// Opens the file, or makes it. A file that is not ours, newer than us or damaged is refused and left
-    /// as it was.
-    pub fn open(path: &Path) -> Result<Store, OpenError> {
-        schema::open(path).map(|(connection, lock)| Store { connection, _lock: Some(lock) })
+    /// Opens the file, or makes it, for the validator of that hotkey. A file that is not ours, another validator's,
+    /// newer than us or damaged is refused and left as it was.
+    pub fn open(path: &Path, owner: &Hotkey) -> Result<Store, OpenError> {
+        schema::open(path, owner).map(|(connection, lock)| Store { connection, _lock: Some(lock) })
+    }
+
+    /// Whether [`open`](Store::open) would take the file or could make it, as far as looking shows; changes nothing.
+    pub fn look(path: &Path, owner: Option<&Hotkey>) -> Result<(), OpenError> {
+        schema::look(path, owner)
     }
 
     /// An empty database that lives as long as the value.
@@ -132,7 +141,7 @@ fn apply(to: &Transaction, write: &Write) -> Result<(), Problem> {
         Write::Heartbeat(heartbeat) => Ok(heartbeats::record(to, heartbeat)?),
         Write::ChallengeCreated(row) => challenges::created(to, row),
         Write::ChallengeSent { id, at } => challenges::sent(to, id, *at),
-        Write::RoundBegan { at, passed_over } => Ok(challenges::passed_over(to, *at, passed_over)?),
+        Write::RoundBegan { at, passed_over } => rounds::began(to, *at, passed_over),
         Write::ChallengeCommitted { id, at, computation_ms, commitments, asked } => {
             challenges::committed(to, id, *at, *computation_ms, commitments, asked)
         }

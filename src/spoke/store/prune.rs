@@ -12,10 +12,11 @@ const SLACK: Duration = Duration::from_secs(3600);
 
 pub(super) fn prune(to: &Transaction, ranking: Wall, events: Wall, availability: Wall) -> rusqlite::Result<()> {
     compact(to, ranking)?;
-    to.prepare_cached("DELETE FROM passed_over WHERE at < ?1")?.execute([stamp(ranking)])?;
+    to.prepare_cached("DELETE FROM rounds WHERE at < ?1")?.execute([stamp(ranking)])?;
     forget_events(to, events)?;
     forget_hours(to, events, availability)?;
-    forget_workers(to, availability - SLACK)
+    // Rounds refer to workers by their row, which is given to another once it is free.
+    forget_workers(to, availability.min(ranking) - SLACK)
 }
 
 /// An ended challenge behind the ranking window keeps its verdict and its times.

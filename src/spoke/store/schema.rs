@@ -4,19 +4,24 @@
 //! it or to its log, not even by closing it.
 
 use std::{
-    fs::{File, OpenOptions, TryLockError},
-    io::ErrorKind,
+    fs::{self, File, OpenOptions, TryLockError},
+    io::{self, ErrorKind},
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, config::DbConfig};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, config::DbConfig};
+
+use crate::units::Hotkey;
 
 /// `PRAGMA application_id` of our files: "BLvd".
 pub(super) const APPLICATION_ID: i32 = 0x424C_7664;
 
 /// Schema changes in order; `PRAGMA user_version` counts those that a file has.
 const MIGRATIONS: [&str; 2] = [include_str!("migrations/0001_first.sql"), include_str!("migrations/0002_gemm_i8.sql")];
+
+/// The first schema that knows whose the file is.
+const OWNER_SINCE: usize = 2;
 
 /// How long to wait for somebody who reads the file from outside.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -42,9 +47,16 @@ pub enum OpenError {
     Corrupt { path: PathBuf, what: String },
     #[error("{}: in use by another process ({} is locked)", .0.display(), beside(.0, ".lock").display())]
     InUse(PathBuf),
-    #[error("{}: cannot lock it: {source}", .path.display())]
-    Lock { path: PathBuf, source: std::io::Error },
-    #[error("{}: cannot {step} the database", .path.display())]
+    #[error(
+        "{}: holds what the validator with the hotkey {stored} knows, and this one has {given}; point database.url at \
+         another file, a new one is made there, or the wallet at that hotkey", .path.display()
+    )]
+    OtherHotkey { path: PathBuf, stored: String, given: Hotkey },
+    #[error("{}: cannot open the database; {}", .path.display(), remedy(.path, .source))]
+    Unreachable { path: PathBuf, source: io::Error },
+    #[error("{}: cannot lock the database; {}", .path.display(), remedy(.path, .source))]
+    Lock { path: PathBuf, source: io::Error },
+    #[error("{}: cannot {step} the database; {}", .path.display(), sql_remedy(.path, .source))]
     Sqlite { path: PathBuf, step: &'static str, source: rusqlite::Error },
 }
 
@@ -55,7 +67,9 @@ impl OpenError {
         use ErrorCode::{DatabaseBusy, DatabaseLocked, DiskFull, OutOfMemory, SystemIoFailure};
         match self {
             OpenError::InUse(_) => true,
-            OpenError::Lock { source, .. } => source.kind() == ErrorKind::StorageFull,
+            OpenError::Lock { source, .. } | OpenError::Unreachable { source, .. } => {
+                source.kind() == ErrorKind::StorageFull
+            }
             OpenError::Sqlite { source, .. } => matches!(
                 source.sqlite_error_code(),
                 Some(DiskFull | SystemIoFailure | DatabaseBusy | DatabaseLocked | OutOfMemory)
@@ -65,21 +79,81 @@ impl OpenError {
     }
 }
 
+fn directory(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// What an operator does about it.
+fn remedy(path: &Path, why: &io::Error) -> String {
+    let directory = directory(path).display();
+    match why.kind() {
+        ErrorKind::NotFound => format!("make its directory {directory}, or point database.url at another"),
+        ErrorKind::NotADirectory => format!("{directory} is no directory; point database.url at another"),
+        ErrorKind::IsADirectory => "it is a directory; database.url must name a file".into(),
+        ErrorKind::PermissionDenied => may_write(path),
+        ErrorKind::ReadOnlyFilesystem => {
+            "its file system is mounted read-only; mount it to write, or point database.url at another".into()
+        }
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "make space there".into(),
+        _ => "see the cause".into(),
+    }
+}
+
+fn may_write(path: &Path) -> String {
+    let directory = directory(path).display();
+    format!("let the user that runs the validator write to it and to its directory {directory}")
+}
+
+fn sql_remedy(path: &Path, why: &rusqlite::Error) -> String {
+    use ErrorCode::{CannotOpen, DatabaseBusy, DatabaseLocked, DiskFull, PermissionDenied, ReadOnly, SystemIoFailure};
+    match why.sqlite_error_code() {
+        Some(CannotOpen | PermissionDenied | ReadOnly) => may_write(path),
+        Some(DiskFull) => "make space there".into(),
+        Some(DatabaseBusy | DatabaseLocked) => "end the program that has it open".into(),
+        Some(SystemIoFailure) => "the disk failed; the kernel's log may say why".into(),
+        _ => "see the cause".into(),
+    }
+}
+
 /// What a file turned out to be.
 enum Found {
     Empty,
     Ours { version: usize },
 }
 
-pub(super) fn open(path: &Path) -> Result<(Connection, File), OpenError> {
+pub(super) fn open(path: &Path, owner: &Hotkey) -> Result<(Connection, File), OpenError> {
+    reach(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let logged = std::fs::metadata(beside(path, "-wal")).is_ok_and(|log| log.len() > 0);
-    let mut connection = Connection::open_with_flags(path, flags).map_err(|error| failed(path, "open", error))?;
-    let found = look_only(&connection, path, logged)?;
+    let logged = fs::metadata(beside(path, "-wal")).is_ok_and(|log| log.len() > 0);
+    let mut connection = connect(path, flags)?;
+    let found = look_only(&connection, path, logged, Some(owner))?;
     let lock = lock(path)?;
     migrate(&mut connection, &found).map_err(|error| failed(path, "migrate", error))?;
     settle(&connection).map_err(|error| failed(path, "configure", error))?;
+    claim(&connection, owner).map_err(|error| failed(path, "write to", error))?;
     Ok((connection, lock))
+}
+
+/// Whether [`open`] would take the file, or could make one; changes nothing. A running validator does not matter.
+pub(super) fn look(path: &Path, owner: Option<&Hotkey>) -> Result<(), OpenError> {
+    if !fs::exists(path).unwrap_or(true) {
+        let found = fs::read_dir(directory(path)).map(drop);
+        return found.map_err(|source| OpenError::Unreachable { path: path.to_path_buf(), source });
+    }
+    let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    look_only(&connection, path, true, owner).map(drop)
+}
+
+pub(super) fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, OpenError> {
+    let connection = Connection::open_with_flags(path, flags).map_err(|error| failed(path, "open", error))?;
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(|error| failed(path, "open", error))?;
+    Ok(connection)
+}
+
+/// SQLite says no more than that it cannot open a file; the system says why.
+fn reach(path: &Path) -> Result<(), OpenError> {
+    let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
+    opened.map(drop).map_err(|source| OpenError::Unreachable { path: path.to_path_buf(), source })
 }
 
 pub(super) fn in_memory() -> Result<Connection, OpenError> {
@@ -101,11 +175,13 @@ fn failed(path: &Path, step: &'static str, source: rusqlite::Error) -> OpenError
 
 /// Identifies the file. An error leaves it, and its log, as they were: with a log that has something, the
 /// connection closes without the checkpoint that SQLite makes otherwise.
-fn look_only(connection: &Connection, path: &Path, logged: bool) -> Result<Found, OpenError> {
+fn look_only(connection: &Connection, path: &Path, logged: bool, owner: Option<&Hotkey>) -> Result<Found, OpenError> {
     let error = |error| failed(path, "read", error);
-    connection.busy_timeout(BUSY_TIMEOUT).map_err(error)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, logged).map_err(error)?;
     let found = identify(connection, path)?;
+    if let (Found::Ours { version: OWNER_SINCE.. }, Some(owner)) = (&found, owner) {
+        belongs(connection, path, owner)?;
+    }
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false).map_err(error)?;
     Ok(found)
 }
@@ -131,6 +207,25 @@ fn identify(connection: &Connection, path: &Path) -> Result<Found, OpenError> {
         return Err(OpenError::Corrupt { path: path_buf, what: check });
     }
     Ok(Found::Ours { version })
+}
+
+/// A file is one validator's. One that nobody claimed yet, made by an earlier version, is whoever's opens it.
+fn belongs(connection: &Connection, path: &Path, owner: &Hotkey) -> Result<(), OpenError> {
+    let stored: Option<String> = connection
+        .query_row("SELECT hotkey FROM owner", [], |row| row.get(0))
+        .optional()
+        .map_err(|error| failed(path, "read", error))?;
+    match stored {
+        Some(stored) if stored != owner.as_str() => {
+            Err(OpenError::OtherHotkey { path: path.to_path_buf(), stored, given: owner.clone() })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn claim(connection: &Connection, owner: &Hotkey) -> rusqlite::Result<()> {
+    let sql = "INSERT INTO owner (id, hotkey) VALUES (1, ?1) ON CONFLICT DO NOTHING";
+    connection.execute(sql, [owner.as_str()]).map(drop)
 }
 
 fn beside(path: &Path, suffix: &str) -> PathBuf {

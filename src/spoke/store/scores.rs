@@ -30,19 +30,19 @@ pub(super) fn leases(to: &Transaction, at: Wall, scores: &[(WorkerKey, f64)]) ->
 /// Keeps the miners of every calculation, the workers of the newest.
 pub(super) fn scored(to: &Transaction, scores: &Scores) -> rusqlite::Result<()> {
     let policy = format!("{}/{}", scores.policy.name, scores.policy.version);
-    scores.miners.iter().try_for_each(|miner| put_miner(to, scores.at, &policy, miner))?;
+    scores.miners.iter().try_for_each(|miner| put_miner(to, scores, &policy, miner))?;
     to.execute("DELETE FROM worker_scores", [])?;
-    scores.workers.iter().try_for_each(|worker| put_worker(to, scores.at, worker))
+    scores.workers.iter().try_for_each(|worker| put_worker(to, scores, worker))
 }
 
-fn put_miner(to: &Transaction, at: Wall, policy: &str, miner: &MinerScore) -> rusqlite::Result<()> {
+fn put_miner(to: &Transaction, scores: &Scores, policy: &str, miner: &MinerScore) -> rusqlite::Result<()> {
     to.prepare_cached(
         "INSERT OR REPLACE INTO scores (at, hotkey, policy, online, workers, ranked, raw, own_challenge, challenge,
-             replaced, lease, availability, composite, weight)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+             replaced, lease, availability, composite, weight, unit)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
     )?
     .execute(params![
-        stamp(at),
+        stamp(scores.at),
         miner.hotkey.as_str(),
         policy,
         miner.online,
@@ -55,22 +55,25 @@ fn put_miner(to: &Transaction, at: Wall, policy: &str, miner: &MinerScore) -> ru
         miner.lease,
         miner.availability,
         miner.composite,
-        miner.weight
+        miner.weight,
+        scores.unit
     ])?;
     Ok(())
 }
 
-fn put_worker(to: &Transaction, at: Wall, worker: &WorkerScore) -> rusqlite::Result<()> {
+fn put_worker(to: &Transaction, scores: &Scores, worker: &WorkerScore) -> rusqlite::Result<()> {
     let availability = &worker.availability;
     to.prepare_cached(
         "INSERT INTO worker_scores (hotkey, worker, at, place, counted, attempts, disowned, void, time_ms, devices,
-             participation, buckets, buckets_of, gpus_required, address_changes, availability, performance, score)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
+             participation, buckets, buckets_of, gpus_required, address_changes, availability, performance, score,
+             base, unit, busy_ms, ops, passed_over, baseline)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23,
+             ?24)",
     )?
     .execute(params![
         worker.key.hotkey.as_str(),
         worker.key.worker.as_str(),
-        stamp(at),
+        stamp(scores.at),
         worker.rank,
         worker.counted,
         worker.attempts,
@@ -85,7 +88,13 @@ fn put_worker(to: &Transaction, at: Wall, worker: &WorkerScore) -> rusqlite::Res
         availability.address_changes,
         availability.value,
         worker.performance,
-        worker.score
+        worker.score,
+        worker.base,
+        scores.unit,
+        worker.busy_ms,
+        worker.ops,
+        worker.passed_over,
+        worker.baseline
     ])?;
     Ok(())
 }

@@ -22,6 +22,10 @@ use crate::{
     units::{ChallengeId, Hotkey, Uid, WorkerId, WorkerKey},
 };
 
+mod kinds;
+mod opening;
+mod rounds;
+
 const NOON: Wall = Wall(1_768_478_400_000_000_000);
 const WINDOW: FactsWindow = FactsWindow { ranking_minutes: 180, availability_hours: 169 };
 
@@ -125,6 +129,11 @@ fn a_store() -> Store {
     store
 }
 
+/// As the validator of these tests.
+fn open(path: &Path) -> Result<Store, OpenError> {
+    Store::open(path, &Hotkey::label("5Validator"))
+}
+
 fn a_file() -> (TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("validator.db");
@@ -134,7 +143,7 @@ fn a_file() -> (TempDir, PathBuf) {
 #[test]
 fn what_was_committed_is_there_after_a_restart() {
     let (_dir, path) = a_file();
-    let mut store = Store::open(&path).unwrap();
+    let mut store = open(&path).unwrap();
     store.commit_all(vec![heartbeat("5A", NOON), created("c1", "5A", NOON)]).unwrap();
     store.commit_all(vec![Write::Leases { at: NOON, scores: vec![(worker_key("5Z", "later"), 0.5)] }]).unwrap();
     let weights = vec![(Uid(3), Hotkey::label("5A"), 65535)];
@@ -148,7 +157,7 @@ fn what_was_committed_is_there_after_a_restart() {
         workers: vec![(worker_key("5A", "w1"), NOON)],
         weights: Some(StoredWeights { at: NOON, weights, outcome: Some(submitted) }),
     };
-    assert_eq!(Store::open(&path).unwrap().load(), expected);
+    assert_eq!(open(&path).unwrap().load(), expected);
 }
 
 /// What a kill leaves: the files as the kernel has them, log and all, with nobody to close them.
@@ -163,12 +172,12 @@ fn kill(path: &Path, into: &Path) -> PathBuf {
 #[test]
 fn a_kill_at_any_moment_loses_nothing_that_was_committed() {
     let (dir, path) = a_file();
-    let mut store = Store::open(&path).unwrap();
+    let mut store = open(&path).unwrap();
     store.commit_all(vec![heartbeat("5A", NOON)]).unwrap();
     let steps = verified("c1", "5A", NOON, "-1");
     for (done, step) in steps.into_iter().enumerate() {
         store.commit_all(vec![step]).unwrap();
-        let mut after = Store::open(&kill(&path, dir.path())).unwrap();
+        let mut after = open(&kill(&path, dir.path())).unwrap();
         let open = after.load().open_challenges.len();
         let verdicts = after.facts(NOON).workers[&worker_key("5A", "w1")].challenges.len();
         assert_eq!((open, verdicts), if done < 4 { (1, 0) } else { (0, 1) }, "after step {done}");
@@ -178,12 +187,12 @@ fn a_kill_at_any_moment_loses_nothing_that_was_committed() {
 #[test]
 fn a_kill_within_a_batch_leaves_nothing_of_it() {
     let (dir, path) = a_file();
-    let mut store = Store::open(&path).unwrap();
+    let mut store = open(&path).unwrap();
     store.commit_all(vec![heartbeat("5A", NOON)]).unwrap();
     let transaction = store.connection.transaction_with_behavior(TransactionBehavior::Immediate).unwrap();
     apply(&transaction, &created("c1", "5A", NOON)).unwrap();
     transaction.cache_flush().unwrap();
-    let mut after = Store::open(&kill(&path, dir.path())).unwrap();
+    let mut after = open(&kill(&path, dir.path())).unwrap();
     assert_eq!(after.load().open_challenges, []);
 }
 
@@ -258,7 +267,7 @@ fn a_worker_that_was_voided_can_be_challenged_again() {
 #[test]
 fn a_full_disk_undoes_the_batch_and_later_batches_work_when_there_is_space() {
     let (_dir, path) = a_file();
-    let mut store = Store::open(&path).unwrap();
+    let mut store = open(&path).unwrap();
     store.commit_all(vec![heartbeat("5A", NOON)]).unwrap();
     let limit = |store: &Store, pages: u32| {
         store.connection.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |row| row.get::<_, u32>(0)).unwrap()
@@ -381,118 +390,4 @@ fn an_open_challenge_is_never_pruned() {
     store.commit_all(vec![Write::Prune { ranking: later, events: later, availability: later }]).unwrap();
     assert_eq!(store.load().open_challenges.len(), 1);
     store.commit_all(vec![ended("c1", later, End::Void("never fetched".into()))]).unwrap();
-}
-
-/// Every file in a directory with its bytes, but for the lock and the log's index, which hold no data.
-fn contents(dir: &TempDir) -> Vec<(PathBuf, Vec<u8>)> {
-    let paths = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path());
-    let data = paths.filter(|path| !path.to_string_lossy().ends_with("-shm"));
-    let mut all: Vec<_> = data.map(|path| (path.clone(), fs::read(path).unwrap())).collect();
-    all.sort();
-    all
-}
-
-#[track_caller]
-fn refused_untouched(dir: &TempDir, path: &Path, expected: &str) {
-    let before = contents(dir);
-    let error = Store::open(path).unwrap_err().to_string();
-    assert!(error.starts_with(&path.display().to_string()), "{error}");
-    assert!(error.contains(expected), "{error}");
-    assert!(contents(dir) == before, "the files changed");
-}
-
-#[test]
-fn a_file_that_is_no_database_is_refused_untouched() {
-    for text in ["port: 9091\n".to_string(), "not a database ".repeat(1000)] {
-        let (dir, path) = a_file();
-        fs::write(&path, text).unwrap();
-        refused_untouched(&dir, &path, "not an SQLite database");
-    }
-}
-
-#[test]
-fn the_database_of_another_program_is_refused_untouched() {
-    for id in [0, 1234] {
-        let (dir, path) = a_file();
-        let other = Connection::open(&path).unwrap();
-        other.execute_batch("CREATE TABLE network_logs (id INTEGER)").unwrap();
-        other.pragma_update(None, "application_id", id).unwrap();
-        drop(other);
-        refused_untouched(&dir, &path, "another program");
-    }
-}
-
-#[test]
-fn a_newer_schema_is_refused_untouched() {
-    let (dir, path) = a_file();
-    drop(Store::open(&path).unwrap());
-    Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
-    fs::remove_file(dir.path().join("validator.db.lock")).unwrap();
-    refused_untouched(&dir, &path, "schema 99, this one knows 2");
-}
-
-#[test]
-fn a_newer_schema_that_is_still_in_the_log_is_refused_untouched() {
-    let (dir, path) = a_file();
-    let store = Store::open(&path).unwrap();
-    store.connection.pragma_update(None, "user_version", 99).unwrap();
-    let killed = tempfile::tempdir().unwrap();
-    let copy = kill(&path, killed.path());
-    refused_untouched(&killed, &copy, "schema 99");
-    drop((store, dir));
-}
-
-#[test]
-fn a_damaged_file_is_refused_untouched() {
-    let (dir, path) = a_file();
-    let mut store = Store::open(&path).unwrap();
-    store.commit_all((0..500).map(|n| heartbeat(&format!("5Miner{n}"), NOON)).collect()).unwrap();
-    drop(store);
-    fs::remove_file(dir.path().join("validator.db.lock")).unwrap();
-    let mut bytes = fs::read(&path).unwrap();
-    let middle = bytes.len() / 2 / 4096 * 4096;
-    bytes[middle..middle + 4096].fill(0xAA);
-    fs::write(&path, &bytes).unwrap();
-    refused_untouched(&dir, &path, "damaged");
-    fs::write(&path, &bytes[..middle]).unwrap();
-    refused_untouched(&dir, &path, "damaged");
-}
-
-#[test]
-fn an_empty_file_is_a_new_database() {
-    let (_dir, path) = a_file();
-    fs::write(&path, "").unwrap();
-    assert_eq!(Store::open(&path).unwrap().load(), Snapshot::default());
-}
-
-#[test]
-fn a_second_process_is_kept_out() {
-    let (_dir, path) = a_file();
-    let first = Store::open(&path).unwrap();
-    let error = Store::open(&path).unwrap_err();
-    assert!(matches!(error, OpenError::InUse(_)) && error.may_pass(), "{error}");
-    drop(first);
-    Store::open(&path).unwrap();
-}
-
-#[test]
-fn a_full_disk_may_pass_and_a_damaged_file_does_not() {
-    let failed = |code| {
-        let source = rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None);
-        OpenError::Sqlite { path: "validator.db".into(), step: "migrate", source }
-    };
-    assert!(failed(rusqlite::ffi::SQLITE_FULL).may_pass());
-    assert!(!failed(rusqlite::ffi::SQLITE_CANTOPEN).may_pass());
-    assert!(!OpenError::NotADatabase("validator.db".into()).may_pass());
-}
-
-#[test]
-fn the_schema_says_whose_and_which_it_is() {
-    let (_dir, path) = a_file();
-    let store = Store::open(&path).unwrap();
-    let text = |sql: &str| store.connection.query_row(sql, [], |row| row.get::<_, String>(0)).unwrap();
-    let number = |sql: &str| store.connection.query_row(sql, [], |row| row.get::<_, i32>(0)).unwrap();
-    assert_eq!(text("PRAGMA journal_mode"), "wal");
-    assert_eq!(number("PRAGMA application_id"), schema::APPLICATION_ID);
-    assert_eq!(number("PRAGMA user_version"), 2);
 }

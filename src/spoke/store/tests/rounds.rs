@@ -1,0 +1,116 @@
+//! Rounds that passed workers over, and facts through a connection of their own.
+
+use super::*;
+
+fn began(at: Wall, workers: &[(&str, &str)]) -> Write {
+    let passed_over = workers.iter().map(|(hotkey, worker)| worker_key(hotkey, worker)).collect();
+    Write::RoundBegan { at, passed_over }
+}
+
+/// How often each known worker was passed over.
+fn passed_over(facts: &Facts) -> Vec<(String, u32)> {
+    let told = facts.workers.iter().map(|(key, worker)| (key.hotkey.to_string(), worker.passed_over));
+    told.collect()
+}
+
+fn counts(store: &mut Store, at: Wall) -> Vec<u32> {
+    passed_over(&store.facts(at)).into_iter().map(|(_, count)| count).collect()
+}
+
+fn rows(store: &Store) -> u32 {
+    store.connection.query_row("SELECT count(*) FROM rounds", [], |row| row.get(0)).unwrap()
+}
+
+#[test]
+fn each_round_counts_for_those_whom_it_passed_over() {
+    let mut store = a_store();
+    store.commit_all(vec![heartbeat("5C", NOON)]).unwrap();
+    let at = |minute| NOON + minutes(minute);
+    store.commit_all(vec![began(at(0), &[("5C", "w1"), ("5A", "w1")]), began(at(4), &[("5C", "w1")])]).unwrap();
+    let expected = [("5A", 1), ("5B", 0), ("5C", 2)].map(|(hotkey, count)| (hotkey.to_string(), count));
+    assert_eq!(passed_over(&store.facts(at(5))), expected);
+}
+
+#[test]
+fn only_rounds_of_the_ranking_window_count() {
+    let mut store = a_store();
+    store.commit_all(vec![began(NOON, &[("5A", "w1")]), began(NOON + minutes(60), &[("5A", "w1")])]).unwrap();
+    let at = |minute| NOON + minutes(minute);
+    assert_eq!(counts(&mut store, at(180)), [2, 0]);
+    assert_eq!(counts(&mut store, at(181)), [1, 0]);
+    assert_eq!(counts(&mut store, at(241)), [0, 0]);
+    store.commit_all(vec![Write::Prune { ranking: at(1), events: NOON, availability: NOON }]).unwrap();
+    assert_eq!((rows(&store), counts(&mut store, at(180))), (1, vec![1, 0]));
+}
+
+#[test]
+fn a_round_is_told_once() {
+    let mut store = a_store();
+    store.commit_all(vec![began(NOON, &[("5A", "w1")])]).unwrap();
+    let fault = store.commit_all(vec![heartbeat("5C", NOON), began(NOON, &[("5B", "w1")])]).unwrap_err();
+    let what = format!("the round of {} ns: began before", NOON.0);
+    assert_eq!(fault, StoreFault::Refused { index: 1, what });
+    assert_eq!(counts(&mut store, NOON), [1, 0], "the first word stays");
+}
+
+#[test]
+fn a_round_that_passes_over_nobody_leaves_nothing() {
+    let mut store = a_store();
+    store.commit_all(vec![began(NOON, &[]), began(NOON, &[])]).unwrap();
+    assert_eq!(rows(&store), 0);
+}
+
+#[test]
+fn strangers_and_doubles_are_left_out() {
+    let mut store = a_store();
+    let named = [("5B", "w1"), ("5Nobody", "w1"), ("5B", "w1"), ("5B", "w9")];
+    store.commit_all(vec![began(NOON, &named)]).unwrap();
+    assert_eq!(counts(&mut store, NOON), [0, 1]);
+}
+
+#[test]
+fn a_worker_stays_known_while_a_round_names_it() {
+    let mut store = a_store();
+    store.commit_all(vec![began(NOON + minutes(90), &[("5A", "w1"), ("5B", "w1")])]).unwrap();
+    let at = |minute| NOON + minutes(minute);
+    // The ranking window may be longer than that of availability.
+    store.commit_all(vec![Write::Prune { ranking: at(60), events: at(60), availability: at(400) }]).unwrap();
+    assert_eq!(counts(&mut store, at(180)), [1, 1]);
+}
+
+#[test]
+fn a_list_that_nobody_wrote_fails_the_facts_and_nothing_else() {
+    let mut store = a_store();
+    store.connection.execute("INSERT INTO rounds VALUES (?1, x'80')", [stamp(NOON)]).unwrap();
+    let reply = store.serve(StoreRequest::Facts { at: NOON, window: WINDOW });
+    assert!(matches!(reply, StoreReply::Failed { batch: None, fault: StoreFault::Broken(_) }), "{reply:?}");
+    store.commit_all(vec![heartbeat("5A", NOON)]).unwrap();
+}
+
+#[test]
+fn a_reader_sees_what_was_committed() {
+    let (_dir, path) = a_file();
+    let mut store = open(&path).unwrap();
+    let mut reader = Reader::open(&path).unwrap();
+    store.commit_all(vec![heartbeat("5A", NOON)]).unwrap();
+    store.commit_all(verified("c1", "5A", NOON, "-1")).unwrap();
+    match reader.facts(NOON, WINDOW) {
+        StoreReply::Facts(facts) => assert_eq!(*facts, store.facts(NOON)),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn facts_that_are_being_read_hold_up_no_commit() {
+    let (_dir, path) = a_file();
+    let mut store = open(&path).unwrap();
+    store.commit_all(vec![heartbeat("5A", NOON)]).unwrap();
+    let reading = Connection::open(&path).unwrap();
+    let snapshot = reading.unchecked_transaction().unwrap();
+    let miners = || snapshot.query_row("SELECT count(*) FROM miners", [], |row| row.get::<_, u32>(0)).unwrap();
+    assert_eq!(miners(), 1);
+    store.commit_all(vec![heartbeat("5B", NOON)]).unwrap();
+    assert_eq!(miners(), 1, "a reader stays at its moment");
+    drop(snapshot);
+    assert_eq!(store.load().workers.len(), 2);
+}
