@@ -55,6 +55,12 @@ pub(super) trait Kernels: Sync {
     /// The same of words.
     fn dots_i16(&self, rows: &[&[i16]], columns: &[&[i16]], sums: &mut [i32]);
 
+    /// Fills the beginning of `bytes` with whole blocks of the ChaCha8 keystream, the state's own block first;
+    /// how many bytes.
+    fn chacha8(&self, _state: &[u32; 16], _bytes: &mut [u8]) -> usize {
+        0
+    }
+
     /// So many rounds of dot products of registers alone; returns how many products were added up.
     fn peak(&self, kind: Kind, rounds: u64) -> u64;
 }

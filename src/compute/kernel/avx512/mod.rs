@@ -3,6 +3,7 @@
 //! No instruction here saturates. `vpdpbusd` takes one operand unsigned: bytes of columns are shifted by 128,
 //! and what that adds, 128 times the row's sum, is taken off again.
 
+mod chacha8;
 mod dot;
 mod pack;
 mod tile;
@@ -93,6 +94,11 @@ impl Kernels for Avx512 {
     fn dots_i16(&self, rows: &[&[i16]], columns: &[&[i16]], sums: &mut [i32]) {
         // SAFETY: `self` is the proof that the CPU has these features.
         unsafe { dot::dots::<i16>(rows, columns, sums) }
+    }
+
+    fn chacha8(&self, state: &[u32; 16], bytes: &mut [u8]) -> usize {
+        // SAFETY: `self` is the proof that the CPU has these features.
+        unsafe { chacha8::fill(state, bytes) }
     }
 
     fn peak(&self, kind: Kind, rounds: u64) -> u64 {
