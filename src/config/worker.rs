@@ -1,6 +1,6 @@
 //! The worker's settings.
 
-use std::{path::PathBuf, time::Duration};
+use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 
 use super::{
     Role,
@@ -27,12 +27,37 @@ pub struct Config {
     pub ping_timeout: Duration,
     pub heartbeat_interval: Duration,
     pub system_info_interval: Duration,
+    /// Each once, at least one.
+    pub capabilities: Vec<Capability>,
     /// For a task that names no timeout.
     pub default_task_timeout: Duration,
     /// Threads of a CPU task; all cores when `None`.
     pub cpu_threads: Option<usize>,
     pub logging: Logging,
     pub metrics: Option<std::net::SocketAddr>,
+}
+
+/// A kind of challenge that this version of the worker can compute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Capability {
+    CpuMatrix,
+    GemmI8,
+}
+
+impl Capability {
+    pub const ALL: [Capability; 2] = [Capability::CpuMatrix, Capability::GemmI8];
+
+    /// As the network calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Capability::CpuMatrix => "cpu_matrix",
+            Capability::GemmI8 => "gemm_i8",
+        }
+    }
+
+    pub fn of(name: &str) -> Option<Capability> {
+        Capability::ALL.into_iter().find(|capability| capability.name() == name)
+    }
 }
 
 /// `ws://host[:port][/path]`.
@@ -73,6 +98,7 @@ impl Role for Config {
             ping_timeout: form.seconds("ping_timeout", 30, 0.1..=DAY_S),
             heartbeat_interval: form.seconds("heartbeat_interval", 30, 0.1..=DAY_S),
             system_info_interval: form.seconds("system_info_interval", 60, 0.1..=DAY_S),
+            capabilities: capabilities(form),
             default_task_timeout: form.seconds("default_task_timeout", 300, 0.1..=DAY_S),
             cpu_threads: cpu_threads(form),
             logging: logging::worker(form),
@@ -88,6 +114,19 @@ impl Role for Config {
     fn logging(&self) -> &Logging {
         &self.logging
     }
+}
+
+fn capabilities(form: &mut Form) -> Vec<Capability> {
+    let all = Capability::ALL.map(|capability| Node::Text(capability.name().into()));
+    let allowed = "a list of cpu_matrix and gemm_i8, at least one (gpu_matrix comes with a later version)";
+    let given = form.value("capabilities", Node::List(all.to_vec()), allowed, capabilities_of);
+    given.unwrap_or_else(|| Capability::ALL.to_vec())
+}
+
+fn capabilities_of(node: &Node) -> Option<Vec<Capability>> {
+    let Node::List(items) = node else { return None };
+    let named = items.iter().map(|item| Capability::of(&text_of(item)?)).collect::<Option<BTreeSet<_>>>()?;
+    (!named.is_empty()).then(|| named.into_iter().collect())
 }
 
 fn gpu(form: &mut Form) {

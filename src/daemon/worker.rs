@@ -8,12 +8,13 @@ use crate::{
     exit::Failure,
     machine::{
         Exit,
-        worker::{Command, EXECUTOR_DEPTH, Event, Identity, Worker},
+        worker::{Command, EXECUTOR_DEPTH, Event, Identity, OPENING_DEPTH, Worker},
     },
     net::{self, DialOptions, Hub, Setup, WebSocketOptions},
     spoke::{
-        self, Full, Spoke,
-        cpu::{CallOff, Executor},
+        self, CallOff, Full, Spoke,
+        cpu::Executor,
+        open::Openings,
         probe::{self, Probe},
         resolve,
     },
@@ -67,20 +68,30 @@ type Dispatch = Box<dyn FnMut(Command) -> Result<(), Full>>;
 fn spokes(hub: &Hub<Event>, config: &Config) -> (Dispatch, Vec<Spoke>) {
     let outbox = hub.outbox();
     let called_off = CallOff::default();
-    let executor = Executor::new(config.cpu_threads.and_then(NonZeroUsize::new), called_off.clone(), hub.clock());
+    let opening_called_off = CallOff::default();
+    let threads = config.cpu_threads.and_then(NonZeroUsize::new);
+    let executor = Executor::new(threads, called_off.clone(), hub.clock());
+    let openings = Openings::new(threads, opening_called_off.clone(), hub.clock());
     let mut probe = Probe::new();
     let (to_cpu, cpu) = spoke::spawn("cpu", EXECUTOR_DEPTH, &outbox, move |job| Event::Cpu(executor.serve(job)));
+    let (to_open, open) =
+        spoke::spawn("open", OPENING_DEPTH, &outbox, move |request| Event::Opened(openings.serve(request)));
     let (to_probe, probe) = spoke::spawn("probe", probe::DEPTH, &outbox, move |ask| Event::Probe(probe.serve(ask)));
     let (to_resolve, resolve) =
         spoke::spawn("resolve", resolve::DEPTH, &outbox, |name| Event::Resolved(resolve::serve(name)));
     let dispatch = move |command| match command {
         Command::Cpu(request) => to_cpu.send(request),
         Command::CallOff(job) => {
-            called_off.up_to(job);
+            called_off.up_to(job.0);
+            Ok(())
+        }
+        Command::Open(request) => to_open.send(request),
+        Command::CallOffOpening(id) => {
+            opening_called_off.up_to(id.0);
             Ok(())
         }
         Command::Probe(request) => to_probe.send(request),
         Command::Resolve(request) => to_resolve.send(request),
     };
-    (Box::new(dispatch), vec![cpu, probe, resolve])
+    (Box::new(dispatch), vec![cpu, open, probe, resolve])
 }

@@ -2,11 +2,13 @@
 //!
 //! This file is the switchboard: it takes each input to the part that owns the matter and turns what the
 //! parts want into outputs. The parts: [`uplink`] (the way to the miner), [`pulse`] (signs of life),
-//! [`tasks`] (what is computed, what waits to be sent), [`kept`] (what proofs need), [`answers`] (frames).
+//! [`tasks`] (what is computed, what waits to be sent), [`kept`] (what proofs need), [`opens`] (proofs that are
+//! computed when they are asked for), [`answers`] (frames).
 //! A lost connection costs nothing but the connection: tasks and kept results live on.
 
 mod answers;
 mod kept;
+mod opens;
 mod pulse;
 mod tasks;
 mod uplink;
@@ -16,7 +18,8 @@ use std::{collections::VecDeque, time::Duration};
 use rand_chacha::ChaCha20Rng;
 
 use self::{
-    kept::Kept,
+    kept::{Kept, Proof},
+    opens::{Opens, Wanted},
     pulse::Pulse,
     tasks::{Arrival, Product, Refusal, Task, Tasks},
     uplink::{Loss, LossClass, Uplink, Wish},
@@ -25,24 +28,27 @@ use super::{
     Dial, Exit, Gone, Input, Machine, Message, Output,
     contract::{
         cpu::{CpuJob, CpuReply, CpuRequest},
+        open::{OpenId, OpenOutcome, OpenReply, OpenRequest},
         probe::{ProbeReply, ProbeRequest},
         resolve::{ResolveReply, ResolveRequest},
     },
 };
 use crate::{
-    config::worker::{Config, MinerUrl},
+    config::worker::{Capability, Config, MinerUrl},
     metrics::{Counters, Metric, Page},
-    units::{Mono, Now, PeerId, Secret, WorkerId},
+    units::{Hotkey, Mono, Now, PeerId, Secret, Wall, WorkerId},
     wire::websocket::{ProofRequest, TaskAssignment, ToMiner, ToWorker},
 };
 
-pub use self::tasks::EXECUTOR_DEPTH;
+pub use self::{opens::OPENING_DEPTH, tasks::EXECUTOR_DEPTH};
 
 /// How long a stopping worker goes on for what it has begun.
 pub const DRAIN: Duration = Duration::from_secs(5);
 /// WebSocket's own code for an end as planned.
 const NORMAL_CLOSURE: u16 = 1000;
 const STOPPING: &str = "worker stopping";
+/// As a label: a task that this version has not heard of.
+const UNKNOWN_KIND: &str = "other";
 
 /// What a worker asks of its spokes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +56,9 @@ pub enum Command {
     Cpu(CpuRequest),
     /// Not a request: it has no answer of its own.
     CallOff(CpuJob),
+    Open(OpenRequest),
+    /// Like [`Command::CallOff`].
+    CallOffOpening(OpenId),
     Probe(ProbeRequest),
     Resolve(ResolveRequest),
 }
@@ -58,6 +67,7 @@ pub enum Command {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     Cpu(CpuReply),
+    Opened(OpenReply),
     Probe(ProbeReply),
     Resolved(ResolveReply),
 }
@@ -82,6 +92,7 @@ pub struct Worker {
     pulse: Pulse,
     tasks: Tasks,
     kept: Kept,
+    opens: Opens,
     /// When a stopping worker gives up waiting for what it has begun.
     stopping: Option<Mono>,
     exited: bool,
@@ -93,13 +104,14 @@ impl Worker {
     /// `token` is what the miner asks for, if it asks for one; `rng` spreads the waits between attempts.
     pub fn new(config: &Config, identity: Identity, token: Option<Secret>, rng: ChaCha20Rng) -> Worker {
         Worker {
+            tasks: Tasks::new(identity.id.clone(), config.capabilities.clone(), config.default_task_timeout),
             identity,
             miner: config.miner.clone(),
             token,
             uplink: Uplink::new(config.reconnect_interval, rng),
             pulse: Pulse::new(config.heartbeat_interval, config.system_info_interval),
-            tasks: Tasks::new(config.default_task_timeout),
             kept: Kept::default(),
+            opens: Opens::default(),
             stopping: None,
             exited: false,
             counters: Counters::default(),
@@ -156,7 +168,7 @@ impl Worker {
             Err(refusal) => Err(refusal),
         };
         if let Err(refusal) = begun {
-            self.refuse(now, &given.task_id, &refusal);
+            self.refuse(now, kind_of(&given.task_type), &given.task_id, &refusal);
         }
     }
 
@@ -165,18 +177,18 @@ impl Worker {
             log::info!(target: "worker", "task {} takes the place of one that the miner has forgotten", task.id);
             self.outputs.push_back(Output::Command(Command::CallOff(job)));
         }
-        let validator = task.validator.clone();
+        let (validator, kind, side) = (task.validator.clone(), task.capability().name(), task.side());
         let request = self.tasks.begin(task)?;
+        log::debug!(target: "worker", "computing {kind} {side}×{side} for {validator}");
         self.kept.superseded(&validator);
-        log::debug!(target: "worker", "computing {0}×{0} for {validator}", request.spec.n);
         self.outputs.push_back(Output::Command(Command::Cpu(request)));
         Ok(())
     }
 
     /// Answers an assignment that is not computed.
-    fn refuse(&mut self, now: Now, task_id: &str, refusal: &Refusal) {
+    fn refuse(&mut self, now: Now, kind: &'static str, task_id: &str, refusal: &Refusal) {
         log::warn!(target: "worker", "task {task_id} failed: {refusal}");
-        self.counters.count(Metric::Tasks, &[tasks::CPU_MATRIX, refusal.label()]);
+        self.counters.count(Metric::Tasks, &[kind, refusal.label()]);
         let frame = answers::refused(&self.identity, now.wall, task_id, refusal);
         self.post(&frame, now.mono + answers::REFUSAL_LIFE);
     }
@@ -184,7 +196,7 @@ impl Worker {
     /// An assignment whose body is unusable still has a task id that somebody waits for.
     fn refuse_unreadable(&mut self, now: Now, text: &str) {
         if let Some(task_id) = answers::task_id_of(text) {
-            self.refuse(now, &task_id, &Refusal::Data("not readable as a task assignment".into()));
+            self.refuse(now, UNKNOWN_KIND, &task_id, &Refusal::Data("not readable as a task assignment".into()));
         }
     }
 
@@ -192,17 +204,21 @@ impl Worker {
         let Some((task, result)) = self.tasks.finished(reply) else { return };
         match result {
             Ok(product) => self.deliver(now, task, product),
-            Err(refusal) => self.refuse(now, &task.id, &refusal),
+            Err(refusal) => self.refuse(now, task.capability().name(), &task.id, &refusal),
         }
     }
 
     fn deliver(&mut self, now: Now, task: Task, product: Product) {
-        self.counters.count(Metric::Tasks, &[tasks::CPU_MATRIX, "computed"]);
-        self.counters.observe(Metric::TaskSeconds, &[tasks::CPU_MATRIX], product.took);
+        let kind = task.capability().name();
+        self.counters.count(Metric::Tasks, &[kind, "computed"]);
+        self.counters.observe(Metric::TaskSeconds, &[kind], product.took);
         log::info!(target: "worker", "task {} computed in {:?} on {} threads", task.id, product.took, product.threads);
         let frame = answers::computed(&self.identity, now.wall, &task, &product);
         self.post(&frame, task.until);
-        self.kept.keep(now.mono, task.validator, task.challenge, product.tree);
+        let dropped = self.kept.keep(now.mono, task.validator, task.challenge, product.answer);
+        if dropped > 0 {
+            log::warn!(target: "worker", "{dropped} older answers cannot be proven any more: too much is kept for proofs");
+        }
     }
 
     fn post(&mut self, frame: &ToMiner, until: Mono) {
@@ -212,14 +228,61 @@ impl Worker {
     }
 
     fn proof_asked(&mut self, now: Now, at: Mono, peer: PeerId, asked: &ProofRequest) {
-        let data = &asked.data;
-        let proofs = self.kept.prove(now.mono, &data.validator_hotkey, &data.challenge_id, &data.requests);
-        self.counters.count(Metric::Proofs, &[if proofs.is_ok() { "proven" } else { "refused" }]);
-        if let Err(why) = &proofs {
-            log::warn!(target: "worker", "no proof for {}: {why}", data.validator_hotkey);
+        let (validator, challenge) = (&asked.data.validator_hotkey, &asked.data.challenge_id);
+        let received = answers::wall_at(now, at);
+        let text = match self.kept.proof(validator, challenge, &asked.data.requests) {
+            Ok(Proof::ToOpen(answer, samples)) => {
+                let (validator, challenge) = (validator.clone(), challenge.clone());
+                let message_id = asked.message_id.clone();
+                let wanted = Wanted { validator, challenge, message_id, received, from: peer, answer, samples };
+                return self.want_opening(wanted);
+            }
+            Ok(Proof::Ready(proof)) => {
+                self.counters.count(Metric::Proofs, &["proven"]);
+                self.kept.proven(now.mono, validator, challenge);
+                answers::proof(&asked.message_id, received, now.wall, Ok(proof))
+            }
+            Err(why) => self.unproven(&asked.message_id, received, now.wall, validator, &why.to_string()),
+        };
+        self.outputs.push_back(Output::Send { peer, message: Message::Text(text) });
+    }
+
+    /// The answer to a proof request that gets no proof.
+    fn unproven(&mut self, message_id: &str, received: Wall, now: Wall, validator: &Hotkey, why: &str) -> String {
+        self.counters.count(Metric::Proofs, &["refused"]);
+        log::warn!(target: "worker", "no proof for {validator}: {why}");
+        answers::proof(message_id, received, now, Err::<(), _>(why.to_owned()))
+    }
+
+    fn want_opening(&mut self, wanted: Wanted) {
+        let (taken, called_off) = self.opens.want(wanted);
+        self.call_off_opening(called_off);
+        if !taken {
+            self.fault("repeated_proof", "a proof request that was taken before");
         }
-        let frame = answers::proof(&asked.message_id, answers::wall_at(now, at), now.wall, proofs);
-        self.send(peer, &frame);
+    }
+
+    fn call_off_opening(&mut self, id: Option<OpenId>) {
+        self.outputs.extend(id.map(|id| Output::Command(Command::CallOffOpening(id))));
+    }
+
+    fn opened_answer(&mut self, now: Now, reply: OpenReply) {
+        let Some(wanted) = self.opens.finished(&reply) else { return };
+        let Wanted { validator, message_id, received, samples, .. } = &wanted;
+        let frame = match reply.outcome {
+            OpenOutcome::Opened { proof, took } => {
+                log::debug!(target: "worker", "{} samples opened for {validator} in {took:?}", samples.len());
+                self.counters.count(Metric::Proofs, &["proven"]);
+                answers::proof(message_id, *received, now.wall, Ok(proof))
+            }
+            OpenOutcome::CalledOff => {
+                self.unproven(message_id, *received, now.wall, validator, "the opening was called off")
+            }
+            OpenOutcome::Refused(why) => self.unproven(message_id, *received, now.wall, validator, &why),
+        };
+        if self.opens.ready(validator, frame) > 0 {
+            log::warn!(target: "worker", "the oldest undelivered proof was dropped: too many wait for the miner");
+        }
     }
 
     fn lost(&mut self, now: Mono, peer: PeerId, reason: &Gone) {
@@ -281,7 +344,7 @@ impl Worker {
 
     fn opened(&mut self, now: Mono, peer: PeerId) {
         if self.uplink.opened(now, peer) {
-            let frame = answers::register(&self.identity, self.pulse.info());
+            let frame = answers::register(&self.identity, self.tasks.offered(), self.pulse.info());
             self.send(peer, &frame);
         }
     }
@@ -293,9 +356,12 @@ impl Worker {
         }
         if let Some((job, task)) = self.tasks.timed_out(now.mono) {
             self.outputs.push_back(Output::Command(Command::CallOff(job)));
-            self.refuse(now, &task.id, &Refusal::TimedOut(task.timeout));
+            self.refuse(now, task.capability().name(), &task.id, &Refusal::TimedOut(task.timeout));
         }
         self.kept.expire(now.mono);
+        let stale = self.opens.keep(|validator, challenge| self.kept.has(validator, challenge));
+        self.call_off_opening(stale);
+        self.outputs.extend(self.opens.next().map(|request| Output::Command(Command::Open(request))));
         if let Some(peer) = self.uplink.registered() {
             self.speak(now, peer);
         }
@@ -308,10 +374,14 @@ impl Worker {
     /// What a registered worker has to say of its own accord.
     fn speak(&mut self, now: Now, peer: PeerId) {
         if self.pulse.wants_beat(now.mono) {
-            let frame = answers::heartbeat(self.pulse.info(), self.tasks.active());
+            let frame = answers::heartbeat(self.tasks.offered(), self.pulse.info(), self.tasks.active());
             self.send(peer, &frame);
         }
         while let Some(text) = self.tasks.next_parcel(now.mono) {
+            self.outputs.push_back(Output::Send { peer, message: Message::Text(text) });
+        }
+        while let Some((text, validator, challenge)) = self.opens.next_ready(peer) {
+            self.kept.proven(now.mono, &validator, &challenge);
             self.outputs.push_back(Output::Send { peer, message: Message::Text(text) });
         }
     }
@@ -338,11 +408,18 @@ impl Worker {
         if let Some(job) = self.tasks.abandon() {
             self.outputs.push_back(Output::Command(Command::CallOff(job)));
         }
+        let opening = self.opens.abandon();
+        self.call_off_opening(opening);
         if let Some(peer) = self.uplink.stop() {
             self.outputs.push_back(Output::Close { peer, code: NORMAL_CLOSURE, reason: STOPPING.into() });
         }
         self.outputs.push_back(Output::Exit(Exit::Done));
     }
+}
+
+/// A task's kind as a label: bounded, whatever is asked.
+fn kind_of(task_type: &str) -> &'static str {
+    Capability::of(task_type).map_or(UNKNOWN_KIND, Capability::name)
 }
 
 impl Machine for Worker {
@@ -358,6 +435,7 @@ impl Machine for Worker {
             Input::Received { peer, message, at } => self.received(now, at, peer, &message),
             Input::Closed { peer, reason } | Input::DialFailed { peer, reason } => self.lost(now.mono, peer, &reason),
             Input::Event(Event::Cpu(reply)) => self.computed(now, reply),
+            Input::Event(Event::Opened(reply)) => self.opened_answer(now, reply),
             Input::Event(Event::Probe(reply)) => self.pulse.probed(now.mono, reply.info),
             Input::Event(Event::Resolved(reply)) => self.resolved(now.mono, reply),
             Input::Deadline => {}

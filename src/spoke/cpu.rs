@@ -8,7 +8,7 @@ use std::{
     ops::Range,
     sync::{
         Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
     thread,
 };
@@ -16,29 +16,14 @@ use std::{
 use crate::{
     compute::{
         cpu_matrix::{Matrices, Spec},
+        gemm_i8::{self, KeyPrefix, Plan, Progress},
         merkle::Tree,
         row_hash::RowHash,
     },
-    machine::contract::cpu::{CpuJob, CpuOutcome, CpuReply, CpuRequest},
+    machine::contract::cpu::{Answer, CpuJob, CpuOutcome, CpuReply, CpuRequest, CpuTask, Split},
     net::Clock,
-    spoke::in_parallel,
+    spoke::{CallOff, in_parallel},
 };
-
-/// The switch that calls products off, shared by the hub and the executor. Jobs are numbered upwards, and one
-/// that is called off is never newer than one that is still wanted: a single number says it all.
-#[derive(Clone, Debug, Default)]
-pub struct CallOff(Arc<AtomicU64>);
-
-impl CallOff {
-    /// This job, and every older one, is not wanted any more.
-    pub fn up_to(&self, job: CpuJob) {
-        self.0.fetch_max(job.0, Ordering::Relaxed);
-    }
-
-    fn covers(&self, job: CpuJob) -> bool {
-        job.0 <= self.0.load(Ordering::Relaxed)
-    }
-}
 
 /// What [`crate::spoke::spawn`] serves requests with.
 #[derive(Clone, Debug)]
@@ -57,14 +42,46 @@ impl Executor {
 
     pub fn serve(&self, request: CpuRequest) -> CpuReply {
         let began = self.clock.mono();
-        let tree = self.tree(request.job, &request.spec);
+        let job = request.job;
+        let answer = match request.task {
+            CpuTask::CpuMatrix(spec) => self.tree(job, &spec).map(Answer::CpuMatrix),
+            CpuTask::GemmI8 { spec, prefix } => {
+                let (needed_bytes, available_bytes) = (spec.memory_bytes(1), available_bytes());
+                if needed_bytes > available_bytes {
+                    return CpuReply { job, outcome: CpuOutcome::TooLarge { needed_bytes, available_bytes } };
+                }
+                self.gemm_i8(job, spec, prefix).map(|answer| Answer::GemmI8(Arc::new(answer)))
+            }
+        };
         let took = self.clock.mono().since(began);
-        let computed = |tree| CpuOutcome::Computed { tree, took, threads: self.threads };
-        CpuReply { job: request.job, outcome: tree.map_or(CpuOutcome::CalledOff, computed) }
+        let (split, threads) = (Split::default(), self.threads);
+        let computed = |answer| CpuOutcome::Computed { answer, took, split, threads };
+        CpuReply { job, outcome: answer.map_or(CpuOutcome::CalledOff, computed) }
+    }
+
+    /// Correct and slow: one thread.
+    fn gemm_i8(&self, job: CpuJob, spec: gemm_i8::Spec, prefix: KeyPrefix) -> Option<gemm_i8::Answer> {
+        let plan = Plan::new(spec, 1);
+        let (mut factor, mut desk) = (plan.factor(), plan.desk());
+        let mut progress = Progress::new(spec, prefix);
+        while let Some(key) = progress.next_key() {
+            factor.panels_mut().for_each(|panel| desk.fill(&key, panel));
+            let mut hashes = Vec::new();
+            for rows in plan.strips() {
+                if self.called_off.covers(job.0) {
+                    return None;
+                }
+                desk.draw(&key, &rows);
+                desk.multiply(&factor);
+                desk.hash(&mut hashes);
+            }
+            progress.add_round(&hashes);
+        }
+        progress.finish()
     }
 
     fn tree(&self, job: CpuJob, spec: &Spec) -> Option<Tree> {
-        let go_on = || !self.called_off.covers(job);
+        let go_on = || !self.called_off.covers(job.0);
         let matrices = spec.matrices(go_on)?;
         let blocks: Vec<_> = matrices.blocks().collect();
         let next = AtomicUsize::new(0);
@@ -74,6 +91,13 @@ impl Executor {
         let leaves: Vec<RowHash> = done.into_iter().flat_map(|(_, hashes)| hashes).collect();
         if leaves.len() < spec.n as usize { None } else { Tree::new(leaves) }
     }
+}
+
+/// Memory that this host can spare now.
+fn available_bytes() -> u64 {
+    let mut system = sysinfo::System::new();
+    system.refresh_memory();
+    system.available_memory()
 }
 
 /// Blocks of rows, one after the other, until there are no more or the product is called off.
@@ -100,14 +124,20 @@ mod tests {
         Executor::new(NonZeroUsize::new(threads), called_off.clone(), Clock::start())
     }
 
+    fn request(job: u64) -> CpuRequest {
+        CpuRequest { job: CpuJob(job), task: CpuTask::CpuMatrix(SPEC) }
+    }
+
     #[test]
     fn any_number_of_threads_gives_the_same_tree() {
         let whole = SPEC.matrices(|| true).and_then(|m| Tree::new(m.row_hashes(0..SPEC.n))).unwrap();
         for threads in [1, 2, 3, 16] {
-            let reply = executor(threads, &CallOff::default()).serve(CpuRequest { job: CpuJob(1), spec: SPEC });
+            let reply = executor(threads, &CallOff::default()).serve(request(1));
             match reply.outcome {
-                CpuOutcome::Computed { tree, .. } => assert_eq!(tree, whole, "{threads} threads"),
-                CpuOutcome::CalledOff => panic!("nobody called it off"),
+                CpuOutcome::Computed { answer, .. } => {
+                    assert_eq!(answer, Answer::CpuMatrix(whole.clone()), "{threads} threads");
+                }
+                other => panic!("{other:?}"),
             }
         }
     }
@@ -116,9 +146,8 @@ mod tests {
     fn a_product_that_is_called_off_ends_without_a_tree() {
         let called_off = CallOff::default();
         let executor = executor(2, &called_off);
-        called_off.up_to(CpuJob(4));
-        called_off.up_to(CpuJob(2));
-        let outcome = |job| executor.serve(CpuRequest { job: CpuJob(job), spec: SPEC }).outcome;
+        called_off.up_to(4);
+        let outcome = |job| executor.serve(request(job)).outcome;
         assert_eq!([outcome(2), outcome(4)], [CpuOutcome::CalledOff, CpuOutcome::CalledOff]);
         assert!(matches!(outcome(5), CpuOutcome::Computed { .. }));
     }

@@ -4,8 +4,10 @@
 //! They speak only with the hub, never with each other.
 
 pub mod bulk;
+mod call_off;
 pub mod chain;
 pub mod cpu;
+pub mod open;
 pub mod probe;
 pub mod resolve;
 pub mod store;
@@ -13,4 +15,5 @@ pub mod subtensor_sim;
 mod thread;
 pub mod verify;
 
+pub use call_off::CallOff;
 pub use thread::{Full, Inbox, Outbox, Report, Spoke, in_parallel, outbox, spawn, spawn_pool};

@@ -6,11 +6,12 @@
 use std::{cell::RefCell, collections::BTreeMap, num::NonZeroUsize, rc::Rc, time::Duration};
 
 use byteleap::{
-    compute::merkle::Tree,
+    compute::{gemm_i8, merkle::Tree},
     config::{Role, miner, validator, worker},
     machine::{
         contract::{
-            cpu::{CpuOutcome, CpuReply},
+            cpu::{Answer, CpuOutcome, CpuReply, CpuTask, Split},
+            open::{OpenOutcome, OpenReply},
             probe::ProbeReply,
             resolve::ResolveReply,
             store::{StoreReply, StoreRequest},
@@ -28,7 +29,10 @@ use byteleap::{
         verify,
     },
     units::{Now, WorkerId},
-    wire::{keys::Keypair, messages::SystemInfo},
+    wire::{
+        keys::Keypair,
+        messages::{Raw, SystemInfo},
+    },
 };
 use rand_chacha::{
     ChaCha20Rng,
@@ -161,7 +165,12 @@ impl Spokes<Worker> for WorkerSpokes {
             worker_machine::Command::Cpu(_) => {
                 Route { spoke: "cpu", depth: worker_machine::EXECUTOR_DEPTH, takes: (ms(50), ms(3_000)) }
             }
-            worker_machine::Command::CallOff(_) => Route { spoke: "flag", depth: usize::MAX, takes: (ms(0), ms(0)) },
+            worker_machine::Command::Open(_) => {
+                Route { spoke: "open", depth: worker_machine::OPENING_DEPTH, takes: (ms(5), ms(500)) }
+            }
+            worker_machine::Command::CallOff(_) | worker_machine::Command::CallOffOpening(_) => {
+                Route { spoke: "flag", depth: usize::MAX, takes: (ms(0), ms(0)) }
+            }
             worker_machine::Command::Probe(_) => Route { spoke: "probe", depth: 1, takes: (ms(5), ms(50)) },
             worker_machine::Command::Resolve(_) => Route { spoke: "resolve", depth: 1, takes: (ms(1), ms(500)) },
         }
@@ -170,19 +179,19 @@ impl Spokes<Worker> for WorkerSpokes {
     fn serve(&mut self, _now: Now, command: worker_machine::Command) -> Option<worker_machine::Event> {
         Some(match command {
             worker_machine::Command::Cpu(request) => {
-                let rows = 0..request.spec.n;
-                let mut leaves = request.spec.matrices(|| true)?.row_hashes(rows);
-                if self.honesty == Honesty::Liar {
-                    leaves.rotate_left(1);
-                } else {
-                    self.computed.borrow_mut().entry(request.spec.seed).or_default().push(self.seat);
-                }
-                let tree = Tree::new(leaves)?;
-                let outcome = CpuOutcome::Computed { tree, took: ms(1), threads: NonZeroUsize::MIN };
+                let (answer, split) = (self.answer(request.task)?, Split::default());
+                let outcome = CpuOutcome::Computed { answer, took: ms(1), split, threads: NonZeroUsize::MIN };
                 worker_machine::Event::Cpu(CpuReply { job: request.job, outcome })
             }
-            // the product goes on; its result is one that nobody waits for any more
-            worker_machine::Command::CallOff(_) => return None,
+            worker_machine::Command::Open(request) => {
+                let outcome = match gemm_i8::open(&request.answer, &request.samples) {
+                    Ok(proof) => OpenOutcome::Opened { proof: Raw::of(&proof).ok()?, took: ms(1) },
+                    Err(why) => OpenOutcome::Refused(why.to_string()),
+                };
+                worker_machine::Event::Opened(OpenReply { id: request.id, outcome })
+            }
+            // the work goes on; its result is one that nobody waits for any more
+            worker_machine::Command::CallOff(_) | worker_machine::Command::CallOffOpening(_) => return None,
             worker_machine::Command::Probe(_) => worker_machine::Event::Probe(ProbeReply { info: hardware() }),
             worker_machine::Command::Resolve(request) => {
                 let address = format!("{}:{}", request.host, request.port);
@@ -194,6 +203,22 @@ impl Spokes<Worker> for WorkerSpokes {
 
     fn survives_crash(&self, _command: &worker_machine::Command) -> bool {
         false
+    }
+}
+
+impl WorkerSpokes {
+    fn answer(&mut self, task: CpuTask) -> Option<Answer> {
+        let spec = match task {
+            CpuTask::CpuMatrix(spec) => spec,
+            CpuTask::GemmI8 { spec, prefix } => return Some(Answer::GemmI8(gemm_i8::compute(spec, prefix)?.into())),
+        };
+        let mut leaves = spec.matrices(|| true)?.row_hashes(0..spec.n);
+        if self.honesty == Honesty::Liar {
+            leaves.rotate_left(1);
+        } else {
+            self.computed.borrow_mut().entry(spec.seed).or_default().push(self.seat);
+        }
+        Tree::new(leaves).map(Answer::CpuMatrix)
     }
 }
 

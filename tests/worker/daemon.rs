@@ -133,7 +133,7 @@ fn a_worker_process_registers_computes_proves_and_stops() {
     let mut worker = start(directory.path(), door.port());
     let mut miner = Miner::accept(&mut door);
     let register = miner.hear("register");
-    assert_eq!((&register["worker_id"], &register["capabilities"]), (&json!("w1"), &json!(["cpu_matrix"])));
+    assert_eq!((&register["worker_id"], &register["capabilities"]), (&json!("w1"), &json!(["cpu_matrix", "gemm_i8"])));
     assert!(register["system_info"]["cpu_count"].as_u64().is_some_and(|cores| cores > 0), "{register}");
     miner.say(&json!({"type": "registration_ack", "data": {"status": "registered"}}));
     assert_eq!(miner.hear("heartbeat")["data"]["status"], json!("online"));

@@ -11,7 +11,7 @@ use byteleap::{
     machine::{
         Gone, Input, Link, Machine, Message, Output,
         contract::{
-            cpu::{CpuOutcome, CpuReply},
+            cpu::{Answer, CpuOutcome, CpuReply, CpuTask, Split},
             probe::ProbeReply,
             resolve::ResolveReply,
         },
@@ -61,7 +61,7 @@ struct Stage {
 impl Stage {
     fn new(register: &Value) -> Stage {
         let text = |field: &str| register[field].as_str().expect("a recorded text").to_owned();
-        let yaml = "heartbeat_interval: 2\nsystem_info_interval: 3600";
+        let yaml = "heartbeat_interval: 2\nsystem_info_interval: 3600\ncapabilities: [cpu_matrix]";
         let identity = Identity {
             id: WorkerId::new(&text("worker_id")),
             name: Some(text("worker_name")),
@@ -106,13 +106,14 @@ impl Stage {
                 Event::Resolved(ResolveReply { addresses: Ok(vec![([127, 0, 0, 1], 19412).into()]) })
             }
             Command::Cpu(request) => {
-                let spec = request.spec;
+                let CpuTask::CpuMatrix(spec) = request.task else { panic!("not recorded: {request:?}") };
                 let tree = spec.matrices(|| true).and_then(|m| Tree::new(m.row_hashes(0..spec.n))).expect("a tree");
                 let took = Duration::from_micros(773);
-                let outcome = CpuOutcome::Computed { tree, took, threads: NonZeroUsize::MIN };
+                let (answer, split) = (Answer::CpuMatrix(tree), Split::default());
+                let outcome = CpuOutcome::Computed { answer, took, split, threads: NonZeroUsize::MIN };
                 Event::Cpu(CpuReply { job: request.job, outcome })
             }
-            Command::CallOff(job) => panic!("{job:?} called off"),
+            other => panic!("not expected: {other:?}"),
         };
         self.give(Input::Event(event));
     }

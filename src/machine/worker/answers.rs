@@ -5,19 +5,19 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
     Identity,
-    kept::NoProof,
-    tasks::{CPU_MATRIX, Product, Refusal, Task},
+    tasks::{Product, Refusal, Task},
 };
 use crate::{
+    machine::contract::cpu::{Answer, Split},
     units::{Mono, Now, Wall},
     wire::{
-        code, json,
-        messages::{Commitment, DeviceProof, Raw, SystemInfo},
+        code, json, limits,
+        messages::{Commitment, Raw, SystemInfo, gemm_i8::CPU_DEVICE},
         websocket::{
             ChallengeResult, GpuSummary, Heartbeat, HeartbeatResponse, ProofOutcome, ProofResponse, Register,
             TaskOutcome, TaskResult, ToMiner,
@@ -30,10 +30,6 @@ pub(super) const REFUSAL_LIFE: Duration = Duration::from_secs(60);
 /// The longest task id that is answered; those of the network have 36 letters.
 const TASK_ID_BYTES: usize = 128;
 
-fn capabilities() -> Vec<String> {
-    vec![CPU_MATRIX.into()]
-}
-
 /// The wall clock at an earlier moment of this turn.
 pub(super) fn wall_at(now: Now, at: Mono) -> Wall {
     now.wall - now.mono.since(at)
@@ -43,23 +39,23 @@ fn stamps<const N: usize>(named: [(&str, Wall); N]) -> Map<String, Value> {
     named.into_iter().map(|(name, wall)| (name.to_owned(), Value::from(wall.as_millis()))).collect()
 }
 
-pub(super) fn register(identity: &Identity, system_info: SystemInfo) -> ToMiner {
+pub(super) fn register(identity: &Identity, capabilities: Vec<String>, system_info: SystemInfo) -> ToMiner {
     ToMiner::Register(Register {
         worker_id: identity.id.clone(),
         worker_name: identity.name.clone(),
         worker_version: identity.version.clone(),
-        capabilities: capabilities(),
+        capabilities,
         system_info,
     })
 }
 
-pub(super) fn heartbeat(system_info: SystemInfo, active_tasks: u32) -> ToMiner {
+pub(super) fn heartbeat(capabilities: Vec<String>, system_info: SystemInfo, active_tasks: u32) -> ToMiner {
     ToMiner::Heartbeat(Heartbeat {
         status: Some(if active_tasks == 0 { "online" } else { "busy" }.into()),
         active_tasks: Some(active_tasks),
         system_info,
         gpu_info: Some(GpuSummary::default()),
-        capabilities: Some(capabilities()),
+        capabilities: Some(capabilities),
     })
 }
 
@@ -74,29 +70,51 @@ fn task_result(identity: &Identity, now: Wall, task_id: &str, data: TaskOutcome)
 }
 
 pub(super) fn computed(identity: &Identity, now: Wall, task: &Task, product: &Product) -> ToMiner {
-    let stamps = stamps([("worker_task_received_ts", task.received), ("worker_task_completed_ts", now)]);
-    let commitments = [Commitment::cpu(product.tree.root())];
-    let outcome = match ChallengeResult::new(product.took, task.spec.n, &commitments) {
+    let mut stamps = stamps([("worker_task_received_ts", task.received), ("worker_task_completed_ts", now)]);
+    let commitment = match &product.answer {
+        Answer::CpuMatrix(tree) => Commitment::cpu(tree.root()),
+        Answer::GemmI8(answer) => {
+            stamps.extend(split(now.since(task.received).saturating_sub(product.took), &product.split));
+            Commitment::gemm_i8(CPU_DEVICE, answer.root())
+        }
+    };
+    let outcome = match ChallengeResult::new(product.took, task.side(), &[commitment]) {
         Ok(result) => TaskOutcome::done(result, stamps),
         Err(why) => TaskOutcome::failed(code::TASK_FAILED, &why.to_string()),
     };
     task_result(identity, now, &task.id, outcome)
 }
 
+/// Where the time went, in ms, for people: it rides along with the stamps.
+fn split(queued: Duration, split: &Split) -> impl Iterator<Item = (String, Value)> + use<> {
+    let parts = [
+        ("worker_queue_ms", queued),
+        ("worker_generate_ms", split.generate),
+        ("worker_multiply_ms", split.multiply),
+        ("worker_hash_ms", split.hash),
+    ];
+    parts.into_iter().map(|(name, part)| (name.to_owned(), Value::from(part.as_millis() as u64)))
+}
+
 pub(super) fn refused(identity: &Identity, now: Wall, task_id: &str, why: &Refusal) -> ToMiner {
     task_result(identity, now, task_id, TaskOutcome::failed(why.code(), &why.to_string()))
 }
 
-pub(super) fn proof(message_id: &str, received: Wall, now: Wall, proofs: Result<Vec<DeviceProof>, NoProof>) -> ToMiner {
+/// The answer to a proof request: the proof of the one device there is, or why there is none.
+pub(super) fn proof(message_id: &str, received: Wall, now: Wall, proof: Result<impl Serialize, String>) -> String {
     let stamps = stamps([("worker_proof_request_received_ts", received), ("worker_proof_completed_ts", now)]);
-    let data = match proofs {
-        Ok(proofs) => match Raw::of(&proofs) {
-            Ok(proofs) => ProofOutcome::done(proofs, stamps),
-            Err(why) => ProofOutcome::failed(&why.to_string()),
-        },
-        Err(why) => ProofOutcome::failed(&why.to_string()),
-    };
-    ToMiner::ProofResponse(ProofResponse { message_id: message_id.to_owned(), data })
+    let list = proof.and_then(|proof| Raw::of(&[proof]).map_err(|why| why.to_string()));
+    let frame = |list| proof_frame(message_id, ProofOutcome::done(list, stamps));
+    let text = list.map(frame).unwrap_or_else(|why| proof_frame(message_id, ProofOutcome::failed(&why)));
+    if text.len() <= limits::WEBSOCKET_BYTES {
+        return text;
+    }
+    let why = format!("the proof has {} bytes, where a frame may have {}", text.len(), limits::WEBSOCKET_BYTES);
+    proof_frame(message_id, ProofOutcome::failed(&why))
+}
+
+fn proof_frame(message_id: &str, data: ProofOutcome) -> String {
+    ToMiner::ProofResponse(ProofResponse { message_id: message_id.to_owned(), data }).to_text()
 }
 
 /// The task id of a `task_assignment` that is otherwise unreadable.

@@ -1,13 +1,21 @@
-//! What proofs need: the tree of the last answer to each validator, until it is proven, replaced or too old.
+//! What proofs need: the last answer to each validator, until it is proven, replaced, too old, or one too many.
 //!
-//! Owns the trees. It computes nothing anew: what is not kept cannot be proven.
+//! Owns the answers. It computes nothing anew: what is not kept cannot be proven, and openings are computed
+//! elsewhere, from what is kept here.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use crate::{
-    compute::merkle::Tree,
+    compute::{gemm_i8, merkle::Tree},
+    machine::contract::cpu::Answer,
     units::{ChallengeId, Hotkey, Mono},
-    wire::messages::{CPU_UUID, DeviceProof, DeviceRequest, MerkleProof, Raw},
+    wire::{
+        limits::GEMM_SAMPLES,
+        messages::{
+            CPU_UUID, DeviceProof, DeviceRequest, MerkleProof, Raw,
+            gemm_i8::{CPU_DEVICE, Sample},
+        },
+    },
 };
 
 /// How long an answer waits for its proof request: a commitment and its answer may take a minute each, and
@@ -15,8 +23,10 @@ use crate::{
 const LIFE: Duration = Duration::from_secs(600);
 /// How long it is kept after a proof, in case the proof was lost on its way.
 const LIFE_PROVEN: Duration = Duration::from_secs(60);
-/// Validators whose answers are kept; one more drops the one that ends first.
+/// Validators whose answers are kept, and what these may hold together. Beyond either, first what is proven goes,
+/// then what ends first; the newest stays, whatever its size: it has been computed in this host's memory.
 pub(super) const KEPT_MAX: usize = 64;
+const KEPT_BYTES: usize = 256 << 20;
 /// Rows that one proof request may ask for.
 const ROWS_MAX: usize = 4096;
 
@@ -27,89 +37,141 @@ pub(super) enum NoProof {
     Unreadable(String),
     #[error("nothing is kept of challenge {0} for this validator")]
     UnknownChallenge(ChallengeId),
-    #[error("{0} devices asked where only the CPU, \"-1\", has answered")]
-    Devices(usize),
-    #[error("device {0:?} asked where only the CPU, \"-1\", has answered")]
-    Device(String),
+    #[error("{asked} devices asked where only the CPU, {cpu:?}, has answered")]
+    Devices { asked: usize, cpu: &'static str },
+    #[error("device {asked:?} asked where only the CPU, {cpu:?}, has answered")]
+    Device { asked: String, cpu: &'static str },
     #[error("coordinates asked of a CPU challenge")]
     Coordinates,
     #[error("{0} rows asked; 1 to 4096 are allowed")]
     Rows(usize),
     #[error("row {row} asked of a matrix of {n} rows")]
     NoSuchRow { row: u32, n: usize },
+    #[error("samples asked of a cpu_matrix challenge")]
+    Samples,
+    #[error("rows or coordinates asked of a gemm_i8 challenge")]
+    NotSamples,
+    #[error("{0} samples asked; 1 to 1024 are allowed")]
+    SampleCount(usize),
+    #[error("{sample} asked of {rounds} rounds of {n} rows of {chunks} chunks")]
+    NoSuchSample { sample: Sample, rounds: u32, n: u32, chunks: u32 },
+}
+
+/// What a proof request asks for.
+#[derive(Debug, PartialEq)]
+pub(super) enum Proof {
+    /// It is at hand.
+    Ready(DeviceProof),
+    /// It is to be computed.
+    ToOpen(Arc<gemm_i8::Answer>, Vec<Sample>),
 }
 
 #[derive(Debug)]
-struct Answer {
+struct Entry {
     challenge: ChallengeId,
-    tree: Tree,
+    answer: Answer,
     until: Mono,
     proven: bool,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Kept {
-    answers: BTreeMap<Hotkey, Answer>,
+    entries: BTreeMap<Hotkey, Entry>,
 }
 
 impl Kept {
-    /// Keeps an answer in place of an older one to the same validator.
-    pub fn keep(&mut self, now: Mono, validator: Hotkey, challenge: ChallengeId, tree: Tree) {
-        self.answers.insert(validator, Answer { challenge, tree, until: now + LIFE, proven: false });
-        if self.answers.len() > KEPT_MAX {
-            let first = self.answers.iter().min_by_key(|(_, answer)| answer.until).map(|(hotkey, _)| hotkey.clone());
-            first.and_then(|hotkey| self.answers.remove(&hotkey));
+    /// Keeps an answer in place of an older one to the same validator. Says how many that were not proven yet it drops
+    /// for the sake of the limits.
+    pub fn keep(&mut self, now: Mono, validator: Hotkey, challenge: ChallengeId, answer: Answer) -> usize {
+        self.entries.insert(validator.clone(), Entry { challenge, answer, until: now + LIFE, proven: false });
+        let mut unproven = 0;
+        while self.entries.len() > KEPT_MAX || self.bytes() > KEPT_BYTES {
+            let older = self.entries.iter().filter(|(hotkey, _)| **hotkey != validator);
+            let first = older.min_by_key(|(_, entry)| (!entry.proven, entry.until)).map(|(hotkey, _)| hotkey.clone());
+            let Some(dropped) = first.and_then(|hotkey| self.entries.remove(&hotkey)) else { break };
+            unproven += usize::from(!dropped.proven);
         }
+        unproven
     }
 
     /// A newer challenge of this validator came: nobody will ask for the older one.
     pub fn superseded(&mut self, validator: &Hotkey) {
-        self.answers.remove(validator);
+        self.entries.remove(validator);
     }
 
     pub fn expire(&mut self, now: Mono) {
-        self.answers.retain(|_, answer| answer.until > now);
+        self.entries.retain(|_, entry| entry.until > now);
     }
 
     pub fn deadline(&self) -> Option<Mono> {
-        self.answers.values().map(|answer| answer.until).min()
+        self.entries.values().map(|entry| entry.until).min()
+    }
+
+    pub fn has(&self, validator: &Hotkey, challenge: &ChallengeId) -> bool {
+        self.entries.get(validator).is_some_and(|entry| entry.challenge == *challenge)
     }
 
     /// Whether a validator may still ask for a proof that it has not had.
     pub fn has_unproven(&self) -> bool {
-        self.answers.values().any(|answer| !answer.proven)
+        self.entries.values().any(|entry| !entry.proven)
     }
 
     pub fn count(&self) -> usize {
-        self.answers.len()
+        self.entries.len()
     }
 
     pub fn bytes(&self) -> usize {
-        self.answers.values().map(|answer| answer.tree.bytes()).sum()
+        self.entries.values().map(|entry| entry.answer.bytes()).sum()
     }
 
-    /// The proofs that a validator asks for, about the challenge that it names.
-    pub fn prove(
-        &mut self,
-        now: Mono,
-        validator: &Hotkey,
-        challenge: &ChallengeId,
-        requests: &Raw,
-    ) -> Result<Vec<DeviceProof>, NoProof> {
+    /// The proof that a validator asks for, about the challenge that it names.
+    pub fn proof(&self, validator: &Hotkey, challenge: &ChallengeId, requests: &Raw) -> Result<Proof, NoProof> {
         let requests: Vec<DeviceRequest> = requests.read().map_err(|why| NoProof::Unreadable(why.to_string()))?;
-        let answer = self.answers.get_mut(validator).filter(|answer| answer.challenge == *challenge);
-        let answer = answer.ok_or_else(|| NoProof::UnknownChallenge(challenge.clone()))?;
-        let proof = cpu_proof(&answer.tree, &requests)?;
-        answer.proven = true;
-        answer.until = answer.until.min(now + LIFE_PROVEN);
-        Ok(vec![proof])
+        let entry = self.entries.get(validator).filter(|entry| entry.challenge == *challenge);
+        match &entry.ok_or_else(|| NoProof::UnknownChallenge(challenge.clone()))?.answer {
+            Answer::CpuMatrix(tree) => cpu_proof(tree, only(CPU_UUID, &requests)?).map(Proof::Ready),
+            Answer::GemmI8(answer) => {
+                let samples = samples(answer.spec(), only(CPU_DEVICE, &requests)?)?;
+                Ok(Proof::ToOpen(answer.clone(), samples))
+            }
+        }
+    }
+
+    /// The proof of that challenge is on its way.
+    pub fn proven(&mut self, now: Mono, validator: &Hotkey, challenge: &ChallengeId) {
+        if let Some(entry) = self.entries.get_mut(validator).filter(|entry| entry.challenge == *challenge) {
+            entry.proven = true;
+            entry.until = entry.until.min(now + LIFE_PROVEN);
+        }
     }
 }
 
-fn cpu_proof(tree: &Tree, requests: &[DeviceRequest]) -> Result<DeviceProof, NoProof> {
-    let [request] = requests else { return Err(NoProof::Devices(requests.len())) };
-    if request.uuid != CPU_UUID {
-        return Err(NoProof::Device(request.uuid.chars().take(64).collect()));
+/// The request to the one device that there is.
+fn only<'a>(cpu: &'static str, requests: &'a [DeviceRequest]) -> Result<&'a DeviceRequest, NoProof> {
+    match requests {
+        [request] if request.uuid == cpu => Ok(request),
+        [request] => Err(NoProof::Device { asked: request.uuid.chars().take(64).collect(), cpu }),
+        _ => Err(NoProof::Devices { asked: requests.len(), cpu }),
+    }
+}
+
+fn samples(spec: &gemm_i8::Spec, request: &DeviceRequest) -> Result<Vec<Sample>, NoProof> {
+    if !request.rows.is_empty() || !request.coordinates.is_empty() {
+        return Err(NoProof::NotSamples);
+    }
+    if !(1..=GEMM_SAMPLES).contains(&request.samples.len()) {
+        return Err(NoProof::SampleCount(request.samples.len()));
+    }
+    let (rounds, n, chunks) = (spec.rounds(), spec.n(), spec.chunks());
+    match request.samples.iter().find(|sample| !spec.contains(sample)) {
+        Some(sample) => Err(NoProof::NoSuchSample { sample: *sample, rounds, n, chunks }),
+        None => Ok(request.samples.clone()),
+    }
+}
+
+fn cpu_proof(tree: &Tree, request: &DeviceRequest) -> Result<DeviceProof, NoProof> {
+    if !request.samples.is_empty() {
+        return Err(NoProof::Samples);
     }
     if !request.coordinates.is_empty() {
         return Err(NoProof::Coordinates);
@@ -134,7 +196,10 @@ fn row_proof(tree: &Tree, row: u32) -> Result<MerkleProof, NoProof> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::compute::{cpu_matrix::Spec, verify};
+    use crate::{
+        compute::{cpu_matrix::Spec, gemm_i8::KeyPrefix, verify},
+        units::WorkerId,
+    };
 
     const SPEC: Spec = Spec { seed: [5; 16], n: 12, iterations: 1 };
 
@@ -164,21 +229,29 @@ mod tests {
 
     fn kept() -> Kept {
         let mut kept = Kept::default();
-        kept.keep(at(0), validator("5V"), challenge("c1"), tree());
+        kept.keep(at(0), validator("5V"), challenge("c1"), Answer::CpuMatrix(tree()));
         kept
+    }
+
+    fn gemm_answer(rounds: u32) -> Answer {
+        let prefix = KeyPrefix::new(&challenge("c1"), &[1; 32], "5A", &WorkerId::new("w1"), "cpu");
+        let spec = gemm_i8::Spec::new(256, rounds).unwrap();
+        Answer::GemmI8(Arc::new(gemm_i8::compute(spec, prefix).unwrap()))
     }
 
     #[test]
     fn a_kept_answer_is_proven_to_its_validator() {
-        let mut kept = kept();
-        let proofs = kept.prove(at(1), &validator("5V"), &challenge("c1"), &cpu_rows(&[0, 7])).unwrap();
-        assert_eq!(verify::cpu(&SPEC, &tree().root(), &[0, 7], &proofs), Ok(()));
+        let kept = kept();
+        let Proof::Ready(proof) = kept.proof(&validator("5V"), &challenge("c1"), &cpu_rows(&[0, 7])).unwrap() else {
+            panic!("rows are at hand")
+        };
+        assert_eq!(verify::cpu(&SPEC, &tree().root(), &[0, 7], &[proof]), Ok(()));
     }
 
     #[test]
     fn an_answer_belongs_to_one_validator_and_one_challenge() {
-        let mut kept = kept();
-        let mut ask = |who: &str, what: &str| kept.prove(at(1), &validator(who), &challenge(what), &cpu_rows(&[0]));
+        let kept = kept();
+        let ask = |who: &str, what: &str| kept.proof(&validator(who), &challenge(what), &cpu_rows(&[0]));
         assert_eq!(ask("5W", "c1"), Err(NoProof::UnknownChallenge(challenge("c1"))));
         assert_eq!(ask("5V", "c2"), Err(NoProof::UnknownChallenge(challenge("c2"))));
         assert!(ask("5V", "c1").is_ok());
@@ -200,15 +273,18 @@ mod tests {
 
         let mut proven = kept();
         assert!(proven.has_unproven());
-        proven.prove(at(10), &validator("5V"), &challenge("c1"), &cpu_rows(&[3])).unwrap();
+        proven.proven(at(10), &validator("5V"), &challenge("another"));
+        assert!(proven.has_unproven());
+        proven.proven(at(10), &validator("5V"), &challenge("c1"));
         assert_eq!((proven.has_unproven(), proven.deadline()), (false, Some(at(70))));
     }
 
     #[test]
     fn no_more_validators_are_kept_than_the_limit() {
-        let mut kept = Kept::default();
+        let (mut kept, answer) = (Kept::default(), Answer::CpuMatrix(tree()));
         for number in 0..KEPT_MAX as u64 + 5 {
-            kept.keep(at(number), validator(&format!("5V{number:03}")), challenge("c"), tree());
+            let dropped = kept.keep(at(number), validator(&format!("5V{number:03}")), challenge("c"), answer.clone());
+            assert_eq!(dropped, usize::from(number >= KEPT_MAX as u64));
         }
         assert_eq!(kept.count(), KEPT_MAX);
         assert_eq!(kept.deadline(), Some(at(605)));
@@ -217,15 +293,61 @@ mod tests {
 
     #[test]
     fn what_a_cpu_cannot_prove_is_refused_by_name() {
-        let mut kept = kept();
-        let mut ask = |requests: &Raw| kept.prove(at(1), &validator("5V"), &challenge("c1"), requests).unwrap_err();
+        let kept = kept();
+        let ask = |requests: &Raw| kept.proof(&validator("5V"), &challenge("c1"), requests).unwrap_err();
         assert!(matches!(ask(&Raw::of(&[7]).unwrap()), NoProof::Unreadable(_)));
-        assert_eq!(ask(&raw(&[])), NoProof::Devices(0));
+        assert_eq!(ask(&raw(&[])), NoProof::Devices { asked: 0, cpu: "-1" });
         assert_eq!(ask(&cpu_rows(&[])), NoProof::Rows(0));
         assert_eq!(ask(&cpu_rows(&[1; 4097])), NoProof::Rows(4097));
         assert_eq!(ask(&cpu_rows(&[12])), NoProof::NoSuchRow { row: 12, n: 12 });
-        assert_eq!(ask(&raw(&[DeviceRequest::rows("GPU-1", vec![1])])), NoProof::Device("GPU-1".into()));
+        let device = NoProof::Device { asked: "GPU-1".into(), cpu: "-1" };
+        assert_eq!(ask(&raw(&[DeviceRequest::rows("GPU-1", vec![1])])), device);
+        let samples = DeviceRequest::samples("-1", vec![Sample { round: 0, row: 0, chunk: 0 }]);
+        assert_eq!(ask(&raw(&[samples])), NoProof::Samples);
         let coordinates = DeviceRequest { coordinates: vec![(0, 0)], ..DeviceRequest::rows("-1", vec![1]) };
         assert_eq!(ask(&raw(&[coordinates])), NoProof::Coordinates);
+    }
+
+    #[test]
+    fn an_answer_of_gemm_i8_is_handed_out_with_the_samples_that_lie_in_it() {
+        let mut kept = Kept::default();
+        let answer = gemm_answer(2);
+        kept.keep(at(0), validator("5V"), challenge("c1"), answer.clone());
+        let ask = |requests: &[DeviceRequest]| kept.proof(&validator("5V"), &challenge("c1"), &raw(requests));
+        let sample = |round, row, chunk| Sample { round, row, chunk };
+        let asked = |samples: &[Sample]| ask(&[DeviceRequest::samples("cpu", samples.to_vec())]);
+        let corner = sample(1, 255, 0);
+        let Answer::GemmI8(whole) = answer else { panic!("it is one") };
+        assert_eq!(asked(&[corner; 1024]), Ok(Proof::ToOpen(whole, vec![corner; 1024])));
+        for outside in [sample(2, 0, 0), sample(0, 256, 0), sample(0, 0, 1)] {
+            let fault = NoProof::NoSuchSample { sample: outside, rounds: 2, n: 256, chunks: 1 };
+            assert_eq!(asked(&[corner, outside]), Err(fault));
+        }
+        assert_eq!(asked(&[corner; 1025]), Err(NoProof::SampleCount(1025)));
+        assert_eq!(asked(&[]), Err(NoProof::SampleCount(0)));
+        let cpu = DeviceRequest::samples("cpu", vec![corner]);
+        assert_eq!(ask(&[cpu.clone(), cpu.clone()]), Err(NoProof::Devices { asked: 2, cpu: "cpu" }));
+        let gpu = DeviceRequest::samples("GPU-1", vec![corner]);
+        assert_eq!(ask(&[gpu]), Err(NoProof::Device { asked: "GPU-1".into(), cpu: "cpu" }));
+        let mixed = DeviceRequest { rows: vec![1], ..cpu };
+        assert_eq!(ask(&[mixed]), Err(NoProof::NotSamples));
+    }
+
+    #[test]
+    fn for_room_what_is_proven_goes_first_then_what_ends_first_and_the_newest_never() {
+        let mut kept = Kept::default();
+        let held = |kept: &Kept| kept.entries.keys().map(|hotkey| hotkey.as_str().to_owned()).collect::<Vec<_>>();
+        let answer = Answer::CpuMatrix(tree());
+        for (second, name) in (0..).zip(["a", "b", "c"]) {
+            kept.keep(at(second), validator(name), challenge("c"), answer.clone());
+        }
+        kept.proven(at(3), &validator("b"), &challenge("c"));
+        let count = KEPT_MAX - 3;
+        for number in 0..=count as u64 {
+            kept.keep(at(4 + number), validator(&format!("z{number:03}")), challenge("c"), answer.clone());
+        }
+        assert_eq!(held(&kept)[..3], ["a", "c", "z000"]);
+        kept.keep(at(100), validator("y"), challenge("c"), answer.clone());
+        assert_eq!(held(&kept)[..3], ["c", "y", "z000"]);
     }
 }

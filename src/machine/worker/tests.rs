@@ -7,12 +7,19 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    compute::{cpu_matrix::Spec, merkle::Tree, verify},
+    compute::{cpu_matrix::Spec, gemm_i8, merkle::Tree, verify},
     config::Role,
-    machine::{Link, contract::cpu::CpuOutcome},
-    units::Wall,
-    wire::{json as wire_json, messages::DeviceProof},
+    machine::{
+        Link,
+        contract::cpu::{Answer, CpuOutcome, CpuTask, Split},
+    },
+    wire::{
+        json as wire_json,
+        messages::{DeviceProof, Raw},
+    },
 };
+
+mod gemm;
 
 const VALIDATOR: &str = "5FLGJvNvq2seB59UkKb2ftuVRab1aHzMVxuPJtPAyfsZ3vKY";
 const SEED: &str = "000102030405060708090a0b0c0d0e0f";
@@ -27,13 +34,20 @@ struct Scene {
     dialed: Vec<PeerId>,
     jobs: Vec<CpuRequest>,
     called_off: Vec<CpuJob>,
+    openings: Vec<OpenRequest>,
+    openings_called_off: Vec<OpenId>,
     exit: Option<Exit>,
     name_server: Result<Vec<std::net::SocketAddr>, String>,
 }
 
 impl Scene {
     fn new() -> Scene {
-        let config = Config::from_yaml("reconnect_interval: 5").expect("a good configuration").config;
+        Scene::with("")
+    }
+
+    /// `yaml`: further settings.
+    fn with(yaml: &str) -> Scene {
+        let config = Config::from_yaml(&format!("reconnect_interval: 5\n{yaml}")).expect("a good configuration").config;
         let identity = Identity { id: WorkerId::new("00000000000000a1"), name: None, version: "1.0".into() };
         let worker = Worker::new(&config, identity, None, ChaCha20Rng::seed_from_u64(4));
         let mut scene = Scene {
@@ -44,6 +58,8 @@ impl Scene {
             dialed: Vec::new(),
             jobs: Vec::new(),
             called_off: Vec::new(),
+            openings: Vec::new(),
+            openings_called_off: Vec::new(),
             exit: None,
             name_server: Ok(vec![([127, 0, 0, 1], 7799).into()]),
         };
@@ -79,6 +95,8 @@ impl Scene {
         let event = match command {
             Command::Cpu(request) => return self.jobs.push(request),
             Command::CallOff(job) => return self.called_off.push(job),
+            Command::Open(request) => return self.openings.push(request),
+            Command::CallOffOpening(id) => return self.openings_called_off.push(id),
             Command::Probe(ProbeRequest) => {
                 Event::Probe(ProbeReply { info: wire_json::parse(r#"{"cpu_count":2}"#).unwrap() })
             }
@@ -147,9 +165,28 @@ impl Scene {
     /// The executor finishes its oldest product.
     fn compute(&mut self) {
         let request = self.jobs.remove(0);
-        let tree = tree(request.spec);
-        let outcome = CpuOutcome::Computed { tree, took: Duration::from_millis(8), threads: NonZeroUsize::MIN };
-        self.give(Input::Event(Event::Cpu(CpuReply { job: request.job, outcome })));
+        let answer = match request.task {
+            CpuTask::CpuMatrix(spec) => Answer::CpuMatrix(tree(spec)),
+            CpuTask::GemmI8 { spec, prefix } => {
+                Answer::GemmI8(gemm_i8::compute(spec, prefix).expect("an answer").into())
+            }
+        };
+        let ms = Duration::from_millis;
+        let split = Split { generate: ms(1), multiply: ms(5), hash: ms(2) };
+        self.reply(request.job, CpuOutcome::Computed { answer, took: ms(8), split, threads: NonZeroUsize::MIN });
+    }
+
+    fn reply(&mut self, job: CpuJob, outcome: CpuOutcome) {
+        self.give(Input::Event(Event::Cpu(CpuReply { job, outcome })));
+    }
+
+    /// The opening spoke finishes its oldest opening.
+    fn open(&mut self) {
+        let request = self.openings.remove(0);
+        let proof = gemm_i8::open(&request.answer, &request.samples).expect("samples within the answer");
+        let (proof, took) = (Raw::of(&proof).expect("JSON"), Duration::from_millis(3));
+        let reply = OpenReply { id: request.id, outcome: OpenOutcome::Opened { proof, took } };
+        self.give(Input::Event(Event::Opened(reply)));
     }
 
     fn ask_proof(&mut self, challenge: &str, rows: &[u32]) {
@@ -180,7 +217,7 @@ fn tree(spec: Spec) -> Tree {
 fn a_challenge_is_computed_and_proven() {
     let mut scene = Scene::registered();
     scene.assign("c1");
-    let spec = scene.jobs[0].spec;
+    let CpuTask::CpuMatrix(spec) = scene.jobs[0].task else { panic!("a task of another kind") };
     scene.compute();
     let result = scene.only("task_result");
     assert_eq!((&result["task_id"], &result["worker_id"]), (&json!("c1"), &json!("00000000000000a1")));
@@ -198,7 +235,7 @@ fn a_challenge_is_computed_and_proven() {
 fn the_first_frame_is_the_registration_and_the_second_a_heartbeat() {
     let mut scene = Scene::new();
     scene.miner_answers();
-    assert_eq!(scene.only("register")["capabilities"], json!(["cpu_matrix"]));
+    assert_eq!(scene.only("register")["capabilities"], json!(["cpu_matrix", "gemm_i8"]));
     assert!(scene.frames.is_empty());
     scene.miner_acknowledges();
     let beat = scene.only("heartbeat");

@@ -4,8 +4,8 @@ use std::hint::black_box;
 
 use byteleap::{
     compute::{cpu_matrix::Spec, verify::expected_rows},
-    machine::contract::cpu::{CpuJob, CpuOutcome, CpuRequest},
-    spoke::cpu::{CallOff, Executor},
+    machine::contract::cpu::{Answer, CpuJob, CpuOutcome, CpuRequest, CpuTask},
+    spoke::{CallOff, cpu::Executor},
 };
 use serde::Serialize;
 
@@ -49,10 +49,11 @@ pub fn challenge(bench: &Bench) -> Result<Challenge, Fault> {
     let executor = Executor::new(Some(bench.threads), CallOff::default(), bench.clock);
     let mut root = String::new();
     let mut whole = Times::default();
+    let request = |job| CpuRequest { job: CpuJob(job), task: CpuTask::CpuMatrix(spec) };
     let mut rounds = |times: &mut Times| {
         for job in 1..=bench.rounds() as u64 {
-            let (took, reply) = time(&bench.clock, || executor.serve(CpuRequest { job: CpuJob(job), spec }));
-            if let CpuOutcome::Computed { tree, .. } = reply.outcome {
+            let (took, reply) = time(&bench.clock, || executor.serve(request(job)));
+            if let CpuOutcome::Computed { answer: Answer::CpuMatrix(tree), .. } = reply.outcome {
                 root = tree.root();
                 times.add(took);
             }
