@@ -22,16 +22,23 @@ pub use self::{
     open::{OpenFault, Opener, Part, Piece, open},
     sample::samples,
     spec::{ROUNDS_MAX, SAMPLES_MAX, SIDE_MAX, SIDE_STEP, Spec, SpecFault},
-    strip::{Desk, Factor, FactorPanel, Plan},
-    verify::{GemmFault, soundness_bits, verify},
+    strip::{Desk, Factor, Plan},
+    verify::{GemmFault, soundness_bits, verify, verify_values},
 };
+
+use super::kernel::Isa;
 
 /// A hash of any of the challenge's trees.
 pub type Hash = [u8; 32];
 
 /// A whole answer on this thread alone.
 pub fn compute(spec: Spec, prefix: KeyPrefix) -> Option<Answer> {
-    let plan = Plan::new(spec, 1);
+    compute_on(Isa::best(), spec, prefix)
+}
+
+/// The same with these instructions.
+pub fn compute_on(isa: Isa, spec: Spec, prefix: KeyPrefix) -> Option<Answer> {
+    let plan = Plan::on(isa, spec, 1);
     let (mut factor, mut desk) = (plan.factor(), plan.desk());
     let mut progress = Progress::new(spec, prefix);
     while let Some(key) = progress.next_key() {

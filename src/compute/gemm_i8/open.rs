@@ -7,11 +7,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Answer, Hash, RoundKey, SAMPLES_MAX,
-    dots::ChunkColumn,
+    dots::ChunkColumns,
     draw::{self, Stream},
     row_hash, tree,
 };
-use crate::wire::messages::gemm_i8::{CHUNK_VALUES, GemmProof, Opening, Sample};
+use crate::{
+    compute::kernel::Isa,
+    wire::messages::gemm_i8::{CHUNK_VALUES, GemmProof, Opening, Sample},
+};
 
 /// Why an answer cannot be opened so.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -92,8 +95,7 @@ impl<'a> Opener<'a> {
     pub fn compute(&self, piece: Piece) -> Option<Part> {
         let Round { key, rows, a, opened, .. } = self.rounds.get(piece.round)?;
         let spec = self.answer.spec();
-        let lines: Vec<&[i8]> = a.chunks_exact(spec.side()).collect();
-        let chunks = ChunkColumn::new(spec.side(), key, piece.chunk).times(&lines);
+        let chunks = ChunkColumns::new(Isa::best(), spec.side()).times(key, piece.chunk, a);
         let hashes = chunks.iter().map(|values| row_hash::of_chunk(values, piece.chunk, spec.chunks())).collect();
         let kept = rows.iter().zip(chunks).filter(|(row, _)| opened.contains(&(**row, piece.chunk)));
         let values = kept.map(|(row, values)| (*row, Box::new(values))).collect();

@@ -9,29 +9,19 @@ use blake3::{
 };
 
 use super::Hash;
-use crate::wire::messages::gemm_i8::CHUNK_VALUES;
+use crate::{compute::kernel::little_endian, wire::messages::gemm_i8::CHUNK_VALUES};
 
 /// Bytes of a chunk.
 const CHUNK_BYTES: usize = 4 * CHUNK_VALUES;
 
 /// The hash of a whole row.
-pub fn of_row(values: &[i32], bytes: &mut Vec<u8>) -> Hash {
-    bytes.clear();
-    bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
-    blake3::hash(bytes).into()
-}
-
-fn chunk_bytes(values: &[i32; CHUNK_VALUES]) -> [u8; CHUNK_BYTES] {
-    let mut bytes = [0; CHUNK_BYTES];
-    for (word, value) in bytes.as_chunks_mut::<4>().0.iter_mut().zip(values) {
-        *word = value.to_le_bytes();
-    }
-    bytes
+pub fn of_row(values: &[i32]) -> Hash {
+    blake3::hash(&little_endian(values)).into()
 }
 
 /// The chaining value of one chunk of a row of several; the row's hash itself when there is only one.
 pub fn of_chunk(values: &[i32; CHUNK_VALUES], chunk: u32, chunks: u32) -> Hash {
-    let bytes = chunk_bytes(values);
+    let bytes = little_endian(values);
     if chunks == 1 {
         return blake3::hash(&bytes).into();
     }
@@ -117,7 +107,7 @@ mod tests {
         for chunks in (1..=35).chain([64, 100, 128, 255, 256]) {
             let row = row(chunks);
             let (values, _) = row.as_chunks::<256>();
-            let whole = of_row(&row, &mut Vec::new());
+            let whole = of_row(&row);
             let chaining: Vec<Hash> = (0..).zip(values).map(|(at, v)| of_chunk(v, at, chunks)).collect();
             for (at, values) in (0..).zip(values) {
                 let path = path(&chaining, at);

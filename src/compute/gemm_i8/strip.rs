@@ -10,100 +10,107 @@ use super::{
     draw::{self, Stream},
     row_hash,
 };
-
-/// Columns of a panel.
-const PANEL_COLUMNS: usize = 32;
-/// Rows of a strip.
-const STRIP_ROWS: usize = 64;
+use crate::compute::kernel::{Isa, PanelMut, Panels, Strip};
 
 /// How a challenge is cut for so many threads.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
     spec: Spec,
+    isa: Isa,
     threads: usize,
+    strip_rows: usize,
 }
 
 impl Plan {
+    /// With the fastest instructions of this machine.
     pub fn new(spec: Spec, threads: usize) -> Plan {
-        Plan { spec, threads: threads.max(1) }
+        Plan::on(Isa::best(), spec, threads)
+    }
+
+    pub fn on(isa: Isa, spec: Spec, threads: usize) -> Plan {
+        let strip_rows = Strip::<i8>::rows_for(isa, spec.side(), threads);
+        Plan { spec, isa, threads: threads.max(1), strip_rows }
     }
 
     /// Memory that the work takes at most: B, what each thread has at hand, and the answer.
     pub fn memory_bytes(&self) -> u64 {
-        let n = u64::from(self.spec.n());
-        let desk = STRIP_ROWS as u64 * n * (1 + 4) + 4 * n + PANEL_COLUMNS as u64 * n;
-        let answer = 32 * (n + 1) * u64::from(self.spec.rounds()) + 3 * 32 * n;
-        n * n + desk * self.threads as u64 + answer
+        let (n, rows) = (self.spec.side(), self.strip_rows as u64);
+        let factor = Panels::<i8>::bytes(self.isa, n, n);
+        let panel = factor.div_ceil(n as u64) * MOST_PANEL_COLUMNS;
+        let strip = rows * n as u64;
+        // Of each row: drawn, packed (bytes may be packed as words), multiplied.
+        let desk = panel + strip * (1 + 2 + 4);
+        let answer = 32 * (n as u64 + 1) * (u64::from(self.spec.rounds()) + 4);
+        factor + desk * self.threads as u64 + answer
     }
 
     /// The strips of a round, in order.
-    pub fn strips(&self) -> impl Iterator<Item = Range<u32>> {
-        let n = self.spec.n();
-        (0..n).step_by(STRIP_ROWS).map(move |top| top..(top + STRIP_ROWS as u32).min(n))
+    pub fn strips(&self) -> impl Iterator<Item = Range<u32>> + use<> {
+        let (n, rows) = (self.spec.n(), self.strip_rows.max(1) as u32);
+        (0..n).step_by(rows as usize).map(move |top| top..(top + rows).min(n))
     }
 
     /// Room for B, to be filled panel by panel anew in each round.
     pub fn factor(&self) -> Factor {
-        Factor { n: self.spec.side(), columns: vec![0; self.spec.side() * self.spec.side()] }
+        Factor { panels: Panels::new(self.isa, self.spec.side(), self.spec.side()) }
     }
 
     /// What one thread works at.
     pub fn desk(&self) -> Desk {
-        Desk { n: self.spec.side(), a: Vec::new(), c: Vec::new(), bytes: Vec::new() }
+        let n = self.spec.side();
+        let strip = Strip::new(self.isa, n, self.strip_rows);
+        Desk { n, drawn: Vec::new(), strip, product: Vec::new() }
     }
 }
+
+/// Columns of the widest panel of any instruction set.
+const MOST_PANEL_COLUMNS: u64 = 64;
 
 /// B of one round.
 pub struct Factor {
-    n: usize,
-    columns: Vec<i8>,
-}
-
-/// Some columns of B, to be filled by whoever holds them.
-pub struct FactorPanel<'a> {
-    first: usize,
-    columns: &'a mut [i8],
+    panels: Panels<i8>,
 }
 
 impl Factor {
-    pub fn panels_mut(&mut self) -> impl Iterator<Item = FactorPanel<'_>> {
-        let panels = self.columns.chunks_mut(PANEL_COLUMNS * self.n).enumerate();
-        panels.map(|(at, columns)| FactorPanel { first: at * PANEL_COLUMNS, columns })
+    /// Some columns each, to be filled by whoever holds them.
+    pub fn panels_mut(&mut self) -> impl Iterator<Item = PanelMut<'_, i8>> {
+        self.panels.panels_mut()
     }
 }
 
-/// One thread's strip of A and of C.
+/// One thread's rows of A and of C, used again and again.
 pub struct Desk {
     n: usize,
-    a: Vec<i8>,
-    c: Vec<i32>,
-    bytes: Vec<u8>,
+    drawn: Vec<i8>,
+    strip: Strip<i8>,
+    product: Vec<i32>,
 }
 
 impl Desk {
     /// Draws the columns of a panel.
-    pub fn fill(&mut self, key: &RoundKey, panel: FactorPanel<'_>) {
-        draw::lines(key, Stream::B, self.n, panel.first, panel.columns);
+    pub fn fill(&mut self, key: &RoundKey, mut panel: PanelMut<'_, i8>) {
+        let columns = panel.range();
+        self.drawn.resize(columns.len() * self.n, 0);
+        draw::lines(key, Stream::B, self.n, columns.start, &mut self.drawn);
+        panel.pack_columns(&self.drawn);
     }
 
-    /// Draws these rows of A.
+    /// Draws rows of A: a strip of [`Plan::strips`].
     pub fn draw(&mut self, key: &RoundKey, rows: &Range<u32>) {
-        self.a.resize(rows.len() * self.n, 0);
-        draw::lines(key, Stream::A, self.n, rows.start as usize, &mut self.a);
+        self.drawn.resize(rows.len() * self.n, 0);
+        draw::lines(key, Stream::A, self.n, rows.start as usize, &mut self.drawn);
+        self.strip.pack(self.drawn.chunks_exact(self.n));
     }
 
     /// Multiplies the rows drawn last.
     pub fn multiply(&mut self, factor: &Factor) {
-        self.c.clear();
-        for row in self.a.chunks_exact(self.n) {
-            let dot = |column: &[i8]| row.iter().zip(column).map(|(a, b)| i32::from(*a) * i32::from(*b)).sum::<i32>();
-            self.c.extend(factor.columns.chunks_exact(self.n).map(dot));
-        }
+        self.product.clear();
+        self.product.resize(self.strip.rows() * self.n, 0);
+        self.strip.multiply_add(&factor.panels, &mut self.product, self.n);
     }
 
     /// Hashes the rows multiplied last, in order.
     pub fn hash(&mut self, hashes: &mut Vec<Hash>) {
-        let Desk { c, bytes, n, .. } = self;
-        hashes.extend(c.chunks_exact(*n).map(|row| row_hash::of_row(row, bytes)));
+        hashes.extend(self.product.chunks_exact(self.n).map(row_hash::of_row));
     }
 }

@@ -35,6 +35,9 @@ proptest! {
         let book = Book::honest(spec, prefix.clone());
         let answer = compute(spec, prefix.clone()).unwrap();
         prop_assert_eq!(answer.tops(), book.tops.as_slice());
+        for isa in Isa::available() {
+            prop_assert_eq!(compute_on(isa, spec, prefix.clone()).as_ref(), Some(&answer), "{}", isa);
+        }
         prop_assert_eq!(answer.root(), &book.root);
         let asked = samples(&mut ChaCha20Rng::seed_from_u64(draw), &spec, 20);
         let proof = open(&answer, &asked).unwrap();

@@ -8,11 +8,14 @@ use std::collections::BTreeMap;
 
 use super::{
     Hash, KeyPrefix, RoundKey, Spec, answer,
-    dots::ChunkColumn,
+    dots::ChunkColumns,
     draw::{self, Stream},
     row_hash, tree,
 };
-use crate::wire::messages::gemm_i8::{GemmProof, Opening, Sample};
+use crate::{
+    compute::kernel::Isa,
+    wire::messages::gemm_i8::{GemmProof, Opening, Sample},
+};
 
 /// Why a proof does not show what was committed to.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -109,24 +112,36 @@ fn check_path(spec: &Spec, at: usize, opening: &Opening, asked: &Sample, tops: &
     if tops.get(sample.round as usize) == Some(&top) { Ok(()) } else { Err(GemmFault::Path { sample }) }
 }
 
+#[doc(hidden)]
+pub fn verify_values(spec: &Spec, prefix: &KeyPrefix, proof: &GemmProof) -> Result<(), GemmFault> {
+    let (keys, _) = answer::keys(spec, prefix, &proof.tops);
+    check_values(spec, &keys, &proof.openings)
+}
+
 fn check_values(spec: &Spec, keys: &[RoundKey], openings: &[Opening]) -> Result<(), GemmFault> {
     let mut rounds: BTreeMap<u32, BTreeMap<u32, Vec<&Opening>>> = BTreeMap::new();
     for opening in openings {
         rounds.entry(opening.round).or_default().entry(opening.chunk).or_default().push(opening);
     }
+    let mut columns = ChunkColumns::new(Isa::best(), spec.side());
     for (round, chunks) in &rounds {
         let sample = || openings.iter().map(Opening::sample).find(|sample| sample.round == *round);
         let Some(key) = keys.get(*round as usize) else {
             let sample = sample().unwrap_or(Sample { round: *round, row: 0, chunk: 0 });
             return Err(GemmFault::NoSuchChunk { sample, rounds: spec.rounds(), n: spec.n() });
         };
-        check_round(spec, key, chunks)?;
+        check_round(&mut columns, spec, key, chunks)?;
     }
     Ok(())
 }
 
 /// All openings of one round, by chunk. Memory: a row of A for each row opened, 16 columns of B.
-fn check_round(spec: &Spec, key: &RoundKey, chunks: &BTreeMap<u32, Vec<&Opening>>) -> Result<(), GemmFault> {
+fn check_round(
+    columns: &mut ChunkColumns,
+    spec: &Spec,
+    key: &RoundKey,
+    chunks: &BTreeMap<u32, Vec<&Opening>>,
+) -> Result<(), GemmFault> {
     let n = spec.side();
     let mut rows: BTreeMap<u32, Vec<i8>> = BTreeMap::new();
     for opening in chunks.values().flatten() {
@@ -138,7 +153,7 @@ fn check_round(spec: &Spec, key: &RoundKey, chunks: &BTreeMap<u32, Vec<&Opening>
     }
     for (chunk, openings) in chunks {
         let lines: Vec<&[i8]> = openings.iter().filter_map(|o| rows.get(&o.row).map(Vec::as_slice)).collect();
-        let expected = ChunkColumn::new(n, key, *chunk).times(&lines);
+        let expected = columns.times(key, *chunk, &lines.concat());
         openings.iter().zip(&expected).try_for_each(|(opening, expected)| compare(opening, expected))?;
     }
     Ok(())

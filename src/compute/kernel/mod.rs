@@ -5,6 +5,7 @@
 
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod bytes;
 mod chacha8;
 mod dot;
 mod isa;
@@ -16,6 +17,7 @@ mod portable;
 mod tests;
 mod tile;
 
+pub use bytes::{little_endian, unsigned};
 pub use chacha8::keystream;
 pub use dot::dots;
 pub use isa::{Isa, Kind};
