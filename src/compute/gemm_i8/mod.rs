@@ -19,11 +19,11 @@ mod verify;
 pub use self::{
     answer::{Answer, Progress},
     key::{KeyPrefix, RoundKey},
-    open::{OpenFault, Opener, Part, Piece, open},
+    open::{OpenDesk, OpenFault, Opener, Part, Piece, open},
     sample::samples,
     spec::{ROUNDS_MAX, SAMPLES_MAX, SIDE_MAX, SIDE_STEP, Spec, SpecFault},
     strip::{Desk, Factor, Plan},
-    verify::{GemmFault, soundness_bits, verify, verify_values},
+    verify::{GemmFault, soundness_bits, verify},
 };
 
 use super::kernel::Isa;

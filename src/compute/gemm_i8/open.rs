@@ -7,14 +7,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Answer, Hash, RoundKey, SAMPLES_MAX,
-    dots::ChunkColumns,
     draw::{self, Stream},
     row_hash, tree,
 };
 use crate::{
-    compute::kernel::Isa,
+    compute::kernel::{Isa, Panels, Strip},
     wire::messages::gemm_i8::{CHUNK_VALUES, GemmProof, Opening, Sample},
 };
+
+/// Rows that are multiplied together.
+const STRIP_ROWS: usize = 96;
 
 /// Why an answer cannot be opened so.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -29,6 +31,7 @@ pub enum OpenFault {
 
 /// One proof in the making: it holds the rows of A that samples lie in.
 pub struct Opener<'a> {
+    isa: Isa,
     answer: &'a Answer,
     samples: Vec<Sample>,
     rounds: Vec<Round>,
@@ -40,8 +43,8 @@ struct Round {
     key: RoundKey,
     /// Ascending.
     rows: Vec<u32>,
-    /// These rows of A, one after the other.
-    a: Vec<i8>,
+    /// These rows of A, ready to be multiplied.
+    strips: Vec<Strip<i8>>,
     /// Which chunks are opened.
     opened: BTreeSet<(u32, u32)>,
 }
@@ -52,6 +55,13 @@ pub struct Piece {
     /// Index into the rounds that samples lie in.
     round: usize,
     chunk: u32,
+}
+
+/// What one thread works at: the columns of B under one chunk, used again and again.
+pub struct OpenDesk {
+    drawn: Vec<i8>,
+    panels: Panels<i8>,
+    product: Vec<i32>,
 }
 
 /// What a piece gives: this chunk's hash for each row of the round, and the values of those that are opened.
@@ -70,19 +80,22 @@ impl<'a> Opener<'a> {
         for sample in samples {
             asked.entry(sample.round).or_default().insert((sample.row, sample.chunk));
         }
-        let n = answer.spec().side();
+        let (isa, n) = (Isa::best(), answer.spec().side());
         let rounds = asked.into_iter().filter_map(|(round, opened)| {
             let key = *keys.get(round as usize)?;
             let rows: BTreeSet<u32> = opened.iter().map(|(row, _)| *row).collect();
             let rows: Vec<u32> = rows.into_iter().collect();
-            let mut a = vec![0; rows.len() * n];
-            for (row, values) in rows.iter().zip(a.chunks_exact_mut(n)) {
-                draw::lines(&key, Stream::A, n, *row as usize, values);
-            }
-            Some(Round { round, key, rows, a, opened })
+            let strips = rows.chunks(STRIP_ROWS).map(|rows| strip(isa, &key, n, rows)).collect();
+            Some(Round { round, key, rows, strips, opened })
         });
         let rounds = rounds.collect();
-        Ok(Opener { answer, samples: samples.to_vec(), rounds })
+        Ok(Opener { isa, answer, samples: samples.to_vec(), rounds })
+    }
+
+    /// Memory for one thread: 256 columns of B, and what it computes of them.
+    pub fn desk(&self) -> OpenDesk {
+        let n = self.answer.spec().side();
+        OpenDesk { drawn: Vec::new(), panels: Panels::new(self.isa, n, CHUNK_VALUES), product: Vec::new() }
     }
 
     /// All the work there is.
@@ -92,13 +105,14 @@ impl<'a> Opener<'a> {
     }
 
     /// Does one piece; `None` when it is none of this opener's.
-    pub fn compute(&self, piece: Piece) -> Option<Part> {
-        let Round { key, rows, a, opened, .. } = self.rounds.get(piece.round)?;
+    pub fn compute(&self, desk: &mut OpenDesk, piece: Piece) -> Option<Part> {
+        let Round { key, rows, strips, opened, .. } = self.rounds.get(piece.round)?;
         let spec = self.answer.spec();
-        let chunks = ChunkColumns::new(Isa::best(), spec.side()).times(key, piece.chunk, a);
+        desk.multiply(key, spec.side(), piece.chunk, strips);
+        let (chunks, _) = desk.product.as_chunks::<CHUNK_VALUES>();
         let hashes = chunks.iter().map(|values| row_hash::of_chunk(values, piece.chunk, spec.chunks())).collect();
         let kept = rows.iter().zip(chunks).filter(|(row, _)| opened.contains(&(**row, piece.chunk)));
-        let values = kept.map(|(row, values)| (*row, Box::new(values))).collect();
+        let values = kept.map(|(row, values)| (*row, Box::new(*values))).collect();
         Some(Part { piece, hashes, values })
     }
 
@@ -136,6 +150,36 @@ impl<'a> Opener<'a> {
     }
 }
 
+impl OpenDesk {
+    /// The products of all strips' rows with the columns under one chunk, 256 a row.
+    fn multiply(&mut self, key: &RoundKey, n: usize, chunk: u32, strips: &[Strip<i8>]) {
+        let first = chunk as usize * CHUNK_VALUES;
+        for mut panel in self.panels.panels_mut() {
+            let columns = panel.range();
+            self.drawn.resize(columns.len() * n, 0);
+            draw::lines(key, Stream::B, n, first + columns.start, &mut self.drawn);
+            panel.pack_columns(&self.drawn);
+        }
+        self.product.clear();
+        for strip in strips {
+            let start = self.product.len();
+            self.product.resize(start + strip.rows() * CHUNK_VALUES, 0);
+            strip.multiply_add(&self.panels, &mut self.product[start..], CHUNK_VALUES);
+        }
+    }
+}
+
+/// These rows of A, packed.
+fn strip(isa: Isa, key: &RoundKey, n: usize, rows: &[u32]) -> Strip<i8> {
+    let mut drawn = vec![0; rows.len() * n];
+    for (row, values) in rows.iter().zip(drawn.chunks_exact_mut(n)) {
+        draw::lines(key, Stream::A, n, *row as usize, values);
+    }
+    let mut strip = Strip::new(isa, n, rows.len());
+    strip.pack(drawn.chunks_exact(n));
+    strip
+}
+
 fn check(answer: &Answer, samples: &[Sample]) -> Result<(), OpenFault> {
     let spec = answer.spec();
     let (rounds, n, chunks) = (spec.rounds(), spec.n(), spec.chunks());
@@ -153,6 +197,7 @@ fn check(answer: &Answer, samples: &[Sample]) -> Result<(), OpenFault> {
 /// The whole proof, piece by piece on this thread.
 pub fn open(answer: &Answer, samples: &[Sample]) -> Result<GemmProof, OpenFault> {
     let opener = Opener::new(answer, samples)?;
-    let parts = opener.pieces().filter_map(|piece| opener.compute(piece)).collect();
+    let mut desk = opener.desk();
+    let parts = opener.pieces().filter_map(|piece| opener.compute(&mut desk, piece)).collect();
     opener.proof(parts).ok_or(OpenFault::NothingAsked)
 }

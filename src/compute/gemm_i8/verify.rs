@@ -112,12 +112,6 @@ fn check_path(spec: &Spec, at: usize, opening: &Opening, asked: &Sample, tops: &
     if tops.get(sample.round as usize) == Some(&top) { Ok(()) } else { Err(GemmFault::Path { sample }) }
 }
 
-#[doc(hidden)]
-pub fn verify_values(spec: &Spec, prefix: &KeyPrefix, proof: &GemmProof) -> Result<(), GemmFault> {
-    let (keys, _) = answer::keys(spec, prefix, &proof.tops);
-    check_values(spec, &keys, &proof.openings)
-}
-
 fn check_values(spec: &Spec, keys: &[RoundKey], openings: &[Opening]) -> Result<(), GemmFault> {
     let mut rounds: BTreeMap<u32, BTreeMap<u32, Vec<&Opening>>> = BTreeMap::new();
     for opening in openings {
