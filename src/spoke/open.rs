@@ -51,7 +51,8 @@ impl Openings {
         let go_on = || !self.called_off.covers(request.id.0);
         let work = |()| {
             let taken = std::iter::from_fn(|| pieces.get(next.fetch_add(1, Ordering::Relaxed)).filter(|_| go_on()));
-            taken.filter_map(|piece| opener.compute(*piece)).collect::<Vec<Part>>()
+            let mut desk = opener.desk();
+            taken.filter_map(|piece| opener.compute(&mut desk, *piece)).collect::<Vec<Part>>()
         };
         let parts: Vec<Part> = in_parallel("open", hands, work).into_iter().flatten().collect();
         match opener.proof(parts).filter(|_| go_on()) {

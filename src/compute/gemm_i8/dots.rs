@@ -31,7 +31,7 @@ impl ChunkColumns {
         self.sums.resize(COLUMNS * chunks.len(), 0);
         let first = chunk as usize * CHUNK_VALUES;
         for start in (0..CHUNK_VALUES).step_by(COLUMNS) {
-            draw::lines(key, Stream::B, self.n, first + start, &mut self.columns);
+            draw::lines(self.isa, key, Stream::B, self.n, first + start, &mut self.columns);
             dots(self.isa, self.n, rows, &self.columns, &mut self.sums);
             for (chunk, sums) in chunks.iter_mut().zip(self.sums.chunks_exact(COLUMNS)) {
                 chunk[start..start + COLUMNS].copy_from_slice(sums);

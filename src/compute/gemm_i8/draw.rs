@@ -1,7 +1,7 @@
 //! The bytes of A and Bᵗ: the ChaCha8 keystreams of a round's key, readable from any row on.
 
 use super::RoundKey;
-use crate::compute::kernel::{keystream, unsigned};
+use crate::compute::kernel::{Isa, keystream, unsigned};
 
 /// Which keystream: A lies by rows, B by columns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,6 +11,6 @@ pub enum Stream {
 }
 
 /// Whole lines of `n` bytes (rows of A, columns of B) from line `first` on, as many as `lines` holds.
-pub fn lines(key: &RoundKey, stream: Stream, n: usize, first: usize, lines: &mut [i8]) {
-    keystream(key.bytes(), stream as u64, first as u64 * n as u64, unsigned(lines));
+pub fn lines(isa: Isa, key: &RoundKey, stream: Stream, n: usize, first: usize, lines: &mut [i8]) {
+    keystream(isa, key.bytes(), stream as u64, first as u64 * n as u64, unsigned(lines));
 }

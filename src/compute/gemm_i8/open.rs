@@ -59,6 +59,7 @@ pub struct Piece {
 
 /// What one thread works at: the columns of B under one chunk, used again and again.
 pub struct OpenDesk {
+    isa: Isa,
     drawn: Vec<i8>,
     panels: Panels<i8>,
     product: Vec<i32>,
@@ -95,7 +96,8 @@ impl<'a> Opener<'a> {
     /// Memory for one thread: 256 columns of B, and what it computes of them.
     pub fn desk(&self) -> OpenDesk {
         let n = self.answer.spec().side();
-        OpenDesk { drawn: Vec::new(), panels: Panels::new(self.isa, n, CHUNK_VALUES), product: Vec::new() }
+        let panels = Panels::new(self.isa, n, CHUNK_VALUES);
+        OpenDesk { isa: self.isa, drawn: Vec::new(), panels, product: Vec::new() }
     }
 
     /// All the work there is.
@@ -157,7 +159,7 @@ impl OpenDesk {
         for mut panel in self.panels.panels_mut() {
             let columns = panel.range();
             self.drawn.resize(columns.len() * n, 0);
-            draw::lines(key, Stream::B, n, first + columns.start, &mut self.drawn);
+            draw::lines(self.isa, key, Stream::B, n, first + columns.start, &mut self.drawn);
             panel.pack_columns(&self.drawn);
         }
         self.product.clear();
@@ -173,7 +175,7 @@ impl OpenDesk {
 fn strip(isa: Isa, key: &RoundKey, n: usize, rows: &[u32]) -> Strip<i8> {
     let mut drawn = vec![0; rows.len() * n];
     for (row, values) in rows.iter().zip(drawn.chunks_exact_mut(n)) {
-        draw::lines(key, Stream::A, n, *row as usize, values);
+        draw::lines(isa, key, Stream::A, n, *row as usize, values);
     }
     let mut strip = Strip::new(isa, n, rows.len());
     strip.pack(drawn.chunks_exact(n));

@@ -136,7 +136,7 @@ pub fn foreseen(spec: Spec, prefix: KeyPrefix, asked: &[Sample]) -> Option<(Hash
 fn rows_of(key: &RoundKey, n: usize, rows: &BTreeSet<u32>) -> Vec<(u32, Hash)> {
     let mut a = vec![0; rows.len() * n];
     for (row, values) in rows.iter().zip(a.chunks_exact_mut(n)) {
-        draw::lines(key, Stream::A, n, *row as usize, values);
+        draw::lines(Isa::best(), key, Stream::A, n, *row as usize, values);
     }
     let mut columns = ChunkColumns::new(Isa::best(), n);
     let mut products = vec![Vec::with_capacity(n); rows.len()];

@@ -59,7 +59,7 @@ impl Plan {
     pub fn desk(&self) -> Desk {
         let n = self.spec.side();
         let strip = Strip::new(self.isa, n, self.strip_rows);
-        Desk { n, drawn: Vec::new(), strip, product: Vec::new() }
+        Desk { isa: self.isa, n, drawn: Vec::new(), strip, product: Vec::new() }
     }
 }
 
@@ -80,6 +80,7 @@ impl Factor {
 
 /// One thread's rows of A and of C, used again and again.
 pub struct Desk {
+    isa: Isa,
     n: usize,
     drawn: Vec<i8>,
     strip: Strip<i8>,
@@ -91,14 +92,14 @@ impl Desk {
     pub fn fill(&mut self, key: &RoundKey, mut panel: PanelMut<'_, i8>) {
         let columns = panel.range();
         self.drawn.resize(columns.len() * self.n, 0);
-        draw::lines(key, Stream::B, self.n, columns.start, &mut self.drawn);
+        draw::lines(self.isa, key, Stream::B, self.n, columns.start, &mut self.drawn);
         panel.pack_columns(&self.drawn);
     }
 
     /// Draws rows of A: a strip of [`Plan::strips`].
     pub fn draw(&mut self, key: &RoundKey, rows: &Range<u32>) {
         self.drawn.resize(rows.len() * self.n, 0);
-        draw::lines(key, Stream::A, self.n, rows.start as usize, &mut self.drawn);
+        draw::lines(self.isa, key, Stream::A, self.n, rows.start as usize, &mut self.drawn);
         self.strip.pack(self.drawn.chunks_exact(self.n));
     }
 

@@ -141,7 +141,7 @@ fn check_round(
     for opening in chunks.values().flatten() {
         rows.entry(opening.row).or_insert_with(|| {
             let mut row = vec![0; n];
-            draw::lines(key, Stream::A, n, opening.row as usize, &mut row);
+            draw::lines(Isa::best(), key, Stream::A, n, opening.row as usize, &mut row);
             row
         });
     }
