@@ -28,6 +28,7 @@ mod setup;
 mod signals;
 mod standing;
 mod transport;
+mod turned_away;
 mod wake;
 mod ws_client;
 pub mod ws_frame;

@@ -12,13 +12,15 @@ use crate::{
     net::{
         Clock, Hub, Listener, NetError, Setup, Wake,
         accept::Accepted,
-        counters::LoopCounters,
+        counters::{LoopCounters, label},
         http_server::error_response,
         peer::{Door, Happened},
         peers::{self, Peers},
         setup::WAKE,
         signals::Signals,
         standing::Standing,
+        turned_away::TurnedAway,
+        ws_server,
     },
     notify::Notifier,
     spoke::{Full, Report, Spoke},
@@ -66,6 +68,7 @@ pub fn run<M: Machine>(machine: M, setup: Setup<M::Event, M::Command>) -> Result
         signals,
         standing,
         counters: LoopCounters::new(clock.now()),
+        turned_away: TurnedAway::default(),
         more_reports: true,
         stop_timeout,
         stop_until: None,
@@ -99,6 +102,7 @@ struct Driver<M: Machine> {
     signals: Option<Signals>,
     standing: Standing,
     counters: LoopCounters,
+    turned_away: TurnedAway,
     /// The spokes' channel may hold more.
     more_reports: bool,
     stop_timeout: Duration,
@@ -277,8 +281,12 @@ impl<M: Machine> Driver<M> {
             Happened::Gone { reason, opened: false } if peer.is_dialed() => {
                 self.feed(Input::DialFailed { peer, reason });
             }
-            // Refused at the upgrade: the machine never knew of it.
-            Happened::Gone { .. } => {}
+            // Before the upgrade: the machine never knew of it.
+            Happened::Gone { reason, .. } => {
+                if let Some(why) = ws_server::turned_away(&reason) {
+                    self.turned_away.note(self.clock.mono(), label(door), remote.ip(), why);
+                }
+            }
         }
     }
 

@@ -20,6 +20,15 @@ use crate::{
 /// Longest head of an upgrade.
 const UPGRADE_BYTES: usize = 16 * 1024;
 
+/// How the end of a connection begins that got another answer than an upgrade; the status follows.
+const REFUSED: &str = "upgrade refused: ";
+
+/// Status and text, when it was the admission that refused: noise that is no upgrade is nobody's mistake.
+pub(super) fn turned_away(gone: &Gone) -> Option<&str> {
+    let Gone::Protocol(text) = gone else { return None };
+    text.strip_prefix(REFUSED).filter(|refusal| refusal.starts_with("401 ") || refusal.starts_with("403 "))
+}
+
 pub(super) struct WsServer {
     options: WebSocketOptions,
     admission: Admission,
@@ -67,7 +76,7 @@ impl WsServer {
     fn refuse(&mut self, now: Now, refusal: &Refusal, out: &mut Vec<u8>) -> Signal {
         self.stage = Stage::Refused;
         encode_response(&error_response(refusal.status, &refusal.text), false, true, now.wall, out);
-        Signal::Finish(Gone::Protocol(format!("upgrade refused: {refusal}")))
+        Signal::Finish(Gone::Protocol(format!("{REFUSED}{refusal}")))
     }
 }
 
@@ -225,7 +234,8 @@ mod tests {
         let (mut server, mut out) = (server(), vec![]);
         server.receive(at(1), &asked("guess"));
         let signal = server.poll(at(1), &mut out);
-        assert!(matches!(signal, Some(Signal::Finish(Gone::Protocol(_)))));
+        let Some(Signal::Finish(gone)) = signal else { panic!("it is over") };
+        assert_eq!(turned_away(&gone), Some("401 a bearer token is needed"));
         assert!(out.starts_with(b"HTTP/1.1 401 Unauthorized\r\n"));
         assert!(server.poll(at(1), &mut out).is_none());
     }
@@ -242,7 +252,8 @@ mod tests {
     fn noise_is_answered_as_http() {
         let (mut server, mut out) = (server(), vec![]);
         server.receive(at(1), b"\x16\x03\x01");
-        assert!(matches!(server.poll(at(1), &mut out), Some(Signal::Finish(Gone::Protocol(_)))));
+        let Some(Signal::Finish(gone)) = server.poll(at(1), &mut out) else { panic!("it is over") };
+        assert_eq!(turned_away(&gone), None);
         assert!(out.starts_with(b"HTTP/1.1 400 "));
     }
 }

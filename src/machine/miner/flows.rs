@@ -99,6 +99,13 @@ impl Flows {
         self.running.len()
     }
 
+    /// Flows whose worker is done, and whose proof is on its way.
+    pub fn submitting_count(&self) -> usize {
+        let runs = |(key, flow): &(&FlowKey, &Flow)| self.running.get(&flow.worker) == Some(*key);
+        let submitting = self.book.iter().filter(|(_, flow)| matches!(flow.stage, Stage::Submitting));
+        submitting.filter(|flow| !runs(flow)).count()
+    }
+
     pub fn deadline(&self) -> Option<Mono> {
         self.book.values().filter_map(|flow| flow.until).min()
     }

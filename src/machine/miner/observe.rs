@@ -16,7 +16,9 @@ impl Miner {
         page.set(Metric::Validators, &["blacklisted"], shunned as f64);
         let busy = self.flows.busy_count();
         page.set(Metric::Flows, &["running"], busy as f64);
-        page.set(Metric::Flows, &["waiting"], self.flows.len().saturating_sub(busy) as f64);
+        let submitting = self.flows.submitting_count();
+        page.set(Metric::Flows, &["submitting"], submitting as f64);
+        page.set(Metric::Flows, &["waiting"], self.flows.len().saturating_sub(busy + submitting) as f64);
         page.set(Metric::Sessions, &[], self.uplink.sessions_live(now) as f64);
         page.set(Metric::QueueDepth, &["bulk"], self.bulk.open() as f64);
         page.set(Metric::QueueDepth, &["validators"], self.uplink.messages() as f64);

@@ -2,6 +2,7 @@
 //! server side, so every handshake, package and signature is real.
 
 mod ends;
+mod passing_on;
 mod recordings;
 mod rounds;
 mod two_phases;

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::{
     validator::{LOST_SESSION, Mood},
-    world::{World, proof, result},
+    world::{World, heartbeat, proof, result},
 };
 use crate::{metrics::Metric, units::PeerId, wire::synapse::SynapseKind};
 
@@ -153,6 +153,85 @@ fn a_refusal_of_the_validator_frees_the_worker() {
         }
         assert_eq!((world.flows_ended("refused"), busy(&world)), (1.0, 0.0), "{kind:?}");
     }
+}
+
+/// Time passes, and the worker lives.
+fn pass_alive(world: &mut World, worker: PeerId, secs: u64) {
+    for _ in 0..secs / 10 {
+        world.pass_secs(10);
+        world.says(worker, &heartbeat());
+    }
+}
+
+#[test]
+fn a_validator_that_stalls_a_proof_holds_no_worker() {
+    let mut world = World::new(2);
+    let ann = world.join("ann");
+    world.validator(1).hand_out("c1", "ann");
+    world.pass_secs(1);
+    world.says(ann, &result("ann", "c1"));
+    world.validator(1).set(SynapseKind::ChallengeProof, Mood::Stalls);
+    let message_id = world.told(ann, "proof_request")[0]["message_id"].clone();
+    world.says(ann, &proof(&message_id));
+    assert_eq!((busy(&world), world.metric(Metric::Flows, &["submitting"])), (0.0, 1.0));
+    world.validator(2).hand_out("c2", "ann");
+    pass_alive(&mut world, ann, 40);
+    assert_eq!(world.told(ann, "task_assignment").len(), 2);
+    world.says(ann, &result("ann", "c2"));
+    let message_id = world.told(ann, "proof_request")[1]["message_id"].clone();
+    world.says(ann, &proof(&message_id));
+    assert_eq!(world.flows_ended("accepted"), 1.0);
+    // What was stalled counts when it is answered, and ends in any case.
+    world.answer_stalled();
+    assert_eq!(world.flows_ended("accepted"), 2.0);
+}
+
+#[test]
+fn a_stalled_proof_ends_by_its_timeout() {
+    let (mut world, ann) = with_task();
+    world.says(ann, &result("ann", "c1"));
+    world.bob().set(SynapseKind::ChallengeProof, Mood::Stalls);
+    let message_id = world.told(ann, "proof_request")[0]["message_id"].clone();
+    world.says(ann, &proof(&message_id));
+    pass_alive(&mut world, ann, 310);
+    assert_eq!((world.flows_ended("unanswered"), world.metric(Metric::Flows, &["submitting"])), (1.0, 0.0));
+}
+
+#[test]
+fn a_commitment_that_came_with_too_many_requests_is_sent_again_in_the_challenges_time() {
+    let (mut world, ann) = with_task();
+    world.bob().set(SynapseKind::Challenge, Mood::Fault(1003));
+    world.says(ann, &result("ann", "c1"));
+    let before = world.bob().nonces.len();
+    world.pass_secs(20);
+    let attempts = world.bob().nonces.len() - before;
+    assert!((2..=8).contains(&attempts), "{attempts} in 20 s");
+    assert_eq!((busy(&world), world.bob().handshakes), (1.0, 1));
+    world.bob().set(SynapseKind::Challenge, Mood::Serves);
+    world.pass_secs(8);
+    assert_eq!((world.bob().commitments.len(), world.told(ann, "proof_request").len()), (1, 1));
+}
+
+#[test]
+fn a_rate_limit_that_outlasts_the_challenge_ends_its_flow() {
+    let (mut world, ann) = with_task();
+    world.bob().set(SynapseKind::Challenge, Mood::Fault(1003));
+    world.says(ann, &result("ann", "c1"));
+    pass_alive(&mut world, ann, 60);
+    assert_eq!((world.flows_ended("refused"), busy(&world)), (1.0, 0.0));
+    assert_eq!(world.metric(Metric::QueueDepth, &["validators"]), 0.0);
+}
+
+#[test]
+fn a_proof_that_came_with_too_many_requests_is_sent_again() {
+    let (mut world, ann) = with_task();
+    world.says(ann, &result("ann", "c1"));
+    world.bob().set(SynapseKind::ChallengeProof, Mood::FaultOnce(1003));
+    let message_id = world.told(ann, "proof_request")[0]["message_id"].clone();
+    world.says(ann, &proof(&message_id));
+    assert_eq!((world.flows_ended("accepted"), busy(&world)), (0.0, 0.0));
+    world.pass_secs(1);
+    assert_eq!(world.flows_ended("accepted"), 1.0);
 }
 
 #[test]

@@ -14,8 +14,8 @@ use crate::{
         code, http, json as wire_json,
         keys::Keypair,
         messages::{
-            ChallengeSpec, CommitmentData, DeviceRequest, HeartbeatData, HeartbeatResponse, ProofData, ProofRequests,
-            Raw, StatusAnswer, TaskRequest, TaskResponse,
+            ChallengeSpec, CommitmentData, HeartbeatData, HeartbeatResponse, ProofData, Raw, StatusAnswer, TaskRequest,
+            TaskResponse,
         },
         session::{Offer, Package, Session, SessionFault},
         synapse::{self, Body, Head, SynapseKind},
@@ -46,13 +46,16 @@ pub struct Validator {
     pub moods: BTreeMap<SynapseKind, Mood>,
     /// Handed out with the next poll.
     pub challenges: Vec<ChallengeSpec>,
-    /// Asked for after each commitment.
-    pub wants: Vec<DeviceRequest>,
+    /// Asked for after each commitment: a list as JSON.
+    pub wants: String,
     pub handshakes: u32,
     pub signed_handshakes: u32,
     pub heartbeats: Vec<HeartbeatData>,
     pub polls: Vec<TaskRequest>,
+    /// Those that can be read as this version's.
     pub commitments: Vec<CommitmentData>,
+    /// All commitments and proofs, as they came.
+    pub texts: Vec<String>,
     pub proofs: Vec<ProofData<Raw>>,
     /// Every (nonce, uuid) that came.
     pub nonces: Vec<(u64, String)>,
@@ -68,12 +71,13 @@ impl Validator {
             axon: SocketAddr::from(([192, 0, 2, number], 9091)),
             moods: BTreeMap::new(),
             challenges: Vec::new(),
-            wants: vec![DeviceRequest::rows("-1", vec![13, 15])],
+            wants: r#"[{"uuid":"-1","rows":[13,15],"coordinates":[]}]"#.into(),
             handshakes: 0,
             signed_handshakes: 0,
             heartbeats: Vec::new(),
             polls: Vec::new(),
             commitments: Vec::new(),
+            texts: Vec::new(),
             proofs: Vec::new(),
             nonces: Vec::new(),
             lifetime_s: 21_600,
@@ -173,10 +177,14 @@ impl Validator {
                 write(&TaskResponse::new(std::mem::take(&mut self.challenges), now.wall))
             }
             SynapseKind::Challenge => {
-                self.commitments.push(read(plaintext));
-                write(&ProofRequests { proof_requests: self.wants.clone() })
+                self.texts.push(plaintext.into());
+                let commitment = wire_json::parse::<CommitmentData>(plaintext).ok();
+                let failed = commitment.as_ref().is_some_and(|commitment| commitment.failure.is_some());
+                self.commitments.extend(commitment);
+                format!(r#"{{"proof_requests":{}}}"#, if failed { "[]" } else { &self.wants })
             }
             SynapseKind::ChallengeProof => {
+                self.texts.push(plaintext.into());
                 let proof: ProofData<Raw> = read(plaintext);
                 let answer = StatusAnswer::queued(&proof.challenge_id);
                 self.proofs.push(proof);
@@ -197,6 +205,12 @@ pub fn challenge(challenge: &str, worker: &str) -> ChallengeSpec {
         timeout: 60,
         target_worker_id: WorkerId::new(worker),
     }
+}
+
+/// A challenge of another type, with that data.
+pub fn challenge_of(kind: &str, id: &str, worker: &str, data: &str) -> ChallengeSpec {
+    let data = wire_json::parse(data).unwrap();
+    ChallengeSpec { challenge_type: kind.into(), data, ..challenge(id, worker) }
 }
 
 /// Codes on which a client makes a new session.

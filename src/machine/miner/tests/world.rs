@@ -33,6 +33,8 @@ const YAML: &str = "heartbeat_interval: 60\ntask_poll_interval: 30\n";
 #[derive(Debug, Default)]
 pub struct WorkerEnd {
     pub frames: Vec<Value>,
+    /// The same, as they were sent.
+    pub texts: Vec<String>,
     pub closed: Option<(u16, String)>,
 }
 
@@ -147,6 +149,7 @@ impl World {
                 let end = self.workers.get_mut(&peer).expect("sent to a worker");
                 assert!(end.closed.is_none(), "said after the close: {text}");
                 end.frames.push(serde_json::from_str(&text).unwrap());
+                end.texts.push(text);
             }
             Output::Send { message, .. } => panic!("a miner says frames only: {message:?}"),
             Output::Close { peer, .. } if peer.is_dialed() => self.hang_up(peer),
@@ -254,8 +257,15 @@ impl World {
 
     /// A worker connects, registers and is ready for work.
     pub fn join(&mut self, worker: &str) -> PeerId {
+        self.join_able(worker, &["cpu_matrix"])
+    }
+
+    /// The same for one that can do these kinds.
+    pub fn join_able(&mut self, worker: &str, kinds: &[&str]) -> PeerId {
         let peer = self.connect();
-        self.says(peer, &registration(worker));
+        let mut frame = registration(worker);
+        frame["capabilities"] = json!(kinds);
+        self.says(peer, &frame);
         self.says(peer, &heartbeat());
         peer
     }
