@@ -3,6 +3,9 @@
 //! Runs on: its own thread, `cpu`, with `cpu-0`, `cpu-1` … during a product. Owns nothing between two products.
 //! A product can be called off; it then ends at the next block of rows. It keeps no result and judges none.
 
+mod gemm_i8;
+mod memory;
+
 use std::{
     num::NonZeroUsize,
     ops::Range,
@@ -15,8 +18,9 @@ use std::{
 
 use crate::{
     compute::{
+        self,
         cpu_matrix::{Matrices, Spec},
-        gemm_i8::{self, KeyPrefix, Plan, Progress},
+        gemm_i8::KeyPrefix,
         merkle::Tree,
         row_hash::RowHash,
     },
@@ -41,43 +45,35 @@ impl Executor {
     }
 
     pub fn serve(&self, request: CpuRequest) -> CpuReply {
-        let began = self.clock.mono();
         let job = request.job;
-        let answer = match request.task {
-            CpuTask::CpuMatrix(spec) => self.tree(job, &spec).map(Answer::CpuMatrix),
-            CpuTask::GemmI8 { spec, prefix } => {
-                let (needed_bytes, available_bytes) = (spec.memory_bytes(1), available_bytes());
-                if needed_bytes > available_bytes {
-                    return CpuReply { job, outcome: CpuOutcome::TooLarge { needed_bytes, available_bytes } };
-                }
-                self.gemm_i8(job, spec, prefix).map(|answer| Answer::GemmI8(Arc::new(answer)))
-            }
+        let outcome = match request.task {
+            CpuTask::CpuMatrix(spec) => self.cpu_matrix(job, &spec),
+            CpuTask::GemmI8 { spec, prefix } => self.gemm_i8(job, spec, prefix),
         };
-        let took = self.clock.mono().since(began);
-        let (split, threads) = (Split::default(), self.threads);
-        let computed = |answer| CpuOutcome::Computed { answer, took, split, threads };
-        CpuReply { job, outcome: answer.map_or(CpuOutcome::CalledOff, computed) }
+        CpuReply { job, outcome }
     }
 
-    /// Correct and slow: one thread.
-    fn gemm_i8(&self, job: CpuJob, spec: gemm_i8::Spec, prefix: KeyPrefix) -> Option<gemm_i8::Answer> {
-        let plan = Plan::new(spec, 1);
-        let (mut factor, mut desk) = (plan.factor(), plan.desk());
-        let mut progress = Progress::new(spec, prefix);
-        while let Some(key) = progress.next_key() {
-            factor.panels_mut().for_each(|panel| desk.fill(&key, panel));
-            let mut hashes = Vec::new();
-            for rows in plan.strips() {
-                if self.called_off.covers(job.0) {
-                    return None;
-                }
-                desk.draw(&key, &rows);
-                desk.multiply(&factor);
-                desk.hash(&mut hashes);
-            }
-            progress.add_round(&hashes);
-        }
-        progress.finish()
+    fn cpu_matrix(&self, job: CpuJob, spec: &Spec) -> CpuOutcome {
+        let began = self.clock.mono();
+        let Some(tree) = self.tree(job, spec) else { return CpuOutcome::CalledOff };
+        let took = self.clock.mono().since(began);
+        let (answer, split, threads) = (Answer::CpuMatrix(tree), Split::default(), self.threads);
+        CpuOutcome::Computed { answer, took, split, threads }
+    }
+
+    fn gemm_i8(&self, job: CpuJob, spec: compute::gemm_i8::Spec, prefix: KeyPrefix) -> CpuOutcome {
+        let began = self.clock.mono();
+        let available_bytes = memory::available_bytes();
+        let threads = match gemm_i8::threads_that_fit(&spec, self.threads.get(), available_bytes) {
+            Ok(threads) => NonZeroUsize::new(threads).unwrap_or(NonZeroUsize::MIN),
+            Err(needed_bytes) => return CpuOutcome::TooLarge { needed_bytes, available_bytes },
+        };
+        let go_on = || !self.called_off.covers(job.0);
+        let Some((answer, split)) = gemm_i8::compute(spec, prefix, threads.get(), self.clock, go_on) else {
+            return CpuOutcome::CalledOff;
+        };
+        let (answer, took) = (Answer::GemmI8(Arc::new(answer)), self.clock.mono().since(began));
+        CpuOutcome::Computed { answer, took, split, threads }
     }
 
     fn tree(&self, job: CpuJob, spec: &Spec) -> Option<Tree> {
@@ -91,13 +87,6 @@ impl Executor {
         let leaves: Vec<RowHash> = done.into_iter().flat_map(|(_, hashes)| hashes).collect();
         if leaves.len() < spec.n as usize { None } else { Tree::new(leaves) }
     }
-}
-
-/// Memory that this host can spare now.
-fn available_bytes() -> u64 {
-    let mut system = sysinfo::System::new();
-    system.refresh_memory();
-    system.available_memory()
 }
 
 /// Blocks of rows, one after the other, until there are no more or the product is called off.
