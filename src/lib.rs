@@ -9,7 +9,7 @@
 //! ```text
 //!                 signals    listeners    connections (WebSocket, HTTP/1.1)
 //!                      \         |         /
-//! spoke chain  ───►  ┌──────────────────────┐ ◄───  spoke store (SQLite)
+//! spoke chain  ───►  ┌──────────────────────┐ ◄───  spoke store / facts (SQLite)
 //! (ureq JSON-RPC)◄── │ thread net: mio Poll │ ───►
 //! spoke verify-N ──► │   + Machine (pure)   │ ◄───  spoke cpu / probe (worker)
 //!               ◄─── └──────────────────────┘ ───►  spoke bulk (big bodies: decrypt, parse)

@@ -1,7 +1,7 @@
 //! What scoring costs at the size of the network's limits: 256 miners, 100 workers each, 169 hours.
 //!
-//! `cargo bench --bench score`. The arithmetic alone, the facts out of a full database, and the batches
-//! that heartbeats become.
+//! `cargo bench --bench score`. The arithmetic alone, the facts out of a full database where each round passes
+//! half of the workers over, and the batches that heartbeats and rounds become.
 
 use std::{hint::black_box, path::Path, time::Duration};
 
@@ -11,7 +11,7 @@ use byteleap::{
         contract::store::{FactsWindow, HeartbeatWrite, StoreReply, StoreRequest, WorkerSeen, Write},
         score::{ChallengeFact, Facts, MinerFacts, Outcome, Policy, WorkerFacts, score},
     },
-    spoke::store::Store,
+    spoke::store::{Reader, Store},
     units::{Hotkey, Wall, WorkerId, WorkerKey},
 };
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
@@ -57,8 +57,10 @@ fn full_subnet() -> Facts {
 
 fn arithmetic(criterion: &mut Criterion) {
     let facts = full_subnet();
-    let policy = Policy::reference_70_30();
-    criterion.bench_function("score/25600 workers", |bench| bench.iter(|| black_box(score(&facts, &policy))));
+    for policy in [Policy::reference_70_30(), Policy::throughput()] {
+        let name = format!("score/25600 workers by {}", policy.id.name);
+        criterion.bench_function(&name, |bench| bench.iter(|| black_box(score(&facts, &policy))));
+    }
 }
 
 fn batch(minute: u64, requests: u64) -> StoreRequest {
@@ -107,6 +109,16 @@ fn fill(path: &Path) {
     run(&format!("{count} challenges {challenge} {row} FROM n"), all * 45);
 }
 
+/// A round that passes every second worker over.
+fn round(store: &mut Store, number: u64) {
+    let worker = |n: u64| WorkerKey::new(&hotkey(n / WORKERS), &WorkerId::new(&format!("worker-{}", n % WORKERS)));
+    let passed_over = (0..MINERS * WORKERS).filter(|n| n % 2 == number % 2).map(worker).collect();
+    let at = NOW - Duration::from_secs(240 * number);
+    let writes = vec![Write::RoundBegan { at, passed_over }];
+    let reply = store.serve(StoreRequest::Commit { batch: number, writes });
+    assert!(matches!(reply, StoreReply::Committed { .. }), "{reply:?}");
+}
+
 fn facts(criterion: &mut Criterion) {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let path = dir.path().join("validator.db");
@@ -118,12 +130,22 @@ fn facts(criterion: &mut Criterion) {
         bench.iter(|| Store::open(&path, &owner()).expect("the full database"))
     });
     let mut store = Store::open(&path, &owner()).expect("the full database");
+    let mut reader = Reader::open(&path).expect("the full database");
     let window = FactsWindow { ranking_minutes: 180, availability_hours: HOURS };
-    let mut ask = || match store.serve(StoreRequest::Facts { at: NOW, window }) {
+    let mut ask = || match reader.facts(NOW, window) {
         StoreReply::Facts(facts) => facts,
         other => panic!("{other:?}"),
     };
     group.bench_function("facts", |bench| bench.iter(&mut ask));
+    (0..45).for_each(|number| round(&mut store, number));
+    group.bench_function("facts with 45 rounds", |bench| bench.iter(&mut ask));
+    let mut later = 1000;
+    group.bench_function("a round that passes 12,800 over", |bench| {
+        bench.iter(|| {
+            later += 1;
+            round(&mut store, later);
+        });
+    });
     println!("{}", peak_memory());
     let facts = ask();
     group.bench_function("score", |bench| bench.iter(|| black_box(score(&facts, &Policy::reference_70_30()))));
