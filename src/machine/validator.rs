@@ -10,7 +10,8 @@
 //! | `sessions` | handshakes and keys |
 //! | `axon`, `bulk`, `incoming` | a request from its last byte to its answer |
 //! | `fleet`, `heartbeat` | which workers there are |
-//! | `round`, `draw`, `challenges` | whom to challenge, with what, and how it goes on |
+//! | `round`, `capacity`, `issue`, `draw` | whom to challenge, and with what |
+//! | `challenges`, `phases`, `evidence`, `fault` | how a challenge goes on, and what is shown for it |
 //! | `verification` | proofs that wait for a verifier |
 //! | `ledger` | what becomes durable, in order |
 //! | `chain`, `epoch`, `scoring` | the subnet, scores, weights |
@@ -19,18 +20,23 @@
 
 mod axon;
 mod bulk;
+mod capacity;
 pub mod chain;
 pub mod challenges;
 mod draw;
 pub mod epoch;
+mod evidence;
+mod fault;
 mod fleet;
 mod gate;
 mod heartbeat;
 pub mod incoming;
+mod issue;
 mod ledger;
 pub mod lines;
 mod nonces;
 mod observe;
+mod phases;
 mod rate;
 mod round;
 mod scoring;
@@ -48,6 +54,7 @@ use rand_chacha::ChaCha20Rng;
 pub use self::bulk::serve as serve_bulk;
 use self::{
     axon::Axon,
+    capacity::Capacity,
     chain::{Chain, Heard, Identity},
     challenges::{Challenges, Limits},
     epoch::{Epoch, View},
@@ -67,7 +74,7 @@ use crate::{
         clock::{Drift, DriftChange},
         contract::{
             chain::{ChainReply, ChainRequest},
-            store::{CPU_MATRIX, Snapshot, StoreFault, StoreReply, StoreRequest, Write},
+            store::{Snapshot, StoreFault, StoreReply, StoreRequest, Write},
             validator_bulk::{ValidatorBulk, ValidatorBulkDone},
             verify::{VerifyReply, VerifyRequest},
         },
@@ -135,6 +142,7 @@ pub struct Validator {
     round: Round,
     challenges: Challenges,
     verification: Verification,
+    capacity: Capacity,
     ledger: Ledger,
     chain: Chain,
     epoch: Epoch,
@@ -168,6 +176,7 @@ impl Validator {
             round: Round::default(),
             challenges: Challenges::new(limits),
             verification: Verification::new(verifiers, validation.proof_queue_max),
+            capacity: Capacity::new(verifiers, validation.challenge_interval),
             ledger: Ledger::default(),
             chain: Chain::new(identity, config.sync_interval),
             epoch: Epoch::new(config.weights.update_tempo_blocks, look_every),
@@ -316,12 +325,14 @@ impl Validator {
 
     fn verified(&mut self, now: Now, reply: VerifyReply) {
         let VerifyReply { id, verdicts, verify_ms } = reply;
-        let failed = verdicts.into_iter().find_map(|device| device.verdict.err());
-        let verdict = failed.map_or(Ok(()), |fault| Err(fault.to_string()));
-        self.verification.done(&id);
-        let took = Duration::from_secs_f64((verify_ms / 1e3).clamp(0.0, 1e6));
-        self.counters.observe(Metric::VerifySeconds, &[CPU_MATRIX], took);
-        self.challenges.verdict(now, &id, verdict, verify_ms);
+        if let Some(shape) = self.verification.done(&id) {
+            let took = Duration::from_secs_f64((verify_ms / 1e3).clamp(0.0, 1e6));
+            self.counters.observe(Metric::VerifySeconds, &[shape.kind()], took);
+            if verdicts.iter().all(|device| device.verdict.is_ok()) {
+                self.capacity.measured(shape, verify_ms);
+            }
+        }
+        self.challenges.verdict(now, &id, &verdicts, verify_ms);
     }
 
     fn ring(&mut self, now: Now, timer: Timer) {
@@ -335,22 +346,6 @@ impl Validator {
                 self.sessions.retain(now.mono, |hotkey| chain.knows(hotkey));
             }
         }
-    }
-
-    /// Makes the next challenges of a round; a long round is made in several turns.
-    fn go_round(&mut self, now: Now) {
-        if self.round.is_over() {
-            let candidates = self.fleet.candidates(now.mono, CPU_MATRIX);
-            self.round.begin(now, self.config.validation.challenge_interval, candidates);
-        }
-        for target in self.round.take() {
-            if self.challenges.is_open_for(&target) || !self.ledger.has_room() {
-                continue;
-            }
-            let row = draw::challenge(&mut self.rng, &self.config.validation.cpu, target, self.round.began());
-            self.challenges.create(now, row);
-        }
-        self.timers.set(Timer::Round, self.round.due(now.mono));
     }
 
     fn recalculate(&mut self, now: Now) {

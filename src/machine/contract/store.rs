@@ -238,7 +238,7 @@ pub enum End {
         success_count: u32,
         /// Operations of the devices that passed.
         ops: f64,
-        /// How sure it is, and which devices failed and why; `None`: nothing to add.
+        /// Which devices failed and why; `None`: none did.
         note: Option<String>,
     },
     /// The worker's doing.

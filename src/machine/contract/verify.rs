@@ -2,9 +2,16 @@
 //! devices. Which proof is next, and what a verdict means for anybody, is the machine's decision.
 
 use crate::{
-    compute::{self, cpu_matrix::Spec, verify::ProofFault},
+    compute::{
+        cpu_matrix,
+        gemm_i8::{self, GemmFault, Hash, KeyPrefix},
+        verify::{self, ProofFault},
+    },
     units::ChallengeId,
-    wire::messages::DeviceProof,
+    wire::messages::{
+        DeviceProof,
+        gemm_i8::{CHUNK_VALUES, GemmProof, GemmProofFault, Sample},
+    },
 };
 
 /// A proof beside what it must show.
@@ -18,25 +25,26 @@ pub struct VerifyRequest {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Evidence {
     CpuMatrix {
-        spec: Spec,
+        spec: cpu_matrix::Spec,
         /// The committed Merkle root, hex in lower case.
         root: String,
         /// Ascending, distinct, each below `spec.n`.
         rows: Vec<u32>,
         proof: DeviceProof,
     },
+    /// The devices that the challenge named, in its order.
+    GemmI8 { spec: gemm_i8::Spec, devices: Vec<DeviceEvidence> },
 }
 
-impl Evidence {
-    /// The work of a verifier: one verdict for each device.
-    pub fn verdicts(&self) -> Vec<DeviceVerdict> {
-        match self {
-            Evidence::CpuMatrix { spec, root, rows, proof } => {
-                let verdict = compute::verify::cpu(spec, root, rows, std::slice::from_ref(proof));
-                vec![DeviceVerdict { uuid: proof.uuid.clone(), verdict: verdict.map_err(Into::into) }]
-            }
-        }
-    }
+/// One device's proof of `gemm_i8`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DeviceEvidence {
+    /// Names the device.
+    pub prefix: KeyPrefix,
+    pub root: Hash,
+    pub samples: Vec<Sample>,
+    /// What could not be read fails, and keeps no other device from its verdict.
+    pub proof: Result<GemmProof, GemmProofFault>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -59,4 +67,51 @@ pub struct DeviceVerdict {
 pub enum VerifyFault {
     #[error(transparent)]
     CpuMatrix(#[from] ProofFault),
+    #[error(transparent)]
+    GemmI8(#[from] GemmFault),
+    #[error(transparent)]
+    Unreadable(#[from] GemmProofFault),
+}
+
+impl Evidence {
+    /// The work of a verifier: one verdict for each device.
+    pub fn verdicts(&self) -> Vec<DeviceVerdict> {
+        match self {
+            Evidence::CpuMatrix { spec, root, rows, proof } => {
+                let verdict = verify::cpu(spec, root, rows, std::slice::from_ref(proof));
+                vec![DeviceVerdict { uuid: proof.uuid.clone(), verdict: verdict.map_err(Into::into) }]
+            }
+            Evidence::GemmI8 { spec, devices } => devices.iter().map(|device| device.verdict(spec)).collect(),
+        }
+    }
+
+    /// About the memory that it holds while it waits.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Evidence::CpuMatrix { proof, .. } => {
+                let paths = proof.merkle_proofs.iter().flat_map(|path| &path.proof_hashes);
+                proof.row_hashes.iter().chain(paths).map(|hash| size_of::<String>() + hash.len()).sum()
+            }
+            Evidence::GemmI8 { devices, .. } => devices.iter().map(DeviceEvidence::bytes).sum(),
+        }
+    }
+}
+
+impl DeviceEvidence {
+    fn verdict(&self, spec: &gemm_i8::Spec) -> DeviceVerdict {
+        let verdict = match &self.proof {
+            Ok(proof) => gemm_i8::verify(spec, &self.prefix, &self.root, &self.samples, proof).map_err(Into::into),
+            Err(fault) => Err(fault.clone().into()),
+        };
+        DeviceVerdict { uuid: self.prefix.device().to_owned(), verdict }
+    }
+
+    fn bytes(&self) -> usize {
+        const OPENING: usize = 128 + CHUNK_VALUES * size_of::<i32>();
+        let openings = self.proof.as_ref().map_or(&[][..], |proof| &proof.openings);
+        let opening = |hashes: usize| OPENING + hashes * size_of::<Hash>();
+        let openings = openings.iter().map(|one| opening(one.chunk_path.len() + one.row_path.len())).sum::<usize>();
+        let tops = self.proof.as_ref().map_or(0, |proof| proof.tops.len());
+        openings + tops * size_of::<Hash>() + self.samples.len() * size_of::<Sample>()
+    }
 }

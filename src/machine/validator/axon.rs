@@ -10,20 +10,19 @@ use std::sync::Arc;
 use super::{
     Command, Phase, Validator,
     bulk::Waiting,
-    challenges::{Commitment, Fault},
-    draw, heartbeat,
+    draw,
+    fault::Fault,
+    heartbeat,
     incoming::{self, Incoming},
     ledger::{Beat, Waiter},
     sessions,
 };
 use crate::{
-    compute::cpu_matrix::Spec,
     machine::{
         Message, Output,
         contract::{
-            store::{CPU_MATRIX, ChallengeRow, End, Work, Write},
+            store::Write,
             validator_bulk::{SynapseWork, Unfit, Unpacked, ValidatorBulk},
-            verify::{Evidence, VerifyRequest},
         },
     },
     metrics::Metric,
@@ -31,19 +30,11 @@ use crate::{
     wire::{
         code, http, json,
         limits::BULK_BYTES,
-        messages::{
-            CPU_UUID, ChallengeData, ChallengeSpec, CommitmentData, DeviceProof, DeviceRequest, Failure, HeartbeatData,
-            HeartbeatResponse, ProofData, ProofRequests, Raw, StatusAnswer, TaskRequest, TaskResponse,
-        },
+        messages::{Failure, HeartbeatData, HeartbeatResponse},
         session::{Offer, SessionFault},
         synapse::{self, AxonRefusal, Body, Head, SynapseKind},
     },
 };
-
-/// Longest Merkle path that is taken in: a tree of 10,000 leaves has 14 levels.
-const MOST_SIBLINGS: usize = 64;
-/// Longest hash of a proof, in characters.
-const HASH_TEXT: usize = 64;
 
 /// A verified request that is not answered yet.
 #[derive(Debug)]
@@ -185,7 +176,11 @@ impl Validator {
     /// Taken in now, answered when it is durable.
     fn heartbeat(&mut self, now: Now, pending: Pending, session: sessions::SessionId, data: &HeartbeatData) {
         let hotkey = pending.head.hotkey.clone();
-        let changed = self.fleet.heard(now.mono, &hotkey, heartbeat::words(data));
+        let changed = self.fleet.heard(
+            now.mono,
+            &hotkey,
+            heartbeat::words(data, |model| self.config.validation.allows_gpu(model)),
+        );
         let write = Write::Heartbeat(Box::new(heartbeat::write(&hotkey, now.wall, data, &changed)));
         let workers = u32::try_from(data.workers.len()).unwrap_or(u32::MAX);
         let waiter = Waiter::Heartbeat(Box::new(Beat { pending, session, workers }));
@@ -209,50 +204,6 @@ impl Validator {
             self.counters.count(Metric::Refusals, &[code_label(code::HEARTBEAT_FAILED), "not_stored"]);
         }
         self.answer_sealed(now, &beat.pending, &beat.session, &json::text(&answer));
-    }
-
-    /// The clock of each challenge starts with this answer.
-    fn hand_out(&mut self, now: Now, pending: &Pending, request: &TaskRequest) -> String {
-        let rows = self.challenges.hand_out(now, &pending.head.hotkey, request.idle_workers.as_deref());
-        let limit_s = self.config.validation.challenge_timeout.as_secs_f64().ceil() as u32;
-        let specs = rows.iter().filter_map(|row| spec_of(row, limit_s.clamp(1, 300))).collect();
-        json::text(&TaskResponse::new(specs, now.wall))
-    }
-
-    fn commitment(&mut self, now: Now, pending: &Pending, data: &CommitmentData) -> Result<ProofRequests, Fault> {
-        let commitment = Commitment {
-            id: data.challenge_id.as_str(),
-            worker: &data.worker_id,
-            devices: data.commitments.iter().map(|of| (of.uuid.as_str(), of.merkle_root.as_str())).collect(),
-            arrived: pending.arrived,
-        };
-        let (rng, cpu) = (&mut self.rng, &self.config.validation.cpu);
-        let draw = |row: &ChallengeRow| draw::rows(rng, cpu, row.work.matrix_size());
-        let (rows, computation) = self.challenges.commit(now, &pending.head.hotkey, &commitment, draw)?;
-        self.counters.observe(Metric::ComputationSeconds, &[CPU_MATRIX], computation);
-        Ok(ProofRequests { proof_requests: vec![DeviceRequest::rows(CPU_UUID, rows)] })
-    }
-
-    fn proof(&mut self, now: Now, pending: &Pending, data: ProofData) -> Result<StatusAnswer, Fault> {
-        if data.challenge_id.as_str().is_empty() || data.proofs.is_empty() {
-            return Err(Fault::ProofIncomplete);
-        }
-        let (row, committed) = self.challenges.awaiting_proof(&pending.head.hotkey, data.challenge_id.as_str())?;
-        let proof = the_cpu_proof(data.proofs)?;
-        let (id, spec) = (row.id.clone(), spec(row));
-        let (root, rows) = (committed.root.clone(), committed.rows.clone());
-        if let Err(reason) = fits(&proof, rows.len()) {
-            self.challenges.end(now, &id, End::Failed(reason.clone()), None);
-            return Err(Fault::BadProof { id, reason });
-        }
-        let Some(spec) = spec.filter(|_| !self.verification.is_full()) else {
-            self.challenges.end(now, &id, End::Void("verification queue full".into()), None);
-            return Err(Fault::QueueFull(id));
-        };
-        let evidence = Evidence::CpuMatrix { spec, root, rows, proof };
-        self.verification.push(VerifyRequest { id: id.clone(), evidence });
-        self.challenges.verifying(now, &id);
-        Ok(StatusAnswer::queued(&id))
     }
 
     /// What goes back, encrypted like any answer, when a processing failed.
@@ -288,68 +239,6 @@ impl Validator {
         self.counters.count(Metric::Refusals, &[code_label(refusal.status()), refusal.label()]);
         self.outputs.push_back(Output::Send { peer, message: Message::Response(refusal.response()) });
     }
-}
-
-fn the_cpu_proof(proofs: Vec<DeviceProof>) -> Result<DeviceProof, Fault> {
-    let [proof] = <[DeviceProof; 1]>::try_from(proofs).map_err(|_| Fault::OtherDevices)?;
-    if proof.uuid != CPU_UUID {
-        return Err(Fault::OtherDevices);
-    }
-    if proof.row_hashes.is_empty() {
-        return Err(Fault::NoRowHashes);
-    }
-    Ok(proof)
-}
-
-/// Whether a proof may wait in memory: its counts are those asked for, and nothing in it is longer than it can be.
-fn fits(proof: &DeviceProof, asked: usize) -> Result<(), String> {
-    let (hashes, paths) = (proof.row_hashes.len(), proof.merkle_proofs.len());
-    if hashes != asked || paths != asked {
-        return Err(format!("{hashes} row hashes and {paths} Merkle proofs for {asked} rows"));
-    }
-    let siblings = proof.merkle_proofs.iter().flat_map(|path| &path.proof_hashes);
-    let leaves = proof.merkle_proofs.iter().map(|path| &path.leaf_hash);
-    let long = proof.row_hashes.iter().chain(leaves).chain(siblings).any(|hash| hash.len() > HASH_TEXT);
-    let deep =
-        proof.merkle_proofs.iter().any(|path| path.proof_hashes.len().max(path.proof_directions.len()) > MOST_SIBLINGS);
-    match long || deep || !proof.coordinate_values.is_empty() {
-        true => Err("proof with hashes or values that no row has".into()),
-        false => Ok(()),
-    }
-}
-
-/// The arithmetic that a stored challenge stands for.
-fn spec(row: &ChallengeRow) -> Option<Spec> {
-    let Work::CpuMatrix { n, iterations } = row.work else { return None };
-    Spec::new(seed(row)?, n, iterations).ok()
-}
-
-fn seed(row: &ChallengeRow) -> Option<[u8; 16]> {
-    let mut seed = [0; 16];
-    hex::decode_to_slice(&row.seed, &mut seed).ok().map(|()| seed)
-}
-
-fn spec_of(row: &ChallengeRow, timeout: u32) -> Option<ChallengeSpec> {
-    let Work::CpuMatrix { n, iterations } = row.work else { return None };
-    let data = ChallengeData {
-        challenge_type: CPU_MATRIX.into(),
-        matrix_size: n,
-        seed: seed(row)?,
-        iterations,
-        mode: None,
-        target_gpu_id: None,
-        challenge_id: Some(row.id.clone()),
-        worker_id: Some(row.target.worker.clone()),
-        miner_hotkey: Some(row.target.hotkey.to_string()),
-        round_id: Some(row.round_id.clone()),
-    };
-    Some(ChallengeSpec {
-        challenge_id: row.id.clone(),
-        challenge_type: CPU_MATRIX.into(),
-        data: Raw::of(&data).ok()?,
-        timeout,
-        target_worker_id: row.target.worker.clone(),
-    })
 }
 
 fn code_label(code: u16) -> &'static str {

@@ -11,11 +11,14 @@ use std::{
     time::Duration,
 };
 
-use super::lines;
+use super::{evidence, fault::Fault, lines};
 use crate::{
-    machine::contract::store::{Asked, ChallengeRow, End, Write},
+    machine::contract::{
+        store::{Asked, ChallengeRow, End, Work, Write},
+        verify::DeviceVerdict,
+    },
     units::{ChallengeId, Hotkey, Mono, Now, WorkerId, WorkerKey},
-    wire::messages::CPU_UUID,
+    wire::messages,
 };
 
 /// Ends that are remembered for late requests.
@@ -48,15 +51,20 @@ pub enum Stage {
         at: Mono,
     },
     Committed(Committed),
-    Verifying(Committed),
+    /// What was asked is with the verifier.
+    Verifying {
+        computation_ms: f64,
+        /// How sure a good verdict will be; `None`: not known of this kind.
+        soundness_bits: Option<f64>,
+    },
 }
 
 /// What the worker committed to and what it was then asked for. The proof is checked against this alone.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Committed {
-    pub root: String,
-    /// Rows asked for, ascending.
-    pub rows: Vec<u32>,
+    /// (device uuid, Merkle root in lower-case hex), in the order of the challenge.
+    pub roots: Vec<(String, String)>,
+    pub asked: Asked,
     pub computation_ms: f64,
 }
 
@@ -68,70 +76,26 @@ pub struct Challenge {
     due: Mono,
 }
 
-/// Why a request about a challenge changed nothing, or ended it. The texts are those that miners know.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Fault {
-    #[error("Missing challenge_id, worker_id, or commitments")]
-    CommitmentIncomplete,
-    #[error("Challenge {0} not found or not accessible")]
-    Inaccessible(String),
-    #[error("Worker ID mismatch: expected {expected}, got {got}")]
-    OtherWorker { expected: WorkerId, got: WorkerId },
-    #[error("Challenge {0} already processed")]
-    Processed(ChallengeId),
-    #[error("Challenge {0} was not handed out")]
-    NotSent(ChallengeId),
-    #[error("Challenge {id} expired: its commitment came {late_ms} ms late")]
-    Late { id: ChallengeId, late_ms: u64 },
-    #[error("Challenge {id} failed: {reason}")]
-    BadCommitment { id: ChallengeId, reason: String },
-    #[error("Missing challenge_id or proofs")]
-    ProofIncomplete,
-    #[error("Challenge {0} not found")]
-    Unknown(String),
-    #[error("Challenge {0} not in committed state")]
-    NotCommitted(ChallengeId),
-    #[error("Missing proofs for verified commitments: {{'{CPU_UUID}'}}")]
-    OtherDevices,
-    #[error("CPU proof missing row_hashes")]
-    NoRowHashes,
-    #[error("Challenge {id} failed: {reason}")]
-    BadProof { id: ChallengeId, reason: String },
-    #[error("Challenge {0} is void: too many proofs wait for verification")]
-    QueueFull(ChallengeId),
-}
-
-impl Fault {
-    /// As a label of a counter.
-    pub fn label(&self) -> &'static str {
-        match self {
-            Fault::CommitmentIncomplete => "commitment_incomplete",
-            Fault::Inaccessible(_) => "inaccessible",
-            Fault::OtherWorker { .. } => "other_worker",
-            Fault::Processed(_) => "already_processed",
-            Fault::NotSent(_) => "not_sent",
-            Fault::Late { .. } => "late",
-            Fault::BadCommitment { .. } => "bad_commitment",
-            Fault::ProofIncomplete => "proof_incomplete",
-            Fault::Unknown(_) => "unknown_challenge",
-            Fault::NotCommitted(_) => "not_committed",
-            Fault::OtherDevices => "other_devices",
-            Fault::NoRowHashes => "no_row_hashes",
-            Fault::BadProof { .. } => "bad_proof",
-            Fault::QueueFull(_) => "queue_full",
-        }
-    }
-}
-
 /// A commitment as the life cycle sees it.
 #[derive(Clone, Debug)]
 pub struct Commitment<'a> {
     pub id: &'a str,
     pub worker: &'a WorkerId,
-    /// (device uuid, Merkle root), as sent.
-    pub devices: Vec<(&'a str, &'a str)>,
+    /// As sent.
+    pub devices: &'a [messages::Commitment],
+    /// Why the worker commits to nothing, in its words.
+    pub failure: Option<&'a str>,
     /// When its last byte arrived.
     pub arrived: Mono,
+}
+
+/// What follows from phase 1.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reaction {
+    /// The worker must show this; it took so long to compute.
+    Prove(Asked, Duration),
+    /// The worker said that it cannot: its challenge is over.
+    Over,
 }
 
 /// How many challenges came to each end since the start.
@@ -158,12 +122,13 @@ pub struct Challenges {
     ended_order: VecDeque<ChallengeId>,
     outbox: VecDeque<Write>,
     ends: Ends,
+    by_kind: BTreeMap<&'static str, u64>,
     by_reason: BTreeMap<(&'static str, &'static str), u64>,
 }
 
 /// The word of a metric for the reason of an end; everything that a verifier says is the proof's.
 fn word_of(reason: &str) -> &'static str {
-    const WORDS: [(&str, &str); 9] = [
+    const WORDS: [(&str, &str); 10] = [
         ("not fetched", "not_fetched"),
         ("no commitment", "no_commitment"),
         ("no proof", "no_proof"),
@@ -171,6 +136,7 @@ fn word_of(reason: &str) -> &'static str {
         ("not stored", "not_stored"),
         ("validator restarted", "restart"),
         ("verification queue full", "queue_full"),
+        ("worker: ", "worker"),
         ("commitment", "commitment_late"),
         ("unusable commitment", "commitment"),
     ];
@@ -189,6 +155,7 @@ impl Challenges {
             ended_order: VecDeque::new(),
             outbox: VecDeque::new(),
             ends: Ends::default(),
+            by_kind: BTreeMap::new(),
             by_reason: BTreeMap::new(),
         }
     }
@@ -200,6 +167,7 @@ impl Challenges {
         }
         lines::moved("created", &row);
         self.ends.created += 1;
+        *self.by_kind.entry(row.work.kind()).or_default() += 1;
         // behind the end of the worker's last one
         self.outbox.push_back(Write::ChallengeCreated(row.clone()));
         let due = now.mono + self.limits.fetch;
@@ -221,7 +189,7 @@ impl Challenges {
     pub fn not_stored(&mut self, id: &ChallengeId) {
         if let Some(challenge) = self.remove(id) {
             let end = End::Void("not stored".into());
-            lines::ended(&challenge.row, &end, None, None);
+            lines::ended(&challenge.row, &end, lines::Measured::default());
             self.count(&end);
         }
     }
@@ -245,22 +213,26 @@ impl Challenges {
         Some(row)
     }
 
-    /// Phase 1: the rows to prove, and how long the computation took. `draw` picks the rows and is called only
-    /// for a commitment that stands.
+    /// Phase 1. `draw` picks what to prove and is called only for a commitment that stands.
     pub fn commit(
         &mut self,
         now: Now,
         miner: &Hotkey,
         commitment: &Commitment<'_>,
-        draw: impl FnOnce(&ChallengeRow) -> Vec<u32>,
-    ) -> Result<(Vec<u32>, Duration), Fault> {
-        if commitment.id.is_empty() || commitment.worker.as_str().is_empty() || commitment.devices.is_empty() {
+        draw: impl FnOnce(&ChallengeRow) -> Asked,
+    ) -> Result<Reaction, Fault> {
+        let nothing = commitment.devices.is_empty() && commitment.failure.is_none();
+        if commitment.id.is_empty() || commitment.worker.as_str().is_empty() || nothing {
             return Err(Fault::CommitmentIncomplete);
         }
         let (row, sent) = self.awaiting_commitment(miner, commitment)?;
         self.check_arrival(now, &row, sent, commitment.arrived)?;
-        let root = self.check_devices(now, &row, commitment)?;
-        let rows = draw(&row);
+        if let (Some(why), []) = (commitment.failure, commitment.devices) {
+            return self.give_up(now, &row, why);
+        }
+        let roots =
+            evidence::roots(&row.work, commitment.devices).map_err(|reason| self.unusable(now, &row, reason))?;
+        let asked = draw(&row);
         let computation = commitment.arrived.since(sent);
         let computation_ms = computation.as_secs_f64() * 1e3;
         lines::committed(&row, computation_ms);
@@ -268,12 +240,27 @@ impl Challenges {
             id: row.id.clone(),
             at: now.wall,
             computation_ms,
-            commitments: vec![(CPU_UUID.into(), root.clone())],
-            asked: Asked::Rows(rows.clone()),
+            commitments: roots.clone(),
+            asked: asked.clone(),
         });
-        let committed = Committed { root, rows: rows.clone(), computation_ms };
+        let committed = Committed { roots, asked: asked.clone(), computation_ms };
         self.enter(&row.id, Stage::Committed(committed), now.mono + self.limits.proof);
-        Ok((rows, computation))
+        Ok(Reaction::Prove(asked, computation))
+    }
+
+    /// Only of `gemm_i8` a worker may say that it cannot: what speaks the other kinds knows no such word.
+    fn give_up(&mut self, now: Now, row: &ChallengeRow, why: &str) -> Result<Reaction, Fault> {
+        if !matches!(row.work, Work::GemmI8 { .. }) {
+            return Err(Fault::CommitmentIncomplete);
+        }
+        self.end(now, &row.id, End::Failed(format!("worker: {}", evidence::shortened(why))), None);
+        Ok(Reaction::Over)
+    }
+
+    fn unusable(&mut self, now: Now, row: &ChallengeRow, reason: String) -> Fault {
+        let reason = format!("unusable commitment: {reason}");
+        self.end(now, &row.id, End::Failed(reason.clone()), None);
+        Fault::BadCommitment { id: row.id.clone(), reason }
     }
 
     fn awaiting_commitment(&self, miner: &Hotkey, commitment: &Commitment<'_>) -> Result<(ChallengeRow, Mono), Fault> {
@@ -289,7 +276,7 @@ impl Challenges {
         match challenge.stage {
             Stage::Sent { at } => Ok((challenge.row.clone(), at)),
             Stage::Created { .. } => Err(Fault::NotSent(id)),
-            Stage::Committed(_) | Stage::Verifying(_) => Err(Fault::Processed(id)),
+            Stage::Committed(_) | Stage::Verifying { .. } => Err(Fault::Processed(id)),
         }
     }
 
@@ -301,16 +288,6 @@ impl Challenges {
         let late_ms = arrived.since(limit).as_millis() as u64;
         self.end(now, &row.id, End::Failed(format!("commitment {late_ms} ms late")), None);
         Err(Fault::Late { id: row.id.clone(), late_ms })
-    }
-
-    /// A CPU commits once, under its own uuid; anything else is the prover's fault and ends the challenge.
-    fn check_devices(&mut self, now: Now, row: &ChallengeRow, commitment: &Commitment<'_>) -> Result<String, Fault> {
-        if let [(CPU_UUID, root)] = commitment.devices[..] {
-            return Ok(root.to_ascii_lowercase());
-        }
-        let reason = format!("unusable commitment: {} devices, expected {CPU_UUID} alone", commitment.devices.len());
-        self.end(now, &row.id, End::Failed(reason.clone()), None);
-        Err(Fault::BadCommitment { id: row.id.clone(), reason })
     }
 
     /// The committed challenge that a proof is about; changes nothing.
@@ -329,29 +306,29 @@ impl Challenges {
     /// Phase 2: its proof is in the queue.
     pub fn verifying(&mut self, now: Now, id: &ChallengeId) {
         let Some(Challenge { stage: Stage::Committed(committed), .. }) = self.by_id.get(id) else { return };
-        let stage = Stage::Verifying(committed.clone());
+        let (computation_ms, soundness_bits) = (committed.computation_ms, evidence::soundness_bits(&committed.asked));
+        let stage = Stage::Verifying { computation_ms, soundness_bits };
         self.enter(id, stage, now.mono + self.limits.verification);
         self.outbox.push_back(Write::ChallengeVerifying { id: id.clone(), at: now.wall });
     }
 
     /// The verdict over a proof that was being verified. A challenge that ended meanwhile keeps its end.
-    pub fn verdict(&mut self, now: Now, id: &ChallengeId, verdict: Result<(), String>, verify_ms: f64) {
-        let Some(Challenge { row, stage: Stage::Verifying(_), .. }) = self.by_id.get(id) else { return };
-        let end = match verdict {
-            Ok(()) => End::Verified { success_count: 1, ops: row.work.ops(), note: None },
-            Err(reason) => End::Failed(reason),
-        };
+    pub fn verdict(&mut self, now: Now, id: &ChallengeId, verdicts: &[DeviceVerdict], verify_ms: f64) {
+        let Some(Challenge { row, stage: Stage::Verifying { .. }, .. }) = self.by_id.get(id) else { return };
+        let end = evidence::end(&row.work, verdicts);
         self.end(now, id, end, Some(verify_ms));
     }
 
     /// Ends a challenge before its verdict: said once, whatever stage it is in.
     pub fn end(&mut self, now: Now, id: &ChallengeId, end: End, verify_ms: Option<f64>) {
         let Some(challenge) = self.remove(id) else { return };
-        let computation_ms = match &challenge.stage {
-            Stage::Committed(committed) | Stage::Verifying(committed) => Some(committed.computation_ms),
-            Stage::Created { .. } | Stage::Sent { .. } => None,
+        let (computation_ms, soundness_bits) = match &challenge.stage {
+            Stage::Committed(committed) => (Some(committed.computation_ms), None),
+            Stage::Verifying { computation_ms, soundness_bits } => (Some(*computation_ms), *soundness_bits),
+            Stage::Created { .. } | Stage::Sent { .. } => (None, None),
         };
-        lines::ended(&challenge.row, &end, computation_ms, verify_ms);
+        let measured = lines::Measured { computation_ms, verify_ms, soundness_bits };
+        lines::ended(&challenge.row, &end, measured);
         self.count(&end);
         self.remember(id, &challenge.row.target.hotkey);
         self.outbox.push_back(Write::ChallengeEnded { id: id.clone(), at: now.wall, end, verify_ms });
@@ -361,7 +338,7 @@ impl Challenges {
     pub fn bury(&mut self, now: Now, left_open: Vec<ChallengeRow>) {
         for row in left_open {
             let end = End::Void("validator restarted".into());
-            lines::ended(&row, &end, None, None);
+            lines::ended(&row, &end, lines::Measured::default());
             self.count(&end);
             self.ends.buried += 1;
             self.remember(&row.id, &row.target.hotkey);
@@ -393,7 +370,7 @@ impl Challenges {
             Stage::Created { .. } => End::Void(format!("not fetched within {} s", fetch.as_secs())),
             Stage::Sent { .. } => End::Failed(format!("no commitment within {} s", commitment.as_secs())),
             Stage::Committed(_) => End::Failed(format!("no proof within {} s", proof.as_secs())),
-            Stage::Verifying(_) => End::Void(format!("not verified within {} s", verification.as_secs())),
+            Stage::Verifying { .. } => End::Void(format!("not verified within {} s", verification.as_secs())),
         }
     }
 
@@ -421,6 +398,11 @@ impl Challenges {
 
     pub fn ends(&self) -> Ends {
         self.ends
+    }
+
+    /// Challenges made since the start, by kind.
+    pub fn created_by_kind(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        self.by_kind.iter().map(|(kind, count)| (*kind, *count))
     }
 
     /// Ends since the start by (end, reason), in words of a metric.
@@ -484,7 +466,7 @@ impl Challenges {
     #[cfg(test)]
     pub fn ask_for(&mut self, id: &ChallengeId, asked: Vec<u32>) {
         if let Some(Challenge { stage: Stage::Committed(committed), .. }) = self.by_id.get_mut(id) {
-            committed.rows = asked;
+            committed.asked = Asked::Rows(asked);
         }
     }
 

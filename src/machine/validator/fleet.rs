@@ -5,10 +5,14 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     time::Duration,
 };
 
-use crate::units::{Hotkey, Mono, WorkerId, WorkerKey};
+use crate::{
+    config::validator::ChallengeType,
+    units::{Hotkey, Mono, WorkerId, WorkerKey},
+};
 
 /// Workers of one miner that can get a challenge: those heard last.
 pub const CHALLENGED_PER_MINER: usize = 100;
@@ -23,9 +27,36 @@ pub struct Word {
     pub worker: WorkerId,
     /// Not `offline`.
     pub online: bool,
-    pub capabilities: Vec<String>,
+    pub cpu_matrix: bool,
+    /// It offers `gemm_i8`, and its miner passes it on.
+    pub gemm_i8: bool,
+    /// Uuids of its GPUs that get challenges, in order, each once.
+    pub gpus: Arc<[String]>,
     /// Digest of the hardware that does not change by itself.
     pub hardware: u64,
+}
+
+/// What a worker can be challenged with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Offer {
+    CpuMatrix,
+    /// Its GPUs together; none of them: its CPU.
+    GemmI8 {
+        gpus: Arc<[String]>,
+    },
+}
+
+impl Word {
+    /// The strongest challenge that it offers, of those that are wanted.
+    fn offer(&self, wanted: ChallengeType) -> Option<Offer> {
+        let (gemm_i8, cpu_matrix) = match wanted {
+            ChallengeType::CpuMatrix => (false, true),
+            ChallengeType::GemmI8 => (true, false),
+            ChallengeType::Auto => (true, true),
+        };
+        let gemm = (self.gemm_i8 && gemm_i8).then(|| Offer::GemmI8 { gpus: Arc::clone(&self.gpus) });
+        gemm.or((self.cpu_matrix && cpu_matrix).then_some(Offer::CpuMatrix))
+    }
 }
 
 #[derive(Debug, Default)]
@@ -71,21 +102,19 @@ impl Fleet {
         self.leases.extend(scores);
     }
 
-    /// The workers that may get a challenge of this kind, by key. Whether one is open is not known here.
-    pub fn candidates(&self, now: Mono, kind: &str) -> Vec<WorkerKey> {
+    /// The workers that may get a challenge, by key, and of which kind. Whether one is open is not known here.
+    pub fn candidates(&self, now: Mono, wanted: ChallengeType) -> Vec<(WorkerKey, Offer)> {
         let heard = self.miners.iter().filter(|(_, miner)| now.since(miner.heard) < HEARD_WITHIN);
-        heard.flat_map(|(hotkey, miner)| self.candidates_of(hotkey, miner, kind)).collect()
+        heard.flat_map(|(hotkey, miner)| self.candidates_of(hotkey, miner, wanted)).collect()
     }
 
-    fn candidates_of(&self, hotkey: &Hotkey, miner: &Miner, kind: &str) -> Vec<WorkerKey> {
-        let able = |worker: &Worker| worker.word.online && worker.word.capabilities.iter().any(|can| can == kind);
+    fn candidates_of(&self, hotkey: &Hotkey, miner: &Miner, wanted: ChallengeType) -> Vec<(WorkerKey, Offer)> {
         let mut by_age: Vec<&Worker> = miner.workers.values().collect();
         by_age.sort_by_key(|worker| std::cmp::Reverse(worker.heard));
-        let first = by_age.into_iter().take(CHALLENGED_PER_MINER);
-        first
-            .filter(|worker| able(worker))
-            .map(|worker| WorkerKey::new(hotkey, &worker.word.worker))
-            .filter(|key| !self.is_leased(key))
+        let first = by_age.into_iter().take(CHALLENGED_PER_MINER).map(|worker| &worker.word);
+        let able = first.filter(|word| word.online).filter_map(|word| Some((word, word.offer(wanted)?)));
+        able.map(|(word, offer)| (WorkerKey::new(hotkey, &word.worker), offer))
+            .filter(|(key, _)| !self.is_leased(key))
             .collect()
     }
 
@@ -144,8 +173,8 @@ mod tests {
     }
 
     fn word(worker: &str) -> Word {
-        let capabilities = vec!["cpu_matrix".to_owned()];
-        Word { worker: WorkerId::new(worker), online: true, capabilities, hardware: 7 }
+        let (cpu_matrix, gemm_i8, gpus) = (true, false, Arc::default());
+        Word { worker: WorkerId::new(worker), online: true, cpu_matrix, gemm_i8, gpus, hardware: 7 }
     }
 
     fn at(seconds: u64) -> Mono {
@@ -153,19 +182,38 @@ mod tests {
     }
 
     fn names(fleet: &Fleet, now: Mono) -> Vec<String> {
-        fleet.candidates(now, "cpu_matrix").iter().map(|key| key.worker.to_string()).collect()
+        fleet.candidates(now, ChallengeType::CpuMatrix).iter().map(|(key, _)| key.worker.to_string()).collect()
     }
 
     #[test]
     fn online_able_and_unleased_workers_of_miners_heard_lately_are_challenged() {
         let mut fleet = Fleet::default();
         let offline = Word { online: false, ..word("offline") };
-        let unable = Word { capabilities: vec!["gpu_matrix".into()], ..word("unable") };
+        let unable = Word { cpu_matrix: false, ..word("unable") };
         fleet.heard(at(10), &alice(), vec![word("w1"), offline, unable, word("leased")]);
         fleet.set_leases([(WorkerKey::new(&alice(), &WorkerId::new("leased")), 0.5)]);
         assert_eq!(names(&fleet, at(20)), ["w1"]);
         assert_eq!(names(&fleet, at(310)), [""; 0]);
         assert_eq!((fleet.online(at(20)), fleet.online(at(310))), (3, 0));
+    }
+
+    #[test]
+    fn each_worker_gets_the_strongest_kind_that_it_offers_and_that_is_wanted() {
+        let mut fleet = Fleet::default();
+        let gpus: Arc<[String]> = ["GPU-1".to_owned(), "GPU-2".to_owned()].into();
+        let both = Word { gemm_i8: true, ..word("both") };
+        let only_new = Word { cpu_matrix: false, gemm_i8: true, gpus: Arc::clone(&gpus), ..word("new") };
+        fleet.heard(at(1), &alice(), vec![both, only_new, word("old")]);
+        let offers = |wanted| -> Vec<(String, Offer)> {
+            let candidates = fleet.candidates(at(2), wanted).into_iter();
+            candidates.map(|(key, offer)| (key.worker.to_string(), offer)).collect()
+        };
+        let (old, cpu) = (Offer::CpuMatrix, Offer::GemmI8 { gpus: Arc::default() });
+        let named = |name: &str, offer: &Offer| (name.to_owned(), offer.clone());
+        let new = named("new", &Offer::GemmI8 { gpus });
+        assert_eq!(offers(ChallengeType::CpuMatrix), [named("both", &old), named("old", &old)]);
+        assert_eq!(offers(ChallengeType::GemmI8), [named("both", &cpu), new.clone()]);
+        assert_eq!(offers(ChallengeType::Auto), [named("both", &cpu), new, named("old", &old)]);
     }
 
     #[test]

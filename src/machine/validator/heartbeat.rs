@@ -5,6 +5,7 @@
 use std::{
     collections::BTreeSet,
     hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
 };
 
 use serde::Deserialize;
@@ -12,35 +13,63 @@ use serde_json::Value;
 
 use super::fleet::Word;
 use crate::{
-    machine::contract::store::{HeartbeatWrite, WorkerSeen},
+    machine::contract::store::{CPU_MATRIX, HeartbeatWrite, WorkerSeen},
     units::{Hotkey, Wall},
     wire::{
-        json,
-        messages::{Gpu, HeartbeatData, SystemInfo, WorkerInfo, WorkerStatus},
+        json, limits,
+        messages::{
+            CPU_UUID, Gpu, HeartbeatData, SystemInfo, WorkerInfo, WorkerStatus,
+            gemm_i8::{CPU_DEVICE, GEMM_I8},
+        },
     },
 };
 
 /// GPUs of one worker that are taken in, each list; a host has sixteen at most.
-pub const GPUS_PER_WORKER: usize = 64;
+pub const GPUS_PER_WORKER: usize = limits::GEMM_DEVICES;
+/// Longest uuid of a GPU that gets challenges; one has 40 letters. A hundred workers of 64 fit into one answer.
+const DEVICE_BYTES: usize = 64;
+/// Capabilities of one worker that are taken in.
+const CAPABILITIES: usize = 16;
 /// Longest text of a name, version, model, uuid or capability that is kept, in bytes.
 pub const TEXT_BYTES: usize = 128;
 
-/// What the fleet must know, one word a worker.
-pub fn words(data: &HeartbeatData) -> Vec<Word> {
-    data.workers.iter().map(word).collect()
+/// What the fleet must know, one word a worker. `allowed`: whether GPUs of this model get challenges.
+pub fn words(data: &HeartbeatData, allowed: impl Fn(&str) -> bool) -> Vec<Word> {
+    let passes_on = data.miner_features.iter().any(|feature| feature == GEMM_I8);
+    data.workers.iter().map(|worker| word(worker, passes_on, &allowed)).collect()
 }
 
-fn word(worker: &WorkerInfo) -> Word {
+fn word(worker: &WorkerInfo, passes_on: bool, allowed: &impl Fn(&str) -> bool) -> Word {
+    let offers = |kind: &str| worker.capabilities.iter().take(CAPABILITIES).any(|can| can == kind);
+    let gemm_i8 = passes_on && offers(GEMM_I8);
     Word {
         worker: worker.worker_id.clone(),
         online: worker.status != WorkerStatus::Offline,
-        capabilities: capabilities(worker),
+        cpu_matrix: offers(CPU_MATRIX),
+        gemm_i8,
+        gpus: if gemm_i8 { challenged(worker.system_info.gpus_owned(), allowed) } else { Arc::default() },
         hardware: fingerprint(&worker.system_info),
     }
 }
 
+/// GPUs of an inventory that get challenges: in order of their uuids, each once.
+fn challenged(gpus: &[Gpu], allowed: &impl Fn(&str) -> bool) -> Arc<[String]> {
+    let fits =
+        |gpu: &Gpu| gpu.uuid.as_deref().is_some_and(is_device) && allowed(gpu.name.as_deref().unwrap_or_default());
+    let uuids: BTreeSet<&str> =
+        gpus.iter().take(GPUS_PER_WORKER).filter(|gpu| fits(gpu)).filter_map(|gpu| gpu.uuid.as_deref()).collect();
+    uuids.into_iter().map(str::to_owned).collect()
+}
+
+/// Whether it can name a GPU in a challenge: it enters the keys as it is, and no CPU goes by it.
+fn is_device(uuid: &str) -> bool {
+    (1..=DEVICE_BYTES).contains(&uuid.len())
+        && !uuid.chars().any(char::is_control)
+        && ![CPU_UUID, CPU_DEVICE].contains(&uuid)
+}
+
 fn capabilities(worker: &WorkerInfo) -> Vec<String> {
-    worker.capabilities.iter().take(16).map(|text| clipped(text)).collect()
+    worker.capabilities.iter().take(CAPABILITIES).map(|text| clipped(text)).collect()
 }
 
 /// What the store keeps. `changed[i]`: the hardware of worker i must be written.
@@ -138,7 +167,7 @@ mod tests {
     }
 
     fn print(system_info: &str) -> u64 {
-        words(&heartbeat(system_info))[0].hardware
+        words(&heartbeat(system_info), |_| true)[0].hardware
     }
 
     #[test]
@@ -161,6 +190,40 @@ mod tests {
             (worker.status.as_str(), worker.public_ip.as_deref(), worker.hardware.as_deref()),
             ("busy", None, None)
         );
+    }
+
+    /// The GPUs that get challenges, of a worker that offers gemm_i8.
+    fn gpus(inventory: &str) -> Vec<String> {
+        let info = format!(r#"{{"gpu_plugin":[{inventory}]}}"#);
+        let mut data = heartbeat(&info);
+        data.miner_features.push(GEMM_I8.into());
+        data.workers[0].capabilities.push(GEMM_I8.into());
+        words(&data, |model| model.contains("H200"))[0].gpus.to_vec()
+    }
+
+    #[test]
+    fn gpus_on_the_allow_list_are_challenged_by_names_that_can_be_keyed() {
+        let gpu = |uuid: &str, model: &str| format!(r#"{{"uuid":"{uuid}","name":"{model}"}}"#);
+        let h200 = |uuid: &str| gpu(uuid, "NVIDIA H200");
+        let several = [h200("GPU-2"), gpu("GPU-3", "GT 710"), h200("GPU-1"), h200("GPU-2")].join(",");
+        assert_eq!(gpus(&several), ["GPU-1", "GPU-2"]);
+        for odd in ["", "cpu", "-1", "GPU\\u0000x", "a\\nb", &"G".repeat(65)] {
+            assert_eq!(gpus(&h200(odd)), [""; 0], "{odd}");
+        }
+        let crowd: Vec<_> = (0..100).map(|n| h200(&format!("GPU-{n}"))).collect();
+        assert_eq!(gpus(&crowd.join(",")).len(), 64);
+    }
+
+    #[test]
+    fn gemm_i8_needs_the_word_of_the_worker_and_of_its_miner() {
+        let offered = |feature: &str, capability: &str| {
+            let mut data = heartbeat("{}");
+            data.miner_features.push(feature.into());
+            data.workers[0].capabilities.push(capability.into());
+            words(&data, |_| true)[0].gemm_i8
+        };
+        assert!(offered("gemm_i8", "gemm_i8"));
+        assert!(!offered("gemm_i8", "cpu_matrix") && !offered("other", "gemm_i8"));
     }
 
     #[test]

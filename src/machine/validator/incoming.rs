@@ -3,11 +3,22 @@
 //! Pure functions, called on the loop for small bodies and in the bulk spoke for big ones. They judge form
 //! alone; whether a challenge exists or a hotkey may speak is decided elsewhere.
 
+use std::fmt;
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error, IgnoredAny, SeqAccess, Visitor},
+};
+
 use crate::{
     units::WorkerId,
     wire::{
+        json::JsonFault,
         limits,
-        messages::{self, CommitmentData, HeartbeatData, ProofData, REQUEST_CHALLENGE, TaskRequest},
+        messages::{
+            self, CommitmentData, DeviceProof, HeartbeatData, ProofData, REQUEST_CHALLENGE, Raw, TaskRequest,
+            gemm_i8::{GemmProof, GemmProofFault},
+        },
         session::SessionFault,
         synapse::SynapseKind,
     },
@@ -19,7 +30,31 @@ pub enum Incoming {
     Heartbeat(Box<HeartbeatData>),
     Task(TaskRequest),
     Commitment(CommitmentData),
-    Proof(Box<ProofData>),
+    Proof(Box<ProofData<Proofs>>),
+}
+
+/// The proofs of a challenge's devices, by the kind that they have the shape of.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Proofs {
+    CpuMatrix(Vec<DeviceProof>),
+    GemmI8(Vec<GemmText>),
+}
+
+impl Proofs {
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Proofs::CpuMatrix(proofs) => proofs.is_empty(),
+            Proofs::GemmI8(proofs) => proofs.is_empty(),
+        }
+    }
+}
+
+/// One device's proof of `gemm_i8`, read strictly: what is wrong with one is that device's fault, and no other's.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GemmText {
+    /// As far as it could be read.
+    pub uuid: String,
+    pub proof: Result<GemmProof, GemmProofFault>,
 }
 
 /// Reads the plaintext of a synapse of this kind.
@@ -28,7 +63,7 @@ pub fn read(kind: SynapseKind, plaintext: &str) -> Result<Incoming, SessionFault
         SynapseKind::Heartbeat => heartbeat(messages::parse_request(plaintext)?),
         SynapseKind::Task => task(messages::parse_request(plaintext)?),
         SynapseKind::Challenge => messages::parse_request(plaintext).map(Incoming::Commitment),
-        SynapseKind::ChallengeProof => messages::parse_request(plaintext).map(|proof| Incoming::Proof(Box::new(proof))),
+        SynapseKind::ChallengeProof => proof(messages::parse_request(plaintext)?),
         SynapseKind::SessionInit => Err(SessionFault::Body("a handshake is not encrypted".into())),
     }
 }
@@ -48,6 +83,86 @@ fn task(request: TaskRequest) -> Result<Incoming, SessionFault> {
     match request.request_type == REQUEST_CHALLENGE {
         true => Ok(Incoming::Task(request)),
         false => Err(SessionFault::Body(format!("request_type must be {REQUEST_CHALLENGE:?}"))),
+    }
+}
+
+fn proof(data: ProofData<Raw>) -> Result<Incoming, SessionFault> {
+    let proofs = proofs(&data.proofs).map_err(|fault| SessionFault::Body(fault.to_string()))?;
+    let ProofData { challenge_id, debug_info, schema_version, .. } = data;
+    Ok(Incoming::Proof(Box::new(ProofData { challenge_id, proofs, debug_info, schema_version })))
+}
+
+/// The first proof tells the kind: only those of `gemm_i8` have tops and openings.
+fn proofs(list: &Raw) -> Result<Proofs, JsonFault> {
+    match list.read::<First>() {
+        Ok(First(true)) => {
+            let texts = list.read::<Devices>()?.0;
+            Ok(Proofs::GemmI8(
+                texts.iter().map(|text| GemmText { uuid: uuid(text), proof: GemmProof::read(text) }).collect(),
+            ))
+        }
+        _ => list.read().map(Proofs::CpuMatrix),
+    }
+}
+
+fn uuid(text: &Raw) -> String {
+    #[derive(Deserialize)]
+    struct Named {
+        uuid: String,
+    }
+    let uuid = text.read::<Named>().map(|named| named.uuid).unwrap_or_default();
+    if uuid.len() <= limits::DEVICE_BYTES { uuid } else { String::new() }
+}
+
+/// Whether the first of a list of proofs has the shape of `gemm_i8`.
+struct First(bool);
+
+impl<'de> Deserialize<'de> for First {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<First, D::Error> {
+        #[derive(Deserialize)]
+        struct Shape {
+            tops: Option<IgnoredAny>,
+            openings: Option<IgnoredAny>,
+        }
+        struct Look;
+        impl<'de> Visitor<'de> for Look {
+            type Value = First;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of proofs")
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<First, A::Error> {
+                let first = list.next_element::<Shape>()?;
+                while list.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(First(first.is_some_and(|first| first.tops.is_some() || first.openings.is_some())))
+            }
+        }
+        from.deserialize_seq(Look)
+    }
+}
+
+/// The proofs of at most as many devices as a challenge may have, unread.
+struct Devices(Vec<Raw>);
+
+impl<'de> Deserialize<'de> for Devices {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Devices, D::Error> {
+        struct Read;
+        impl<'de> Visitor<'de> for Read {
+            type Value = Devices;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of proofs")
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Devices, A::Error> {
+                let mut texts = Vec::new();
+                while let Some(text) = list.next_element()? {
+                    if texts.len() >= limits::GEMM_DEVICES {
+                        return Err(A::Error::custom(format!("proofs of more than {} devices", limits::GEMM_DEVICES)));
+                    }
+                    texts.push(text);
+                }
+                Ok(Devices(texts))
+            }
+        }
+        from.deserialize_seq(Read)
     }
 }
 

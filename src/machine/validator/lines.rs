@@ -10,6 +10,7 @@
 //! challenge state=verified id=… type=… size=… hotkey=… worker=… computation_ms=163.250 verify_ms=12.100
 //! challenge state=failed id=… type=… size=… hotkey=… worker=… computation_ms=- verify_ms=- reason="no commitment within 60 s"
 //! challenge state=void id=… (as failed)
+//! round issued=840 passed_over=1200 expected_ms=167990.000 capacity_ms=168000.000
 //! scores miners=2 above_zero=2 all_zero=false
 //! weights state=intent block=1200 uids=2
 //! weights state=submitted hash=0x… after=1201 until=1209
@@ -17,6 +18,10 @@
 //! weights state=confirmed block=1203
 //! weights state=refused reason="…"
 //! ```
+//!
+//! The verdict on a `gemm_i8` challenge says how sure it is behind `verify_ms`: `soundness_bits=9.7`, minus the
+//! binary logarithm of the chance that a device which skipped a tenth of the work had passed. One that is verified
+//! although devices failed names them in a `note="…"` at its end. A round has a line when it passed workers over.
 //!
 //! A field that was never measured is `-`. Ids and names come from miners: what could break a line apart
 //! (blanks, control characters, quotes) is shown as `_`.
@@ -73,17 +78,36 @@ pub fn committed(row: &ChallengeRow, computation_ms: f64) {
     log::info!(target: "validator", "challenge state=committed {} computation_ms={}", Which(row), Ms(Some(computation_ms)));
 }
 
-/// A challenge ended. Times in milliseconds.
-pub fn ended(row: &ChallengeRow, end: &End, computation_ms: Option<f64>, verify_ms: Option<f64>) {
-    let (state, reason) = match end {
-        End::Verified { .. } => ("verified", None),
-        End::Failed(reason) => ("failed", Some(reason)),
-        End::Void(reason) => ("void", Some(reason)),
+/// What is known of a challenge at its end.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Measured {
+    pub computation_ms: Option<f64>,
+    pub verify_ms: Option<f64>,
+    pub soundness_bits: Option<f64>,
+}
+
+/// A challenge ended.
+pub fn ended(row: &ChallengeRow, end: &End, measured: Measured) {
+    let (state, name, said) = match end {
+        End::Verified { note, .. } => ("verified", "note", note.as_ref()),
+        End::Failed(reason) => ("failed", "reason", Some(reason)),
+        End::Void(reason) => ("void", "reason", Some(reason)),
     };
-    let reason = reason.map(|text| format!(" reason=\"{}\"", quoted(text))).unwrap_or_default();
-    let (computation, verify) = (Ms(computation_ms), Ms(verify_ms));
+    let said = said.map(|text| format!(" {name}=\"{}\"", quoted(text))).unwrap_or_default();
+    let sure = measured.soundness_bits.filter(|_| measured.verify_ms.is_some());
+    let sure = sure.map(|bits| format!(" soundness_bits={bits:.1}")).unwrap_or_default();
+    let (computation, verify) = (Ms(measured.computation_ms), Ms(measured.verify_ms));
     let which = Which(row);
-    log::info!(target: "validator", "challenge state={state} {which} computation_ms={computation} verify_ms={verify}{reason}");
+    log::info!(target: "validator", "challenge state={state} {which} computation_ms={computation} verify_ms={verify}{sure}{said}");
+}
+
+/// A round that did not reach everybody, because there is no time to verify more.
+pub fn passed_over(issued: usize, passed_over: usize, expected_ms: f64, capacity_ms: f64) {
+    let (expected, capacity) = (Ms(Some(expected_ms)), Ms(Some(capacity_ms)));
+    log::info!(
+        target: "validator",
+        "round issued={issued} passed_over={passed_over} expected_ms={expected} capacity_ms={capacity}"
+    );
 }
 
 /// One calculation over the subnet.

@@ -3,10 +3,7 @@
 //! Reads only. Ages are as of the last input, at most some seconds ago.
 
 use super::{Phase, Validator, challenges::Stage, fleet};
-use crate::{
-    machine::contract::store::CPU_MATRIX,
-    metrics::{Metric, Page},
-};
+use crate::metrics::{Metric, Page};
 
 impl Validator {
     pub(super) fn fill(&self, page: &mut Page) {
@@ -37,8 +34,9 @@ impl Validator {
     }
 
     fn fill_challenges(&self, page: &mut Page) {
-        let ends = self.challenges.ends();
-        page.add(Metric::ChallengesCreated, &[CPU_MATRIX], ends.created as f64);
+        for (kind, count) in self.challenges.created_by_kind() {
+            page.add(Metric::ChallengesCreated, &[kind], count as f64);
+        }
         for ((end, reason), count) in self.challenges.ended_by_reason() {
             page.add(Metric::ChallengesEnded, &[end, reason], *count as f64);
         }
@@ -46,6 +44,13 @@ impl Validator {
             let open = self.challenges.open().filter(|challenge| name(&challenge.stage) == state).count();
             page.set(Metric::ChallengesOpen, &[state], open as f64);
         }
+        page.set(Metric::VerifyCapacitySeconds, &[], self.capacity.interval_ms() / 1e3);
+        page.set(Metric::VerifyReservedSeconds, &[], self.reserved_ms() / 1e3);
+        for (kind, ms) in self.usual_ms() {
+            page.set(Metric::VerifyExpectedSeconds, &[kind], ms / 1e3);
+        }
+        page.set(Metric::QueueDepth, &["proof_bytes"], self.verification.bytes() as f64);
+        page.set(Metric::QueueLimit, &["proof_bytes"], super::verification::MOST_BYTES as f64);
         page.set(Metric::QueueDepth, &["proofs"], self.verification.waiting() as f64);
         page.set(Metric::QueueLimit, &["proofs"], self.config.validation.proof_queue_max as f64);
     }
@@ -76,6 +81,6 @@ fn name(stage: &Stage) -> &'static str {
         Stage::Created { .. } => "created",
         Stage::Sent { .. } => "sent",
         Stage::Committed(_) => "committed",
-        Stage::Verifying(_) => "verifying",
+        Stage::Verifying { .. } => "verifying",
     }
 }

@@ -1,0 +1,95 @@
+//! Making the challenges of a round: as many as this process can verify in an interval.
+//!
+//! What the open challenges are still expected to need is taken off first, so a backlog shortens the next round. Who
+//! is passed over for want of time, or because the store is behind, is written down: it lowers nobody's
+//! participation.
+
+use super::{
+    Validator,
+    capacity::Shape,
+    draw,
+    fleet::Offer,
+    lines,
+    round::{Candidate, Reach},
+    timers::Timer,
+};
+use crate::{
+    machine::contract::store::Write,
+    metrics::Metric,
+    units::{Now, WorkerKey},
+};
+
+impl Validator {
+    /// Makes the next challenges of a round; a long round is made in several turns.
+    pub(super) fn go_round(&mut self, now: Now) {
+        if self.round.is_over() {
+            self.begin_round(now);
+        }
+        let mut left_out = Vec::new();
+        for (target, offer) in self.round.take() {
+            if self.challenges.is_open_for(&target) {
+                continue;
+            }
+            if !self.ledger.has_room() {
+                left_out.push(target);
+                continue;
+            }
+            let row = draw::challenge(&mut self.rng, &self.config.validation, target, &offer, self.round.began());
+            self.challenges.create(now, row);
+        }
+        self.passed_over(left_out);
+        self.timers.set(Timer::Round, self.round.due(now.mono));
+    }
+
+    fn begin_round(&mut self, now: Now) {
+        let validation = &self.config.validation;
+        let candidates = self.fleet.candidates(now.mono, validation.challenge_type).into_iter();
+        let candidates = candidates.filter(|(target, _)| !self.challenges.is_open_for(target));
+        let candidates = candidates.map(|(target, offer)| {
+            let expected_ms = self.capacity.expected_ms(self.shape_of(&offer));
+            Candidate { target, offer, expected_ms }
+        });
+        let candidates = candidates.collect();
+        let spare_ms = self.capacity.interval_ms() - self.reserved_ms();
+        let interval = validation.challenge_interval;
+        let Reach { issued, expected_ms, passed_over } =
+            self.round.begin(now, interval, candidates, spare_ms, &mut self.rng);
+        if !passed_over.is_empty() {
+            lines::passed_over(issued, passed_over.len(), expected_ms, self.capacity.interval_ms());
+        }
+        self.passed_over(passed_over);
+    }
+
+    fn shape_of(&self, offer: &Offer) -> Shape {
+        let validation = &self.config.validation;
+        match offer {
+            Offer::CpuMatrix => Shape::of_cpu(validation),
+            Offer::GemmI8 { gpus } => {
+                let size = draw::size_for(&validation.gemm_i8, gpus.len());
+                Shape::of_gemm(size, gpus.len().max(1), validation)
+            }
+        }
+    }
+
+    /// What the open challenges are expected to need of the verifiers.
+    pub(super) fn reserved_ms(&self) -> f64 {
+        let validation = &self.config.validation;
+        let of = |work| self.capacity.expected_ms(Shape::of_work(work, validation));
+        self.challenges.open().map(|challenge| of(&challenge.row.work)).sum()
+    }
+
+    /// By kind: what a challenge of the configured size, of one device, is expected to need.
+    pub(super) fn usual_ms(&self) -> Vec<(&'static str, f64)> {
+        let validation = &self.config.validation;
+        let gpu = Shape::of_gemm(validation.gemm_i8.gpu, 1, validation);
+        [Shape::of_cpu(validation), gpu].map(|shape| (shape.kind(), self.capacity.expected_ms(shape))).into()
+    }
+
+    fn passed_over(&mut self, workers: Vec<WorkerKey>) {
+        if workers.is_empty() {
+            return;
+        }
+        self.counters.add(Metric::ChallengesPassedOver, &[], workers.len() as u64);
+        self.ledger.must(Write::RoundBegan { at: self.round.began(), passed_over: workers });
+    }
+}
