@@ -22,10 +22,7 @@ use crate::{
 impl Validator {
     /// Makes the next challenges of a round; a long round is made in several turns.
     pub(super) fn go_round(&mut self, now: Now) {
-        if self.round.is_over() {
-            self.begin_round(now);
-        }
-        let mut left_out = Vec::new();
+        let mut left_out = if self.round.is_over() { self.begin_round(now) } else { Vec::new() };
         for (target, offer) in self.round.take() {
             if self.challenges.is_open_for(&target) {
                 continue;
@@ -37,11 +34,12 @@ impl Validator {
             let row = draw::challenge(&mut self.rng, &self.config.validation, target, &offer, self.round.began());
             self.challenges.create(now, row);
         }
-        self.passed_over(left_out);
+        self.passed_over(now, left_out);
         self.timers.set(Timer::Round, self.round.due(now.mono));
     }
 
-    fn begin_round(&mut self, now: Now) {
+    /// Begins a round; the workers that it passes over.
+    fn begin_round(&mut self, now: Now) -> Vec<WorkerKey> {
         let validation = &self.config.validation;
         let candidates = self.fleet.candidates(now.mono, validation.challenge_type).into_iter();
         let candidates = candidates.filter(|(target, _)| !self.challenges.is_open_for(target));
@@ -57,7 +55,7 @@ impl Validator {
         if !passed_over.is_empty() {
             lines::passed_over(issued, passed_over.len(), expected_ms, self.capacity.interval_ms());
         }
-        self.passed_over(passed_over);
+        passed_over
     }
 
     fn shape_of(&self, offer: &Offer) -> Shape {
@@ -85,11 +83,12 @@ impl Validator {
         [Shape::of_cpu(validation), gpu].map(|shape| (shape.kind(), self.capacity.expected_ms(shape))).into()
     }
 
-    fn passed_over(&mut self, workers: Vec<WorkerKey>) {
+    /// Each turn of a round tells of its own moment: the store takes one list for each.
+    fn passed_over(&mut self, now: Now, workers: Vec<WorkerKey>) {
         if workers.is_empty() {
             return;
         }
         self.counters.add(Metric::ChallengesPassedOver, &[], workers.len() as u64);
-        self.ledger.must(Write::RoundBegan { at: self.round.began(), passed_over: workers });
+        self.ledger.must(Write::RoundBegan { at: now.wall, passed_over: workers });
     }
 }
