@@ -1,7 +1,7 @@
 //! Single rows with single columns as they lie in memory: what a verifier needs, where packing would cost
 //! more than it gains.
 
-use super::{isa::Isa, pack::Element};
+use super::{element::Element, isa::Isa};
 
 /// Rows and columns that are multiplied while they stay in a core's first cache.
 const ROWS: usize = 4;

@@ -6,7 +6,7 @@
 use std::fmt;
 
 #[cfg(target_arch = "x86_64")]
-use super::avx512;
+use super::{avx2, avx512};
 use super::{pack::Shape, portable::Portable, tile::Sums};
 
 /// The integers that are multiplied.
@@ -74,7 +74,7 @@ impl Isa {
     /// All that this machine has, the fastest first; the portable one is the last of them.
     pub fn available() -> impl Iterator<Item = Isa> {
         #[cfg(target_arch = "x86_64")]
-        let vector = [avx512::detect()];
+        let vector = [avx512::detect(), avx2::detect_vnni(), avx2::detect()];
         #[cfg(not(target_arch = "x86_64"))]
         let vector = [None::<&'static dyn Kernels>];
         vector.into_iter().flatten().map(Isa).chain([Isa::portable()])

@@ -4,10 +4,13 @@
 //! files of the single instruction sets.
 
 #[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
 mod avx512;
 mod bytes;
 mod chacha8;
 mod dot;
+mod element;
 mod isa;
 #[cfg(target_arch = "x86_64")]
 pub(super) mod mt_avx512;
@@ -20,6 +23,7 @@ mod tile;
 pub use bytes::{little_endian, unsigned};
 pub use chacha8::keystream;
 pub use dot::dots;
+pub use element::Element;
 pub use isa::{Isa, Kind};
-pub use pack::{Element, PanelMut, Panels, Strip};
+pub use pack::{FIRST_TERM, PanelMut, Panels, Strip};
 pub use tile::Total;

@@ -7,7 +7,7 @@
 
 use std::marker::PhantomData;
 
-use super::isa::{Isa, Kind};
+use super::{element::Element, isa::Isa};
 
 /// How one kind of element is packed for one [`Isa`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,112 +34,8 @@ impl Shape {
     }
 }
 
-/// An integer that the kernels multiply: `i8` or `i16`.
-pub trait Element: Copy + Default + Send + Sync + Sealed + 'static {
-    const KIND: Kind;
-}
-
-/// What only this module's elements know.
-pub trait Sealed: Copy {
-    #[doc(hidden)]
-    const ZERO: Self;
-    /// Writes a full group, of as many bytes as there are elements times `element`.
-    #[doc(hidden)]
-    fn write(group: &[Self], element: usize, shifted: bool, bytes: &mut [u8]);
-    /// Writes one group of each column, of which every term is a row.
-    #[doc(hidden)]
-    fn weave(terms: &[&[Self]], shape: &Shape, packed: &mut [u8]) {
-        weave(terms, shape, packed);
-    }
-    /// Writes the first groups of all lanes; how many of them.
-    #[doc(hidden)]
-    fn pack(isa: Isa, lanes: &[&[Self]], width: usize, shifted: bool, packed: &mut [u8]) -> usize;
-    #[doc(hidden)]
-    fn sum(values: &[Self]) -> i32;
-    #[doc(hidden)]
-    fn dots(isa: Isa, rows: &[&[Self]], columns: &[&[Self]], sums: &mut [i32]);
-}
-
-fn weave<E: Sealed>(terms: &[&[E]], shape: &Shape, packed: &mut [u8]) {
-    let mut group = [E::ZERO; FIRST_TERM];
-    let columns = terms.iter().map(|row| row.len()).min().unwrap_or_default();
-    for (column, place) in (0..columns).zip(packed.chunks_exact_mut(shape.group)) {
-        group.iter_mut().zip(terms).for_each(|(slot, row)| *slot = row[column]);
-        E::write(&group[..terms.len()], shape.element, shape.shifted, place);
-    }
-}
-
-impl Element for i8 {
-    const KIND: Kind = Kind::Int8;
-}
-
-impl Sealed for i8 {
-    const ZERO: i8 = 0;
-
-    #[inline]
-    fn write(group: &[i8], element: usize, shifted: bool, bytes: &mut [u8]) {
-        if element == 1 {
-            let flip = if shifted { 0x80 } else { 0 };
-            bytes.iter_mut().zip(group).for_each(|(byte, value)| *byte = *value as u8 ^ flip);
-        } else {
-            let words = bytes.as_chunks_mut::<2>().0.iter_mut();
-            words.zip(group).for_each(|(word, value)| *word = i16::from(*value).to_le_bytes());
-        }
-    }
-
-    fn pack(isa: Isa, lanes: &[&[i8]], width: usize, shifted: bool, packed: &mut [u8]) -> usize {
-        isa.kernels().pack_i8(lanes, width, shifted, packed)
-    }
-
-    fn sum(values: &[i8]) -> i32 {
-        values.iter().map(|value| i32::from(*value)).sum()
-    }
-
-    fn dots(isa: Isa, rows: &[&[i8]], columns: &[&[i8]], sums: &mut [i32]) {
-        isa.kernels().dots_i8(rows, columns, sums);
-    }
-}
-
-impl Element for i16 {
-    const KIND: Kind = Kind::Int16;
-}
-
-impl Sealed for i16 {
-    const ZERO: i16 = 0;
-
-    #[inline]
-    fn weave(terms: &[&[i16]], shape: &Shape, packed: &mut [u8]) {
-        let [first, second] = terms else {
-            return weave(terms, shape, packed);
-        };
-        let places = packed.as_chunks_mut::<4>().0.iter_mut();
-        for (place, (first, second)) in places.zip(first.iter().zip(*second)) {
-            let ([a, b], [c, d]) = (first.to_le_bytes(), second.to_le_bytes());
-            *place = [a, b, c, d];
-        }
-    }
-
-    #[inline]
-    fn write(group: &[i16], _element: usize, _shifted: bool, bytes: &mut [u8]) {
-        let words = bytes.as_chunks_mut::<2>().0.iter_mut();
-        words.zip(group).for_each(|(word, value)| *word = value.to_le_bytes());
-    }
-
-    fn pack(isa: Isa, lanes: &[&[i16]], width: usize, shifted: bool, packed: &mut [u8]) -> usize {
-        isa.kernels().pack_i16(lanes, width, shifted, packed)
-    }
-
-    fn sum(values: &[i16]) -> i32 {
-        values.iter().map(|value| i32::from(*value)).fold(0, i32::wrapping_add)
-    }
-
-    fn dots(isa: Isa, rows: &[&[i16]], columns: &[&[i16]], sums: &mut [i32]) {
-        isa.kernels().dots_i16(rows, columns, sums);
-    }
-}
-
 /// Zeroed bytes from a cache line's beginning on.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Lines {
     bytes: Vec<u8>,
     start: usize,
@@ -175,8 +71,11 @@ fn pack_lanes<E: Element>(isa: Isa, shape: &Shape, width: usize, shifted: bool, 
     let rest = packed.get_mut(done * width * shape.group..).unwrap_or_default();
     for (run, places) in rest.chunks_mut(RUN * width * shape.group).enumerate() {
         for (at, lane) in lanes.iter().enumerate() {
-            let groups = lane.get((done + run * RUN) * per_group..).unwrap_or_default().chunks(per_group);
-            for (group, place) in groups.zip(places.chunks_exact_mut(width * shape.group)) {
+            let lane = lane.get((done + run * RUN) * per_group..).unwrap_or_default();
+            let lane = &lane[..lane.len().min(RUN * per_group)];
+            let quads = if shape.group == 4 { E::scatter(lane, shape.element, shifted, at, width, places) } else { 0 };
+            let groups = lane.chunks(per_group).zip(places.chunks_exact_mut(width * shape.group)).skip(quads);
+            for (group, place) in groups {
                 E::write(group, shape.element, shifted, &mut place[at * shape.group..(at + 1) * shape.group]);
             }
         }
@@ -184,7 +83,7 @@ fn pack_lanes<E: Element>(isa: Isa, shape: &Shape, width: usize, shifted: bool, 
 }
 
 /// All columns of one factor, packed panel by panel. Shared by all who multiply.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Panels<E> {
     isa: Isa,
     shape: Shape,
@@ -293,7 +192,7 @@ impl<E: Element> PanelMut<'_, E> {
 }
 
 /// Some rows of the other factor, packed. Each thread has its own and fills it again and again.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Strip<E> {
     pub(super) isa: Isa,
     pub(super) shape: Shape,

@@ -5,7 +5,10 @@
 
 use std::ops::Range;
 
-use super::pack::{Element, Panels, Strip};
+use super::{
+    element::Element,
+    pack::{Panels, Strip},
+};
 
 /// Sums of the largest tile, row by row.
 pub(super) type Sums = [i32; 12 * 32];
