@@ -5,6 +5,11 @@
 
 use std::hint::black_box;
 
+#[cfg(not(target_arch = "x86_64"))]
+use plain::{add_products, hide};
+#[cfg(target_arch = "x86_64")]
+use sse2::{add_products, hide};
+
 use super::{
     isa::{Kernels, Kind},
     pack::Shape,
@@ -76,55 +81,6 @@ fn groups<const N: usize>(bytes: &[u8]) -> [Group; N] {
     std::array::from_fn(|at| std::array::from_fn(|word| i16::from_le_bytes(words[at * WORDS + word])))
 }
 
-/// Adds eight products to four sums, two to each.
-#[cfg(target_arch = "x86_64")]
-#[inline(always)]
-fn add_products(partial: &mut Partial, row: &Group, column: &Group) {
-    use std::{
-        arch::x86_64::{_mm_add_epi32, _mm_madd_epi16},
-        mem::transmute,
-    };
-    // SAFETY: every x86-64 has SSE2, and these arrays are the 16 bytes of its vectors, which may be any.
-    *partial = unsafe {
-        let products = _mm_madd_epi16(transmute::<Group, _>(*row), transmute::<Group, _>(*column));
-        transmute::<_, Partial>(_mm_add_epi32(transmute::<Partial, _>(*partial), products))
-    };
-}
-
-/// Makes the compiler believe that these are other words.
-#[cfg(target_arch = "x86_64")]
-#[inline(always)]
-fn hide(words: &mut Group) {
-    use std::{
-        arch::{asm, x86_64::__m128i},
-        mem::transmute,
-    };
-    // SAFETY: no instruction stands in the assembly; the array is the 16 bytes of the vector.
-    unsafe {
-        let mut vector = transmute::<Group, __m128i>(*words);
-        asm!("/* {0} */", inout(xmm_reg) vector, options(pure, nomem, nostack, preserves_flags));
-        *words = transmute::<__m128i, Group>(vector);
-    }
-}
-
-/// Makes the compiler believe that these are other words.
-#[cfg(not(target_arch = "x86_64"))]
-fn hide(words: &mut Group) {
-    *words = black_box(*words);
-}
-
-/// Adds eight products to four sums, two to each.
-#[cfg(not(target_arch = "x86_64"))]
-#[inline(always)]
-fn add_products(partial: &mut Partial, row: &Group, column: &Group) {
-    for half in [0, LANES] {
-        for (lane, sum) in partial.iter_mut().enumerate() {
-            let product = i32::from(row[half + lane]) * i32::from(column[half + lane]);
-            *sum = sum.wrapping_add(product);
-        }
-    }
-}
-
 fn whole(partial: &Partial) -> i32 {
     partial.iter().copied().fold(0, i32::wrapping_add)
 }
@@ -151,4 +107,69 @@ fn dot<E: Copy + Into<i16>>(row: &[E], column: &[E]) -> i32 {
 
 fn widened<E: Copy + Into<i16>>(values: &[E; WORDS]) -> Group {
     values.map(E::into)
+}
+
+/// The step of eight products on every x86-64.
+#[cfg(target_arch = "x86_64")]
+mod sse2 {
+    use std::{
+        arch::{
+            asm,
+            x86_64::{__m128i, _mm_add_epi32, _mm_madd_epi16},
+        },
+        mem::transmute,
+    };
+
+    use super::{Group, Partial};
+
+    fn vector(words: Group) -> __m128i {
+        // SAFETY: both are 16 bytes that may be any.
+        unsafe { transmute::<Group, __m128i>(words) }
+    }
+
+    /// Adds eight products to four sums, two to each.
+    #[inline(always)]
+    pub fn add_products(partial: &mut Partial, row: &Group, column: &Group) {
+        // SAFETY: every x86-64 has SSE2; both types are 16 bytes that may be any.
+        *partial = unsafe {
+            let sums = transmute::<Partial, __m128i>(*partial);
+            let products = _mm_madd_epi16(vector(*row), vector(*column));
+            transmute::<__m128i, Partial>(_mm_add_epi32(sums, products))
+        };
+    }
+
+    /// Makes the compiler believe that these are other words.
+    #[inline(always)]
+    pub fn hide(words: &mut Group) {
+        let mut hidden = vector(*words);
+        // SAFETY: no instruction stands in the assembly; both types are 16 bytes that may be any.
+        unsafe {
+            asm!("/* {0} */", inout(xmm_reg) hidden, options(pure, nomem, nostack, preserves_flags));
+            *words = transmute::<__m128i, Group>(hidden);
+        }
+    }
+}
+
+/// The step of eight products elsewhere.
+#[cfg(not(target_arch = "x86_64"))]
+mod plain {
+    use std::hint::black_box;
+
+    use super::{Group, LANES, Partial};
+
+    /// Adds eight products to four sums, two to each.
+    #[inline(always)]
+    pub fn add_products(partial: &mut Partial, row: &Group, column: &Group) {
+        for half in [0, LANES] {
+            for (lane, sum) in partial.iter_mut().enumerate() {
+                let product = i32::from(row[half + lane]) * i32::from(column[half + lane]);
+                *sum = sum.wrapping_add(product);
+            }
+        }
+    }
+
+    /// Makes the compiler believe that these are other words.
+    pub fn hide(words: &mut Group) {
+        *words = black_box(*words);
+    }
 }
