@@ -6,6 +6,8 @@ use std::{
     process::{Command, Output},
 };
 
+use byteleap::{spoke::store::Store, units::Hotkey};
+
 const WORKER: &str = env!("CARGO_BIN_EXE_worker");
 const MINER: &str = env!("CARGO_BIN_EXE_miner");
 const VALIDATOR: &str = env!("CARGO_BIN_EXE_validator");
@@ -148,4 +150,16 @@ fn files_that_can_be_used_pass_and_nothing_is_made() {
     let output = check_files(WORKER, &format!("token_file: {}\n", token.display()));
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
     assert!(said(&output).contains("can be read by others than its owner; chmod 600 it"), "{}", said(&output));
+}
+
+#[test]
+fn the_database_of_another_hotkey_is_named_with_both() {
+    let dir = tempfile::tempdir().unwrap();
+    let wallet = with_wallet(dir.path());
+    let database = dir.path().join("v.db");
+    drop(Store::open(&database, &Hotkey::label("5SomebodyElse")).unwrap());
+    let output = check_files(VALIDATOR, &format!("{wallet}database: {{url: 'sqlite:///{}'}}\n", database.display()));
+    assert_eq!(output.status.code(), Some(78));
+    let told = "holds what the validator with the hotkey 5SomebodyElse knows, and this one has 5";
+    assert!(said(&output).contains(told), "{}", said(&output));
 }

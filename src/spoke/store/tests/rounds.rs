@@ -1,5 +1,7 @@
 //! Rounds that passed workers over, and facts through a connection of their own.
 
+use proptest::prelude::*;
+
 use super::*;
 
 fn began(at: Wall, workers: &[(&str, &str)]) -> Write {
@@ -113,4 +115,22 @@ fn facts_that_are_being_read_hold_up_no_commit() {
     assert_eq!(miners(), 1, "a reader stays at its moment");
     drop(snapshot);
     assert_eq!(store.load().workers.len(), 2);
+}
+
+proptest! {
+    #[test]
+    fn rounds_count_as_if_they_were_counted_one_by_one(rounds in prop::collection::vec(prop::collection::vec(0..40usize, 0..60), 0..8)) {
+        let name = |n: usize| format!("w{n:02}");
+        let mut store = Store::in_memory().unwrap();
+        let workers = (0..30).map(|n| WorkerSeen::named(&name(n))).collect();
+        store.commit_all(vec![heartbeat_of("5A", NOON, workers)]).unwrap();
+        let mut expected = [0; 30];
+        for (n, round) in rounds.iter().enumerate() {
+            let once: BTreeSet<usize> = round.iter().copied().filter(|n| *n < 30).collect();
+            once.into_iter().for_each(|n| expected[n] += 1);
+            let passed_over = round.iter().map(|n| worker_key("5A", &name(*n))).collect();
+            store.commit_all(vec![Write::RoundBegan { at: NOON + minutes(n as u64), passed_over }]).unwrap();
+        }
+        prop_assert_eq!(counts(&mut store, NOON + minutes(10)), expected);
+    }
 }
