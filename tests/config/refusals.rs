@@ -67,10 +67,22 @@ fn values_out_of_range_are_told_with_what_is_allowed() {
             line::<validator::Config>("validation: {verification_concurrent: 0}"),
             "validation.verification_concurrent: is 0; allowed: a whole number from 1 to 256, or -1 for all cores but one",
         ),
+        (
+            line::<worker::Config>("capabilities: [cpu_matrix, gpu_matrix]"),
+            "capabilities: is a list of 2; allowed: a list of cpu_matrix and gemm_i8, at least one (gpu_matrix comes with a later version)",
+        ),
         (line::<miner::Config>("netuid: 65536"), "netuid: is 65536; allowed: a whole number from 0 to 65535"),
     ];
     for (told, expected) in told {
         assert_eq!(told, expected);
+    }
+}
+
+#[test]
+fn capabilities_are_a_list_of_known_names() {
+    for bad in ["[]", "cpu_matrix", "[7]", "[CPU_MATRIX]", "[cpu_matrix, '']", "{cpu_matrix: true}"] {
+        let told = line::<worker::Config>(&format!("capabilities: {bad}"));
+        assert!(told.starts_with("capabilities: is ") && told.contains("at least one"), "{told}");
     }
 }
 

@@ -42,6 +42,18 @@ fn a_workers_own_values_are_taken() {
 }
 
 #[test]
+fn a_worker_offers_what_it_is_told_to_and_everything_otherwise() {
+    let offered = |text: &str| {
+        let config = accepted::<worker::Config>(text).config;
+        config.capabilities.iter().map(|capability| capability.name()).collect::<Vec<_>>()
+    };
+    assert_eq!(offered(""), ["cpu_matrix", "gemm_i8"]);
+    assert_eq!(offered("capabilities: null"), ["cpu_matrix", "gemm_i8"]);
+    assert_eq!(offered("capabilities: [cpu_matrix]"), ["cpu_matrix"]);
+    assert_eq!(offered("capabilities: [gemm_i8, cpu_matrix, gemm_i8]"), ["cpu_matrix", "gemm_i8"]);
+}
+
+#[test]
 fn a_miner_url_without_port_or_path_has_the_usual_ones() {
     let config = accepted::<worker::Config>("miner_url: ws://miner.example").config;
     assert_eq!((config.miner.authority().as_str(), config.miner.path.as_str()), ("miner.example:80", "/"));

@@ -21,12 +21,13 @@ use byteleap::{
         json,
         keys::Keypair,
         messages::{
-            Answer, ChallengeData, CommitmentData, HeartbeatData, HeartbeatResponse, ProofData, ProofRequests, Raw,
-            SessionInitResponse, StatusAnswer, TaskRequest, TaskResponse, parse_handshake, parse_request,
+            Answer, ChallengeData, CommitmentData, DeviceRequest, HeartbeatData, HeartbeatResponse, ProofData,
+            ProofRequests, Raw, SessionInitResponse, StatusAnswer, TaskRequest, TaskResponse, gemm_i8::GemmI8Data,
+            parse_handshake, parse_request,
         },
         session::{ClientHello, Offer, Opener, Refusal, ReplayWindow, Session},
         synapse::{Body, Head, SynapseKind, answer, kind_of, parse_answer},
-        websocket::{Register, ToMiner, ToWorker},
+        websocket::{Register, ToMiner, ToWorker, is_filled_list},
     },
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -166,6 +167,7 @@ fn request_bodies(data: &[u8]) {
     survives::<HeartbeatData>(text);
     survives::<TaskRequest>(text);
     survives::<CommitmentData>(text);
+    survives::<CommitmentData<Raw>>(text);
     survives::<ProofData>(text);
     survives::<ProofData<Raw>>(text);
 }
@@ -176,9 +178,13 @@ fn answer_bodies(data: &[u8]) {
     survives::<HeartbeatResponse>(text);
     survives::<StatusAnswer>(text);
     let _ = Answer::<ProofRequests>::parse(text);
+    if let Ok(Answer::Given(requests)) = Answer::<ProofRequests<Raw>>::parse(text) {
+        let _ = is_filled_list(&requests.proof_requests);
+    }
     if let Ok(response) = parse_request::<TaskResponse>(text) {
         for challenge in response.challenges() {
             let _ = ChallengeData::read(&challenge.data);
+            let _ = GemmI8Data::read(&challenge.data);
         }
     }
 }
@@ -195,6 +201,9 @@ fn frames_to_worker(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     if let Ok(frame) = ToWorker::parse(text) {
         assert!(ToWorker::parse(&frame.to_text()).is_ok(), "{frame:?}");
+        if let ToWorker::ProofRequest(asked) = frame {
+            let _ = asked.data.requests.read::<Vec<DeviceRequest>>();
+        }
     }
 }
 

@@ -10,8 +10,12 @@ use std::{
 };
 
 use byteleap::{
-    compute::{cpu_matrix::Spec, verify},
-    wire::messages::DeviceProof,
+    compute::{cpu_matrix::Spec, gemm_i8, verify},
+    units::{ChallengeId, WorkerId},
+    wire::messages::{
+        DeviceProof,
+        gemm_i8::{GemmProof, Sample},
+    },
 };
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -159,6 +163,40 @@ fn a_worker_process_registers_computes_proves_and_stops() {
     assert_eq!(miner.hear_close(), 1000);
     drop(miner);
     assert!(worker.0.wait().expect("the worker ends").success());
+}
+
+#[test]
+fn a_worker_process_opens_what_it_committed_to() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let mut door = Door::open();
+    let _worker = start(directory.path(), door.port());
+    let mut miner = Miner::accept(&mut door);
+    miner.hear("register");
+    miner.say(&json!({"type": "registration_ack", "data": {"status": "registered"}}));
+
+    let id = "00000000-0000-4000-8000-000000000001";
+    let data = json!({"challenge_type": "gemm_i8", "version": 2, "challenge_id": id, "worker_id": "w1",
+        "miner_hotkey": "5A", "round_id": "round_1", "seed": "ab".repeat(32), "matrix_size": 512, "rounds": 2,
+        "devices": ["cpu"]});
+    let data = json!({"task_id": id, "task_type": "gemm_i8", "challenge_id": id, "data": data, "timeout": 60,
+        "validator_hotkey": VALIDATOR});
+    miner.say(&json!({"type": "task_assignment", "data": data}));
+    let result = miner.hear("task_result");
+    let commitment = &result["data"]["result"]["commitments"][0];
+    assert_eq!((&commitment["uuid"], &commitment["sig_ver"]), (&json!("cpu"), &json!(2)), "{result}");
+    let root = hex::decode(commitment["merkle_root"].as_str().expect("a root")).expect("hex");
+
+    let samples = [Sample { round: 1, row: 511, chunk: 1 }, Sample { round: 0, row: 7, chunk: 0 }];
+    let requests = json!([{"uuid": "cpu", "samples": samples}]);
+    let data = json!({"validator_hotkey": VALIDATOR, "challenge_id": id, "requests": requests});
+    miner.say(&json!({"type": "proof_request", "message_id": "m1", "data": data}));
+    let answer = miner.hear("proof_response");
+    let proofs: Vec<GemmProof> = serde_json::from_value(answer["data"]["proofs"].clone()).expect("proofs");
+    let spec = gemm_i8::Spec::new(512, 2).expect("a size");
+    let worker = WorkerId::new("w1");
+    let prefix = gemm_i8::KeyPrefix::new(&ChallengeId::new(id), &[0xab; 32], "5A", &worker, "cpu");
+    let root = root.try_into().expect("32 bytes");
+    assert_eq!(gemm_i8::verify(&spec, &prefix, &root, &samples, &proofs[0]), Ok(()));
 }
 
 #[test]
