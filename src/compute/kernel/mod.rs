@@ -16,6 +16,8 @@ mod isa;
 pub(super) mod mt_avx512;
 mod pack;
 mod portable;
+#[cfg(target_arch = "x86_64")]
+pub(super) mod sha256_avx512;
 #[cfg(test)]
 mod tests;
 mod tile;
