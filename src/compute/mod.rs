@@ -8,7 +8,6 @@ pub mod gemm_i8;
 pub mod kernel;
 pub mod merkle;
 pub mod mt19937;
-mod product;
 pub mod row_hash;
 pub mod sample;
 pub mod verify;

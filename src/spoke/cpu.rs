@@ -79,7 +79,7 @@ impl Executor {
     fn tree(&self, job: CpuJob, spec: &Spec) -> Option<Tree> {
         let go_on = || !self.called_off.covers(job.0);
         let matrices = spec.matrices(go_on)?;
-        let blocks: Vec<_> = matrices.blocks().collect();
+        let blocks = matrices.strips(self.threads.get());
         let next = AtomicUsize::new(0);
         let hands = vec![(); self.threads.get().min(blocks.len())];
         let mut done = in_parallel("cpu", hands, |()| take_blocks(&matrices, &blocks, &next, go_on)).concat();

@@ -19,7 +19,7 @@ fn spec(n: u32) -> Spec {
 
 /// The whole product on so many threads, as the worker's executor shares it out.
 fn commit(matrices: &Matrices, threads: usize) -> String {
-    let blocks: Vec<_> = matrices.blocks().collect();
+    let blocks = matrices.strips(threads);
     let next = AtomicUsize::new(0);
     let take = || {
         let mut done = Vec::new();

@@ -94,7 +94,7 @@ impl Sealed for i16 {
 
     #[inline]
     fn weave(terms: &[&[i16]], shape: &Shape, packed: &mut [u8]) {
-        let [first, second] = terms else {
+        let (4, [first, second]) = (shape.group, terms) else {
             return weave(terms, shape, packed);
         };
         let places = packed.as_chunks_mut::<4>().0.iter_mut();

@@ -61,6 +61,11 @@ pub(super) trait Kernels: Sync {
         0
     }
 
+    /// Whether vectors of 512 bits are among the instructions.
+    fn is_wide(&self) -> bool {
+        false
+    }
+
     /// So many rounds of dot products of registers alone; returns how many products were added up.
     fn peak(&self, kind: Kind, rounds: u64) -> u64;
 }
@@ -98,6 +103,11 @@ impl Isa {
     /// a caller times to learn this CPU's limit.
     pub fn peak(self, kind: Kind, rounds: u64) -> u64 {
         self.0.peak(kind, rounds)
+    }
+
+    /// Whether vectors of 512 bits are among them: then the generator and the hashes of cpu_matrix use those too.
+    pub fn is_wide(self) -> bool {
+        self.0.is_wide()
     }
 
     pub(super) fn kernels(self) -> &'static dyn Kernels {

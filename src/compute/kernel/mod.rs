@@ -16,8 +16,9 @@ mod isa;
 pub(super) mod mt_avx512;
 mod pack;
 mod portable;
+pub(super) mod sha256;
 #[cfg(target_arch = "x86_64")]
-pub(super) mod sha256_avx512;
+mod sha256_avx512;
 #[cfg(test)]
 mod tests;
 mod tile;

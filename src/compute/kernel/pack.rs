@@ -150,7 +150,8 @@ impl<E: Element> Panels<E> {
         self.shape.groups(self.terms) * self.shape.group * self.shape.columns
     }
 
-    pub(super) fn isa(&self) -> Isa {
+    /// The instructions that it is packed for.
+    pub fn isa(&self) -> Isa {
         self.isa
     }
 
@@ -237,6 +238,11 @@ impl<E: Element> Strip<E> {
             }
             self.rows += tile.len();
         }
+    }
+
+    /// Rows that it has room for.
+    pub fn room(&self) -> usize {
+        self.corrections.len()
     }
 
     /// Rows packed by the last [`Strip::pack`].

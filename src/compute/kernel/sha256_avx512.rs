@@ -10,15 +10,14 @@ use std::arch::x86_64::{
     _mm512_unpackhi_epi32, _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
 };
 
-/// Rows that are hashed at once.
-pub const LANES: usize = 16;
+const LANES: usize = ROWS;
 /// Values of 8 bytes in a block of SHA-256.
 const VALUES: usize = 8;
 
+use super::sha256::{Digests, ROWS};
+
 /// The words of a block, or of the schedule, of all lanes.
 type Words = [__m512i; 16];
-/// Sixteen digests in words: the first word of each, then the second, ….
-pub type Digests = [[u32; LANES]; 8];
 
 /// The proof that this CPU has the instructions: [`detect`] alone makes one.
 #[derive(Clone, Copy, Debug)]
@@ -225,7 +224,7 @@ fn step([a, b, c, d, e, f, g, h]: [__m512i; 8], key: u32, word: __m512i) -> (__m
 #[inline]
 #[target_feature(enable = "avx512f")]
 fn eight<const AT: usize>([a, b, c, d, e, f, g, h]: [__m512i; 8], keys: &[u32; 8], words: &Words) -> [__m512i; 8] {
-    let (d, h) = step([a, b, c, d, e, f, g, h], keys[0], words[AT + 0]);
+    let (d, h) = step([a, b, c, d, e, f, g, h], keys[0], words[AT]);
     let (c, g) = step([h, a, b, c, d, e, f, g], keys[1], words[AT + 1]);
     let (b, f) = step([g, h, a, b, c, d, e, f], keys[2], words[AT + 2]);
     let (a, e) = step([f, g, h, a, b, c, d, e], keys[3], words[AT + 3]);

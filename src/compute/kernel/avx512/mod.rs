@@ -101,6 +101,10 @@ impl Kernels for Avx512 {
         unsafe { chacha8::fill(state, bytes) }
     }
 
+    fn is_wide(&self) -> bool {
+        true
+    }
+
     fn peak(&self, kind: Kind, rounds: u64) -> u64 {
         // SAFETY: `self` is the proof that the CPU has these features.
         unsafe {
