@@ -199,4 +199,49 @@ mod tests {
         }
         assert_eq!(with(r#"{"worker_id":"a\nb","status":"online"}"#).unwrap_err().code(), 4015);
     }
+
+    fn proofs(list: &str) -> Result<Proofs, u16> {
+        let text = format!(r#"{{"challenge_id":"c","proofs":{list}}}"#);
+        match read(SynapseKind::ChallengeProof, &text) {
+            Ok(Incoming::Proof(data)) => Ok(data.proofs),
+            Ok(other) => panic!("{other:?}"),
+            Err(fault) => Err(fault.code()),
+        }
+    }
+
+    #[test]
+    fn the_first_proof_tells_the_kind() {
+        let old = r#"{"uuid":"-1","row_hashes":["ab"],"coordinate_values":[NaN]}"#;
+        let new = r#"{"uuid":"cpu","tops":[],"openings":[],"row_hashes":[],"merkle_proofs":[],"coordinate_values":[]}"#;
+        for list in ["[]".to_owned(), format!("[{old}]"), format!("[{old},{new}]")] {
+            assert!(matches!(proofs(&list), Ok(Proofs::CpuMatrix(_))), "{list}");
+        }
+        for list in
+            [format!("[{new}]"), format!("[{new},{old}]"), r#"[{"openings":7}]"#.into(), r#"[{"tops":[]}]"#.into()]
+        {
+            assert!(matches!(proofs(&list), Ok(Proofs::GemmI8(_))), "{list}");
+        }
+        for list in ["null", "{}", "[1]", r#"[{"uuid":7}]"#, r#"[{"row_hashes":[]}]"#] {
+            assert_eq!(proofs(list), Err(4015), "{list}");
+        }
+    }
+
+    #[test]
+    fn a_proof_that_cannot_be_read_is_the_fault_of_its_device_alone() {
+        let good =
+            r#"{"uuid":"GPU-1","tops":[],"openings":[],"row_hashes":[],"merkle_proofs":[],"coordinate_values":[]}"#;
+        let bad =
+            r#"{"uuid":"GPU-2","tops":["zz"],"openings":[],"row_hashes":[],"merkle_proofs":[],"coordinate_values":[]}"#;
+        let Ok(Proofs::GemmI8(read)) = proofs(&format!("[{good},{bad},[1]]")) else { panic!("gemm_i8") };
+        let uuids: Vec<_> = read.iter().map(|one| (one.uuid.as_str(), one.proof.is_ok())).collect();
+        assert_eq!(uuids, [("GPU-1", true), ("GPU-2", false), ("", false)]);
+        assert_eq!(read[1].proof, Err(GemmProofFault::Top { round: 0 }));
+    }
+
+    #[test]
+    fn no_list_of_proofs_is_longer_than_a_challenge_has_devices() {
+        let list = |count: usize| format!("[{}]", vec![r#"{"tops":[]}"#; count].join(","));
+        assert!(proofs(&list(64)).is_ok());
+        assert_eq!(proofs(&list(65)), Err(4015));
+    }
 }

@@ -2,6 +2,8 @@
 
 mod bench;
 mod gate;
+mod gemm;
 mod life;
 mod recorded;
+mod rounds;
 mod weights;

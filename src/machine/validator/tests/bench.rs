@@ -26,8 +26,8 @@ use crate::{
         http, json,
         keys::Keypair,
         messages::{
-            Answer, Commitment, CommitmentData, DeviceProof, HeartbeatResponse, MerkleProof, ProofData, ProofRequests,
-            SessionInitResponse, StatusAnswer, TaskRequest, TaskResponse,
+            Answer, ChallengeSpec, Commitment, CommitmentData, DeviceProof, HeartbeatResponse, MerkleProof, ProofData,
+            ProofRequests, SessionInitResponse, StatusAnswer, TaskRequest, TaskResponse,
         },
         session::{ClientHello, Refusal, Session},
         synapse::{Call, SynapseKind, parse_answer},
@@ -410,10 +410,15 @@ impl Miner {
     }
 
     pub fn poll(&mut self, bench: &mut Bench, idle: Option<&[&str]>) -> Vec<Job> {
+        self.tasks(bench, idle).iter().map(Job::new).collect()
+    }
+
+    /// The challenges of a poll, of any kind.
+    pub fn tasks(&mut self, bench: &mut Bench, idle: Option<&[&str]>) -> Vec<ChallengeSpec> {
         let idle = idle.map(|ids| ids.iter().map(|id| WorkerId::new(id)).collect());
         let request = json::text(&TaskRequest::poll(self.hotkey(), idle, bench.now.wall));
         let response: TaskResponse = json::parse(&self.say(bench, SynapseKind::Task, &request).plain()).unwrap();
-        response.challenges().iter().map(Job::new).collect()
+        response.challenges().to_vec()
     }
 
     pub fn commit(&mut self, bench: &mut Bench, job: &Job) -> Back {
@@ -461,7 +466,7 @@ pub struct Job {
 }
 
 impl Job {
-    fn new(spec: &crate::wire::messages::ChallengeSpec) -> Job {
+    pub fn new(spec: &ChallengeSpec) -> Job {
         let data = crate::wire::messages::ChallengeData::read(&spec.data).unwrap();
         let matrices = compute::cpu_matrix::Spec { seed: data.seed, n: data.matrix_size, iterations: data.iterations }
             .matrices(|| true)
