@@ -388,6 +388,12 @@ impl Challenges {
         self.by_worker.contains_key(worker)
     }
 
+    /// Its worker has done all it can: what it waits for is a verdict of ours.
+    pub fn awaits_verdict(&self, worker: &WorkerKey) -> bool {
+        let open = self.by_worker.get(worker).and_then(|id| self.by_id.get(id));
+        matches!(open, Some(Challenge { stage: Stage::Verifying { .. }, .. }))
+    }
+
     pub fn is_open(&self, id: &ChallengeId) -> bool {
         self.by_id.contains_key(id)
     }

@@ -1,8 +1,8 @@
 //! Making the challenges of a round: as many as this process can verify in an interval.
 //!
 //! What the open challenges are still expected to need is taken off first, so a backlog shortens the next round. Who
-//! is passed over for want of time, or because the store is behind, is written down: it lowers nobody's
-//! participation.
+//! is passed over for want of time, because the last proof still waits for a verdict, or because the store is behind,
+//! is written down: it lowers nobody's participation.
 
 use super::{
     Validator,
@@ -42,8 +42,10 @@ impl Validator {
     fn begin_round(&mut self, now: Now) -> Vec<WorkerKey> {
         let validation = &self.config.validation;
         let candidates = self.fleet.candidates(now.mono, validation.challenge_type).into_iter();
-        let candidates = candidates.filter(|(target, _)| !self.challenges.is_open_for(target));
-        let candidates = candidates.map(|(target, offer)| {
+        let (busy, idle): (Vec<_>, Vec<_>) = candidates.partition(|(target, _)| self.challenges.is_open_for(target));
+        let late = busy.into_iter().map(|(target, _)| target).filter(|target| self.challenges.awaits_verdict(target));
+        let late: Vec<WorkerKey> = late.collect();
+        let candidates = idle.into_iter().map(|(target, offer)| {
             let expected_ms = self.capacity.expected_ms(self.shape_of(&offer));
             Candidate { target, offer, expected_ms }
         });
@@ -55,7 +57,7 @@ impl Validator {
         if !passed_over.is_empty() {
             lines::passed_over(issued, passed_over.len(), expected_ms, self.capacity.interval_ms());
         }
-        passed_over
+        passed_over.into_iter().chain(late).collect()
     }
 
     fn shape_of(&self, offer: &Offer) -> Shape {

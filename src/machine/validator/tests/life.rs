@@ -123,6 +123,24 @@ fn a_worker_has_at_most_one_open_challenge() {
 }
 
 #[test]
+fn who_waits_for_our_verdict_is_passed_over_and_who_is_silent_is_not() {
+    let (mut bench, mut alice) = alice_with(&["w1", "w2"]);
+    next_round(&mut bench, &mut alice, &["w1", "w2"]);
+    let mut jobs = alice.poll(&mut bench, None);
+    jobs.sort_by(|a, b| a.worker.cmp(&b.worker));
+    let rows = asked(alice.commit(&mut bench, &jobs[0]));
+    bench.hold_verdicts = true;
+    alice.prove(&mut bench, &jobs[0], &rows);
+    next_round(&mut bench, &mut alice, &["w1", "w2"]);
+    let list = |write: &Write| match write {
+        Write::RoundBegan { passed_over, .. } => Some(passed_over.clone()),
+        _ => None,
+    };
+    let lists: Vec<_> = bench.written.iter().filter_map(list).collect();
+    assert_eq!(lists, [[WorkerKey::new(alice.hotkey(), &WorkerId::new("w1"))]]);
+}
+
+#[test]
 fn a_commitment_in_time_counts_and_a_late_one_fails() {
     let (mut bench, mut alice) = alice_with(&["w1", "w2"]);
     next_round(&mut bench, &mut alice, &["w1", "w2"]);
