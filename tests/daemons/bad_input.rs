@@ -37,9 +37,16 @@ struct Stage {
 
 impl Stage {
     fn start(dir: &Path, role: &'static str) -> Stage {
+        Stage::start_with(dir, role, &json!({}))
+    }
+
+    /// `over`: further settings of that role.
+    fn start_with(dir: &Path, role: &'static str, over: &Value) -> Stage {
         let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
         let metrics = free.expect("a free port");
-        let settings = |of: &str| if of == role { json!({"metrics": {"listen": metrics}}) } else { json!({}) };
+        let mut given = over.clone();
+        given["metrics"] = json!({"listen": metrics});
+        let settings = |of: &str| if of == role { given.clone() } else { json!({}) };
         let (validator, miner) = (settings("validator"), settings("miner"));
         let plan = Plan { miners: 1, workers: 0, matrix_size: 100, validator, miner, worker: json!({}) };
         let site = Site::lay_out(dir, &plan).expect("wallets and files");
@@ -207,6 +214,25 @@ fn close_code(socket: &mut Socket) -> u16 {
             return frame.code.into();
         }
     }
+}
+
+#[test]
+fn a_miner_says_whom_its_door_turned_away_and_why() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let over = json!({"worker_management": {"allow": ["10.0.0.0/8"]}});
+    let stage = Stage::start_with(dir.path(), "miner", &over);
+    let door = stage.subnet.site.miners[0].listen;
+    for _ in 0..3 {
+        let stream = TcpStream::connect(door).expect("an open door");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a socket option");
+        assert!(tungstenite::client(format!("ws://{door}/"), stream).is_err(), "no upgrade");
+    }
+    let log = std::fs::read_to_string(stage.subnet.site.log_path(&miner_name(0))).expect("a log");
+    let told: Vec<&str> = log.lines().filter(|line| line.contains("refused at the door")).collect();
+    assert_eq!(told.len(), 1, "{log}");
+    let expected = "127.0.0.1 was refused at the door for workers: 403 the address is in none of the allowed networks";
+    assert!(told[0].contains("WARN") && told[0].ends_with(expected), "{log}");
+    stage.stop();
 }
 
 #[test]

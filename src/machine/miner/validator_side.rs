@@ -68,9 +68,12 @@ impl Miner {
                 let steps = self.flows.submitted(now.mono, &key, end_of(outcome));
                 self.follow(now, steps);
             }
-            (Some(Purpose::Report(key)), Ok(_)) => {
-                log::debug!(target: "miner", "{to} knows that challenge {} failed", key.challenge);
-            }
+            (Some(Purpose::Report(key)), Ok(reply)) => match reply {
+                Some(Reply::Requests(Answer::Refused(why))) => {
+                    log::debug!(target: "miner", "{to} does not hear why challenge {} failed: {}", key.challenge, shortened(&why));
+                }
+                _ => log::debug!(target: "miner", "{to} knows that challenge {} failed", key.challenge),
+            },
             (None, Ok(_)) => log::info!(target: "miner", "session with validator {to} opened"),
             (purpose, Err(failure)) => {
                 log::debug!(target: "miner", "{to}, {}: {}", said_of(&purpose), shortened(&failure.to_string()))

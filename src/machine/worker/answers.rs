@@ -131,3 +131,39 @@ pub(super) fn task_id_of(text: &str) -> Option<String> {
     let frame = json::parse::<Frame>(text).ok().filter(|frame| frame.r#type == "task_assignment")?;
     Some(frame.data.task_id).filter(|id| id.len() <= TASK_ID_BYTES)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::messages::gemm_i8::{CHUNK_VALUES, GemmProof, Opening};
+
+    fn answered(proof: impl Serialize) -> (usize, Option<String>) {
+        let text = proof_text(proof);
+        let ToMiner::ProofResponse(answer) = ToMiner::parse(&text).unwrap() else { panic!("another frame") };
+        (text.len(), answer.data.error)
+    }
+
+    fn proof_text(given: impl Serialize) -> String {
+        proof("m", Wall::default(), Wall::default(), Ok(given))
+    }
+
+    #[test]
+    fn the_longest_proof_there_is_fits_a_frame() {
+        let values = Box::new([i32::MIN; CHUNK_VALUES]);
+        let (chunk_path, row_path) = (vec![[7; 32]; limits::GEMM_CHUNK_PATH], vec![[7; 32]; limits::GEMM_ROW_PATH]);
+        let opening = Opening { round: 1023, row: 65_535, chunk: 255, values, chunk_path, row_path };
+        let tops = vec![[7; 32]; limits::GEMM_ROUNDS as usize];
+        let openings = vec![opening; limits::GEMM_SAMPLES];
+        let (bytes, error) = answered(GemmProof { uuid: "cpu".into(), tops, openings });
+        assert_eq!(error, None);
+        assert!((3 << 20..4 << 20).contains(&bytes), "{bytes} bytes");
+    }
+
+    #[test]
+    fn what_no_frame_bears_is_refused_with_its_size() {
+        let (bytes, error) = answered("x".repeat(limits::WEBSOCKET_BYTES));
+        assert!(bytes < 1024);
+        let why = error.unwrap();
+        assert!(why.starts_with("the proof has 167") && why.ends_with("a frame may have 16777216"), "{why}");
+    }
+}
