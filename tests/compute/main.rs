@@ -1,6 +1,7 @@
 //! The recorded CPU challenges of the reference implementation against ours: the generator, the products, the
-//! trees and every verdict. What the reference takes and ours does not is listed in `tests/data/DIFFERENCES.md`.
+//! trees and every verdict; and the sound challenge against its known answers and its cheats. What the reference takes and ours does not is listed in `tests/data/DIFFERENCES.md`.
 
+mod gemm_i8;
 mod generator;
 mod product;
 mod verdicts;

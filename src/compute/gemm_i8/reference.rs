@@ -65,20 +65,28 @@ pub fn leaf(row: u32, row_hash: &Hash) -> Hash {
     sha(&[&[0], &row.to_le_bytes(), row_hash])
 }
 
-/// The top over leaves, and the siblings of one of them, lowest first.
-pub fn tree(leaves: &[Hash], leaf: usize) -> (Hash, Vec<Hash>) {
-    let (mut level, mut at, mut path) = (leaves.to_vec(), leaf, Vec::new());
-    while level.len() > 1 {
-        if let Some(sibling) = level.get(at ^ 1) {
-            path.push(*sibling);
-        }
+/// All levels over leaves, these first, the top last.
+pub fn levels(leaves: &[Hash]) -> Vec<Vec<Hash>> {
+    let mut levels = vec![leaves.to_vec()];
+    while levels[levels.len() - 1].len() > 1 {
         let mut above = Vec::new();
-        for pair in level.chunks(2) {
+        for pair in levels[levels.len() - 1].chunks(2) {
             above.push(if pair.len() == 2 { sha(&[&[1], &pair[0], &pair[1]]) } else { pair[0] });
         }
-        (level, at) = (above, at / 2);
+        levels.push(above);
     }
-    (level[0], path)
+    levels
+}
+
+/// The siblings of a leaf, lowest first.
+pub fn path(levels: &[Vec<Hash>], leaf: usize) -> Vec<Hash> {
+    let mut path = Vec::new();
+    for (height, level) in levels.iter().enumerate() {
+        if let Some(sibling) = level.get((leaf >> height) ^ 1) {
+            path.push(*sibling);
+        }
+    }
+    path
 }
 
 /// The root of a round.
@@ -180,7 +188,8 @@ impl Book {
 
     /// Adds a round of this product under these leaves, whether they belong together or not.
     pub fn add(&mut self, c: Vec<i32>, leaves: Vec<Hash>) {
-        let (top, _) = tree(&leaves, 0);
+        let tree = levels(&leaves);
+        let top = tree[tree.len() - 1][0];
         self.root = root(self.spec.n(), self.tops.len() as u32, &self.root, &top);
         self.tops.push(top);
         self.products.push(c);
@@ -189,11 +198,12 @@ impl Book {
 
     /// Opens what is asked from what it holds.
     pub fn open(&self, samples: &[Sample]) -> GemmProof {
-        let openings = samples.iter().map(|sample| self.opening(sample)).collect();
+        let trees: Vec<_> = self.leaves.iter().map(|leaves| levels(leaves)).collect();
+        let openings = samples.iter().map(|sample| self.opening(&trees, sample)).collect();
         GemmProof { uuid: self.prefix.device().to_owned(), tops: self.tops.clone(), openings }
     }
 
-    fn opening(&self, sample: &Sample) -> Opening {
+    fn opening(&self, trees: &[Vec<Vec<Hash>>], sample: &Sample) -> Opening {
         let (round, n) = (sample.round as usize, self.spec.n() as usize);
         let row = &self.products[round][sample.row as usize * n..][..n];
         let mut values = Box::new([0; 256]);
@@ -204,7 +214,7 @@ impl Book {
             chunk: sample.chunk,
             values,
             chunk_path: chunk_path(&bytes(row), sample.chunk as usize),
-            row_path: tree(&self.leaves[round], sample.row as usize).1,
+            row_path: path(&trees[round], sample.row as usize),
         }
     }
 }
