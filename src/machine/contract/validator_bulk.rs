@@ -18,8 +18,8 @@ use crate::{
     },
 };
 
-/// Requests that may be with the spoke at once.
-pub const DEPTH: usize = 40;
+/// Requests that may be with the spoke at once: every proof of `gemm_i8` is one, and those of a round come together.
+pub const DEPTH: usize = 264;
 
 #[derive(Debug)]
 pub enum ValidatorBulk {

@@ -138,13 +138,20 @@ impl Validator {
             return self.answer_fault(now, &pending, &SessionFault::RateLimited);
         }
         if !self.axon.bulk.has_room(&pending.head.hotkey, body.len()) {
-            return self.refuse(pending.peer, &AxonRefusal::Unavailable("too many big requests"));
+            return self.too_much_to_read(now, &pending);
         }
         let openers = self.sessions.openers(now.mono, &pending.head.hotkey);
         let (kind, caller) = (pending.kind, pending.head.hotkey.clone());
         let job = self.axon.bulk.keep(pending, body.len());
         let work = SynapseWork { job, kind, caller, body, openers };
         self.command(Command::Bulk(ValidatorBulk::Synapse(Box::new(work))));
+    }
+
+    /// As too many requests are refused: who knows that word comes again, and nothing was held against him.
+    fn too_much_to_read(&mut self, now: Now, pending: &Pending) {
+        let fault = SessionFault::RateLimited;
+        self.counters.count(Metric::Refusals, &[code_label(fault.code()), "too_much_to_read"]);
+        self.answer(now, pending, &fault.to_json());
     }
 
     /// A big body was read.

@@ -88,6 +88,10 @@ pub struct Measured {
 
 /// A challenge ended.
 pub fn ended(row: &ChallengeRow, end: &End, measured: Measured) {
+    log::info!(target: "validator", "{}", end_line(row, end, measured));
+}
+
+fn end_line(row: &ChallengeRow, end: &End, measured: Measured) -> String {
     let (state, name, said) = match end {
         End::Verified { note, .. } => ("verified", "note", note.as_ref()),
         End::Failed(reason) => ("failed", "reason", Some(reason)),
@@ -98,7 +102,7 @@ pub fn ended(row: &ChallengeRow, end: &End, measured: Measured) {
     let sure = sure.map(|bits| format!(" soundness_bits={bits:.1}")).unwrap_or_default();
     let (computation, verify) = (Ms(measured.computation_ms), Ms(measured.verify_ms));
     let which = Which(row);
-    log::info!(target: "validator", "challenge state={state} {which} computation_ms={computation} verify_ms={verify}{sure}{said}");
+    format!("challenge state={state} {which} computation_ms={computation} verify_ms={verify}{sure}{said}")
 }
 
 /// A round that did not reach everybody, because there is no time to verify more.
@@ -125,11 +129,53 @@ pub fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        machine::contract::store::Work,
+        units::{ChallengeId, Hotkey, Wall, WorkerId, WorkerKey},
+    };
 
     #[test]
     fn a_workers_name_cannot_forge_a_line() {
         assert_eq!(Plain("w 1\nchallenge state=\"verified\"").to_string(), "w_1_challenge_state=_verified_");
         assert_eq!(quoted("bad\nroot \"x\""), "bad_root _x_");
+    }
+
+    fn ended_as(work: Work, end: End, verify_ms: Option<f64>, soundness_bits: Option<f64>) -> String {
+        let row = ChallengeRow {
+            id: ChallengeId::new("c1"),
+            target: WorkerKey::new(&Hotkey::label("alice"), &WorkerId::new("w1")),
+            work,
+            seed: String::new(),
+            round_id: String::new(),
+            created: Wall(0),
+        };
+        end_line(&row, &end, Measured { computation_ms: Some(20.0), verify_ms, soundness_bits })
+    }
+
+    #[test]
+    fn a_verdict_on_gemm_i8_says_how_sure_it_is() {
+        let gemm = || Work::GemmI8 { n: 512, rounds: 1, devices: vec![] };
+        let head = "type=gemm_i8 size=512 hotkey=alice worker=w1 computation_ms=20.000";
+        let passed = |note| End::Verified { success_count: 1, ops: 1.0, note };
+        let line = |end, verify_ms| ended_as(gemm(), end, verify_ms, Some(9.728));
+        let verified = format!("challenge state=verified id=c1 {head} verify_ms=1.500 soundness_bits=9.7");
+        assert_eq!(line(passed(None), Some(1.5)), verified);
+        assert_eq!(
+            line(passed(Some("device GPU-1: no".into())), Some(1.5)),
+            format!("{verified} note=\"device GPU-1: no\"")
+        );
+        let failed = format!("challenge state=failed id=c1 {head} verify_ms=1.500 soundness_bits=9.7 reason=\"no\"");
+        assert_eq!(line(End::Failed("no".into()), Some(1.5)), failed);
+        let void = format!("challenge state=void id=c1 {head} verify_ms=- reason=\"restart\"");
+        assert_eq!(line(End::Void("restart".into()), None), void, "without a verdict nothing is sure");
+    }
+
+    #[test]
+    fn the_lines_of_cpu_matrix_are_as_they_were() {
+        let end = End::Verified { success_count: 1, ops: 1.0, note: None };
+        let line = ended_as(Work::CpuMatrix { n: 500, iterations: 1 }, end, Some(12.1), None);
+        let head = "challenge state=verified id=c1 type=cpu_matrix size=500 hotkey=alice worker=w1";
+        assert_eq!(line, format!("{head} computation_ms=20.000 verify_ms=12.100"));
     }
 
     #[test]

@@ -222,7 +222,10 @@ fn one_miner_with_big_bodies_leaves_room_for_the_others() {
     while being_read(&mut bench, &mut alice, SynapseKind::Heartbeat, 100_000).is_some() {
         taken += 1;
     }
-    assert_eq!(taken, 8);
+    assert_eq!(taken, 64);
+    let text = format!(r#"{{"hotkey":"x","timestamp":1,"workers":[],"note":"{}"}}"#, "x".repeat(limits::BULK_BYTES));
+    assert_eq!(alice.say(&mut bench, SynapseKind::Heartbeat, &text).code(), 1003, "come again");
+    assert_eq!(bench.counted(Metric::Refusals, &["1003", "too_much_to_read"]), Some(1.0));
     assert!(bench.validator.axon.bulk.has_room(Miner::new(9).hotkey(), limits::PROOF_BODY_BYTES));
 }
 
