@@ -105,9 +105,8 @@ impl Desk {
 
     /// Multiplies the rows drawn last.
     pub fn multiply(&mut self, factor: &Factor) {
-        self.product.clear();
         self.product.resize(self.strip.rows() * self.n, 0);
-        self.strip.multiply_add(&factor.panels, &mut self.product, self.n);
+        self.strip.multiply(&factor.panels, &mut self.product, self.n);
     }
 
     /// Hashes the rows multiplied last, in order.

@@ -195,13 +195,14 @@ impl<E: Element> PanelMut<'_, E> {
 /// Some rows of the other factor, packed. Each thread has its own and fills it again and again.
 #[derive(Debug)]
 pub struct Strip<E> {
-    pub(super) isa: Isa,
-    pub(super) shape: Shape,
+    isa: Isa,
+    shape: Shape,
     terms: usize,
+    room: usize,
     rows: usize,
     lines: Lines,
     /// What shifting the columns by 128 added, with the other sign: a value for each row.
-    pub(super) corrections: Vec<i32>,
+    corrections: Vec<i32>,
     of: PhantomData<E>,
 }
 
@@ -212,7 +213,7 @@ impl<E: Element> Strip<E> {
         let tiles = rows.div_ceil(shape.rows);
         let len = tiles * shape.groups(terms) * shape.group * shape.rows;
         let corrections = vec![0; tiles * shape.rows];
-        Strip { isa, shape, terms, rows: 0, lines: Lines::zeroed(len), corrections, of: PhantomData }
+        Strip { isa, shape, terms, room: rows, rows: 0, lines: Lines::zeroed(len), corrections, of: PhantomData }
     }
 
     /// Rows of a strip that stays in a core's cache beside a panel, and leaves each of so many threads about
@@ -227,7 +228,7 @@ impl<E: Element> Strip<E> {
     /// Packs rows of `terms` elements each in place of what was here; those beyond its room are left out.
     pub fn pack<'a>(&mut self, rows: impl IntoIterator<Item = &'a [E]>) {
         let (shape, bytes) = (self.shape, self.tile_bytes().max(1));
-        let mut rows = rows.into_iter().map(|row| &row[..row.len().min(self.terms)]);
+        let mut rows = rows.into_iter().take(self.room).map(|row| &row[..row.len().min(self.terms)]);
         self.rows = 0;
         let places = self.lines.get_mut().chunks_exact_mut(bytes).zip(self.corrections.chunks_exact_mut(shape.rows));
         for (place, corrections) in places {
@@ -256,6 +257,19 @@ impl<E: Element> Strip<E> {
 
     fn tile_bytes(&self) -> usize {
         self.shape.groups(self.terms) * self.shape.group * self.shape.rows
+    }
+
+    pub(super) fn isa(&self) -> Isa {
+        self.isa
+    }
+
+    pub(super) fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    /// What is added to the sums of a row for the shift of the columns.
+    pub(super) fn correction(&self, row: usize) -> i32 {
+        self.corrections.get(row).copied().unwrap_or_default()
     }
 
     pub(super) fn packed(&self) -> &[u8] {

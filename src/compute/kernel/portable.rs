@@ -6,9 +6,9 @@
 use std::hint::black_box;
 
 #[cfg(not(target_arch = "x86_64"))]
-use plain::{add_products, hide};
+use plain::{add_products, hide, widened};
 #[cfg(target_arch = "x86_64")]
-use sse2::{add_products, hide};
+use sse2::{add_products, hide, widened};
 
 use super::{
     isa::{Kernels, Kind},
@@ -55,11 +55,11 @@ impl Kernels for Portable {
     }
 
     fn dots_i8(&self, rows: &[&[i8]], columns: &[&[i8]], sums: &mut [i32]) {
-        dots(rows, columns, sums);
+        dots(rows, columns, sums, |row, column| dot(row, column, widened));
     }
 
     fn dots_i16(&self, rows: &[&[i16]], columns: &[&[i16]], sums: &mut [i32]) {
-        dots(rows, columns, sums);
+        dots(rows, columns, sums, |row, column| dot(row, column, |words| *words));
     }
 
     fn peak(&self, _kind: Kind, rounds: u64) -> u64 {
@@ -86,27 +86,26 @@ fn whole(partial: &Partial) -> i32 {
 }
 
 /// Each row with each column, as they lie in memory.
-fn dots<E: Copy + Into<i16>>(rows: &[&[E]], columns: &[&[E]], sums: &mut [i32]) {
+fn dots<E>(rows: &[&[E]], columns: &[&[E]], sums: &mut [i32], dot: impl Fn(&[E], &[E]) -> i32) {
     for (row, sums) in rows.iter().zip(sums.chunks_mut(columns.len().max(1))) {
         columns.iter().zip(sums).for_each(|(column, sum)| *sum = dot(row, column));
     }
 }
 
-fn dot<E: Copy + Into<i16>>(row: &[E], column: &[E]) -> i32 {
+fn dot<E: Copy + Into<i32>>(row: &[E], column: &[E], words: impl Fn(&[E; WORDS]) -> Group) -> i32 {
     let mut partial = [[0; LANES]; 4];
     let ((rows, row), (columns, column)) = (row.as_chunks::<{ 4 * WORDS }>(), column.as_chunks::<{ 4 * WORDS }>());
     for (row, column) in rows.iter().zip(columns) {
         let groups = row.as_chunks().0.iter().zip(column.as_chunks().0);
         for (partial, (row, column)) in partial.iter_mut().zip(groups) {
-            add_products(partial, &widened(row), &widened(column));
+            add_products(partial, &words(row), &words(column));
         }
     }
-    let rest = row.iter().zip(column).map(|(a, b)| i32::from((*a).into()) * i32::from((*b).into()));
-    partial.iter().map(whole).chain(rest).fold(0, i32::wrapping_add)
+    partial.iter().map(whole).fold(plain(row, column), i32::wrapping_add)
 }
 
-fn widened<E: Copy + Into<i16>>(values: &[E; WORDS]) -> Group {
-    values.map(E::into)
+fn plain<E: Copy + Into<i32>>(row: &[E], column: &[E]) -> i32 {
+    row.iter().zip(column).map(|(a, b)| (*a).into() * (*b).into()).fold(0, i32::wrapping_add)
 }
 
 /// The step of eight products on every x86-64.
@@ -115,12 +114,12 @@ mod sse2 {
     use std::{
         arch::{
             asm,
-            x86_64::{__m128i, _mm_add_epi32, _mm_madd_epi16},
+            x86_64::{__m128i, _mm_add_epi32, _mm_cvtsi64_si128, _mm_madd_epi16, _mm_srai_epi16, _mm_unpacklo_epi8},
         },
         mem::transmute,
     };
 
-    use super::{Group, Partial};
+    use super::{Group, Partial, WORDS};
 
     fn vector(words: Group) -> __m128i {
         // SAFETY: both are 16 bytes that may be any.
@@ -136,6 +135,16 @@ mod sse2 {
             let products = _mm_madd_epi16(vector(*row), vector(*column));
             transmute::<__m128i, Partial>(_mm_add_epi32(sums, products))
         };
+    }
+
+    #[inline(always)]
+    pub fn widened(values: &[i8; WORDS]) -> Group {
+        let bytes = values.map(i8::cast_unsigned);
+        // SAFETY: every x86-64 has SSE2; both types are 16 bytes that may be any.
+        unsafe {
+            let bytes = _mm_cvtsi64_si128(i64::from_le_bytes(bytes));
+            transmute::<__m128i, Group>(_mm_srai_epi16::<8>(_mm_unpacklo_epi8(bytes, bytes)))
+        }
     }
 
     /// Makes the compiler believe that these are other words.
@@ -155,7 +164,7 @@ mod sse2 {
 mod plain {
     use std::hint::black_box;
 
-    use super::{Group, LANES, Partial};
+    use super::{Group, LANES, Partial, WORDS};
 
     /// Adds eight products to four sums, two to each.
     #[inline(always)]
@@ -166,6 +175,10 @@ mod plain {
                 *sum = sum.wrapping_add(product);
             }
         }
+    }
+
+    pub fn widened(values: &[i8; WORDS]) -> Group {
+        values.map(i16::from)
     }
 
     /// Makes the compiler believe that these are other words.

@@ -24,12 +24,19 @@ pub trait Total: Copy + Sealed {}
 /// What only this module's totals know.
 pub trait Sealed {
     #[doc(hidden)]
+    fn set(&mut self, sum: i32);
+    #[doc(hidden)]
     fn add(&mut self, sum: i32);
 }
 
 impl Total for i32 {}
 
 impl Sealed for i32 {
+    #[inline]
+    fn set(&mut self, sum: i32) {
+        *self = sum;
+    }
+
     #[inline]
     fn add(&mut self, sum: i32) {
         *self = self.wrapping_add(sum);
@@ -40,23 +47,39 @@ impl Total for i64 {}
 
 impl Sealed for i64 {
     #[inline]
+    fn set(&mut self, sum: i32) {
+        *self = i64::from(sum);
+    }
+
+    #[inline]
     fn add(&mut self, sum: i32) {
         *self = self.wrapping_add(i64::from(sum));
     }
 }
 
 impl<E: Element> Strip<E> {
-    /// Adds the strip's product with all columns to `out`: the sum of the strip's row r and column c lies at
+    /// Writes the strip's product with all columns to `out`: the sum of the strip's row r and column c lies at
     /// r·`stride` + c. What has no place in `out` is left out. Both must be packed for the same [`Isa`] and
-    /// number of terms; nothing is added otherwise.
+    /// number of terms; nothing is written otherwise.
     ///
     /// [`Isa`]: super::Isa
+    pub fn multiply<T: Total>(&self, panels: &Panels<E>, out: &mut [T], stride: usize) {
+        self.product(panels, out, stride, T::set);
+    }
+
+    /// The same, added to what is there.
     pub fn multiply_add<T: Total>(&self, panels: &Panels<E>, out: &mut [T], stride: usize) {
-        if self.isa != panels.isa() || self.terms() != panels.terms() {
+        self.product(panels, out, stride, T::add);
+    }
+
+    fn product<T: Total>(&self, panels: &Panels<E>, out: &mut [T], stride: usize, first: impl Fn(&mut T, i32)) {
+        if self.isa() != panels.isa() || self.terms() != panels.terms() {
             return;
         }
         let product = Product { strip: self, panels, stride };
-        blocks(panels.groups(), BLOCK_BYTES / self.shape.group).for_each(|block| product.block(block, out));
+        let mut blocks = blocks(panels.groups(), BLOCK_BYTES / self.shape().group);
+        blocks.by_ref().take(1).for_each(|block| product.block(&block, out, &first));
+        blocks.for_each(|block| product.block(&block, out, &T::add));
     }
 }
 
@@ -74,47 +97,72 @@ struct Product<'a, E> {
 
 impl<E: Element> Product<'_, E> {
     /// The terms of one block, of all rows and columns.
-    fn block<T: Total>(&self, block: Range<usize>, out: &mut [T]) {
-        let count = self.panels.columns().div_ceil(self.strip.shape.columns);
+    fn block<T: Total>(&self, block: &Range<usize>, out: &mut [T], put: &impl Fn(&mut T, i32)) {
+        let count = self.panels.columns().div_ceil(self.strip.shape().columns);
+        let tiles = self.strip.rows().div_ceil(self.strip.shape().rows);
         for panel in 0..count {
-            let columns = self.columns(panel, &block);
-            let next = if panel + 1 < count { self.columns(panel + 1, &block) } else { &[] };
-            let tiles = self.strip.rows().div_ceil(self.strip.shape.rows);
+            let columns = self.columns(panel, block);
+            let next = if panel + 1 < count { self.columns(panel + 1, block) } else { &[] };
             for tile in 0..tiles {
+                let place = Place::of(self, tile, panel);
+                place.expect(self, out);
                 let ahead = next.get(tile * columns.len() / 8..).unwrap_or_default();
-                self.tile((tile, panel), &block, columns, ahead, out);
+                let sums = self.sums(tile, block, columns, ahead);
+                place.put(self, block.start == 0, &sums, out, put);
             }
         }
     }
 
     fn columns(&self, panel: usize, block: &Range<usize>) -> &[u8] {
-        run(self.panels.packed(), self.panels.groups(), self.strip.shape.columns * self.strip.shape.group, panel, block)
+        let shape = self.strip.shape();
+        run(self.panels.packed(), self.panels.groups(), shape.columns * shape.group, panel, block)
     }
 
-    fn tile<T: Total>(
-        &self,
-        (tile, panel): (usize, usize),
-        block: &Range<usize>,
-        columns: &[u8],
-        ahead: &[u8],
-        out: &mut [T],
-    ) {
-        let shape = &self.strip.shape;
+    fn sums(&self, tile: usize, block: &Range<usize>, columns: &[u8], ahead: &[u8]) -> Sums {
+        let shape = self.strip.shape();
         let rows = run(self.strip.packed(), self.panels.groups(), shape.rows * shape.group, tile, block);
-        let first = panel * shape.columns;
-        let width = shape.columns.min(self.panels.columns() - first);
-        for row in tile * shape.rows..self.strip.rows().min((tile + 1) * shape.rows) {
-            let at = row * self.stride + first;
-            let places = out.get(at..at + width).unwrap_or_default();
-            self.strip.isa.kernels().soon_written(places.as_ptr().cast(), size_of_val(places));
-        }
         let mut sums = [0; 12 * 32];
-        self.strip.isa.kernels().tile(E::KIND, rows, columns, ahead, &mut sums);
-        let rows = tile * shape.rows..self.strip.rows().min((tile + 1) * shape.rows);
-        for (row, sums) in rows.zip(sums.chunks_exact(shape.columns)) {
-            let more = if block.start == 0 { self.strip.corrections[row] } else { 0 };
-            let places = out.get_mut(row * self.stride + first..).unwrap_or_default();
-            places.iter_mut().take(width).zip(sums).for_each(|(place, sum)| place.add(sum.wrapping_add(more)));
+        self.strip.isa().kernels().tile(E::KIND, rows, columns, ahead, &mut sums);
+        sums
+    }
+}
+
+/// Where a tile's sums belong.
+struct Place {
+    rows: Range<usize>,
+    first: usize,
+    width: usize,
+}
+
+impl Place {
+    fn of<E: Element>(product: &Product<'_, E>, tile: usize, panel: usize) -> Place {
+        let shape = product.strip.shape();
+        let first = panel * shape.columns;
+        let rows = tile * shape.rows..product.strip.rows().min((tile + 1) * shape.rows);
+        Place { rows, first, width: shape.columns.min(product.panels.columns() - first) }
+    }
+
+    /// Asks for the memory early: it is the one access that follows no pattern.
+    fn expect<T>(&self, product: &Product<'_, impl Element>, out: &[T]) {
+        for row in self.rows.clone() {
+            let at = row * product.stride + self.first;
+            let places = out.get(at..at + self.width).unwrap_or_default();
+            product.strip.isa().kernels().soon_written(places.as_ptr().cast(), size_of_val(places));
+        }
+    }
+
+    fn put<T>(
+        &self,
+        product: &Product<'_, impl Element>,
+        corrected: bool,
+        sums: &Sums,
+        out: &mut [T],
+        put: &impl Fn(&mut T, i32),
+    ) {
+        for (row, sums) in self.rows.clone().zip(sums.chunks_exact(product.strip.shape().columns)) {
+            let more = if corrected { product.strip.correction(row) } else { 0 };
+            let places = out.get_mut(row * product.stride + self.first..).unwrap_or_default();
+            places.iter_mut().take(self.width).zip(sums).for_each(|(place, sum)| put(place, sum.wrapping_add(more)));
         }
     }
 }

@@ -7,14 +7,14 @@ use std::{
     arch::{
         asm,
         x86_64::{
-            __m256i, _MM_HINT_T1, _mm_prefetch, _mm256_set1_epi8, _mm256_set1_epi32, _mm256_setzero_si256,
-            _mm256_storeu_si256, _mm256_sub_epi32, _mm256_xor_si256,
+            __m256i, _MM_HINT_T1, _mm_prefetch, _mm256_set1_epi32, _mm256_setzero_si256, _mm256_storeu_si256,
+            _mm256_sub_epi32,
         },
     },
     hint::black_box,
 };
 
-use super::{super::tile::Sums, Dot, GROUP, VECTOR, load};
+use super::{super::tile::Sums, Dot, GROUP, Plain, VECTOR, load};
 
 pub(super) const ROWS: usize = 6;
 pub(super) const COLUMNS: usize = 16;
@@ -101,32 +101,38 @@ macro_rules! kernels {
                 let (fours, rest) = columns.as_chunks::<DOTS>();
                 for (row, sums) in rows.iter().zip(sums.chunks_mut(columns.len().max(1))) {
                     let (four_sums, rest_sums) = sums.as_chunks_mut::<DOTS>();
-                    fours.iter().zip(four_sums).for_each(|(columns, sums)| *sums = row_dots::<D, DOTS>(row, *columns));
+                    for (columns, sums) in fours.iter().zip(four_sums) {
+                        *sums = row_dots::<D, DOTS>(bytes(row), columns.map(bytes));
+                    }
+                    // a remainder of the places is of the length of the remainder of the columns
                     for (column, sum) in rest.iter().zip(rest_sums) {
-                        [*sum] = row_dots::<D, 1>(row, [*column]);
+                        [*sum] = row_dots::<D, 1>(bytes(row), [bytes(column)]);
                     }
                 }
             }
 
             /// All must have one length; what is longer is cut.
             #[target_feature(enable = $features)]
-            fn row_dots<D: Dot, const C: usize>(row: &[D::Element], columns: [&[D::Element]; C]) -> [i32; C] {
-                let terms = columns.iter().map(|column| column.len()).min().unwrap_or_default().min(row.len());
-                let (row, columns) = (&row[..terms], columns.map(|column| &column[..terms]));
-                let flip = _mm256_set1_epi8(D::FLIP.cast_signed());
+            fn row_dots<D: Dot, const C: usize>(row: &[u8], columns: [&[u8]; C]) -> [i32; C] {
+                let len = columns.iter().map(|column| column.len()).min().unwrap_or_default().min(row.len());
+                let whole = len / VECTOR;
+                let row_vectors = &row.as_chunks::<VECTOR>().0[..whole];
+                let column_vectors = columns.map(|column| &column.as_chunks::<VECTOR>().0[..whole]);
                 let mut sums = [_mm256_setzero_si256(); C];
                 let mut added = _mm256_setzero_si256();
-                for at in (0..terms).step_by(D::PRODUCTS) {
-                    // SAFETY: the callers give a `D` that needs no other features.
-                    unsafe {
-                        let row = D::load(&row[at..]);
-                        for (sum, column) in sums.iter_mut().zip(&columns) {
-                            *sum = D::add(*sum, _mm256_xor_si256(D::load(&column[at..]), flip), row);
+                // SAFETY: the callers give a `D` that needs no other features.
+                unsafe {
+                    for at in 0..whole {
+                        for (sum, column) in sums.iter_mut().zip(column_vectors) {
+                            *sum = D::step(*sum, &column[at], &row_vectors[at]);
                         }
-                        if D::FLIP != 0 {
-                            added = D::add(added, flip, row);
-                        }
+                        added = D::shift(added, &row_vectors[at]);
                     }
+                    let row = padded(&row[whole * VECTOR..len]);
+                    for (sum, column) in sums.iter_mut().zip(columns) {
+                        *sum = D::step(*sum, &padded(&column[whole * VECTOR..len]), &row);
+                    }
+                    added = D::shift(added, &row);
                 }
                 sums.map(|sum| unpacked(_mm256_sub_epi32(sum, added)).into_iter().fold(0, i32::wrapping_add))
             }
@@ -145,3 +151,15 @@ macro_rules! kernels {
 
 kernels!(avx2, "avx2");
 kernels!(vnni, "avx2,avxvnni");
+
+fn bytes<E: Plain>(values: &[E]) -> &[u8] {
+    // SAFETY: these integers have no padding, and any byte is a u8.
+    unsafe { std::slice::from_raw_parts(values.as_ptr().cast(), size_of_val(values)) }
+}
+
+/// Fewer bytes than a vector has, and zeros.
+fn padded(rest: &[u8]) -> [u8; VECTOR] {
+    let mut padded = [0; VECTOR];
+    padded.iter_mut().zip(rest).for_each(|(slot, byte)| *slot = *byte);
+    padded
+}

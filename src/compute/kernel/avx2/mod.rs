@@ -9,8 +9,9 @@ mod kernels;
 use std::arch::{
     asm,
     x86_64::{
-        __m128i, __m256i, _MM_HINT_T0, _mm_loadu_si128, _mm_prefetch, _mm256_add_epi32, _mm256_cvtepi8_epi16,
-        _mm256_dpbusd_avx_epi32, _mm256_loadu_si256, _mm256_madd_epi16,
+        __m256i, _MM_HINT_T0, _mm_prefetch, _mm256_add_epi32, _mm256_castsi256_si128, _mm256_cvtepi8_epi16,
+        _mm256_dpbusd_avx_epi32, _mm256_extracti128_si256, _mm256_loadu_si256, _mm256_madd_epi16, _mm256_set1_epi8,
+        _mm256_xor_si256,
     },
 };
 
@@ -149,18 +150,33 @@ impl Kernels for AvxVnni {
 trait Dot {
     /// What lies in memory.
     type Element: Plain;
-    /// Products that one use adds up: elements of a vector.
+    /// Products that one use adds up.
     const PRODUCTS: usize;
-    /// What is flipped in columns to shift them.
-    const FLIP: u8;
-    /// The first elements; zeros where there are not enough of them.
+
+    /// Packed columns with packed rows.
     ///
-    /// # Safety
-    /// The CPU has AVX2.
-    unsafe fn load(values: &[Self::Element]) -> __m256i;
     /// # Safety
     /// The CPU has AVX2, and AVX-VNNI for the types that say so.
     unsafe fn add(sums: __m256i, columns: __m256i, rows: __m256i) -> __m256i;
+
+    /// A column with a row as they lie in memory.
+    ///
+    /// # Safety
+    /// As for [`Dot::add`].
+    #[inline]
+    unsafe fn step(sums: __m256i, column: &[u8; VECTOR], row: &[u8; VECTOR]) -> __m256i {
+        // SAFETY: as the caller says.
+        unsafe { Self::add(sums, load(column), load(row)) }
+    }
+
+    /// What steps with this row add to every sum because columns are shifted.
+    ///
+    /// # Safety
+    /// As for [`Dot::add`].
+    #[inline]
+    unsafe fn shift(added: __m256i, _row: &[u8; VECTOR]) -> __m256i {
+        added
+    }
 }
 
 /// Words, by AVX2.
@@ -169,13 +185,6 @@ struct Words;
 impl Dot for Words {
     type Element = i16;
     const PRODUCTS: usize = 16;
-    const FLIP: u8 = 0;
-
-    #[inline]
-    #[target_feature(enable = "avx2")]
-    unsafe fn load(values: &[i16]) -> __m256i {
-        load(values)
-    }
 
     #[inline]
     #[target_feature(enable = "avx2")]
@@ -190,18 +199,21 @@ struct WideBytes;
 impl Dot for WideBytes {
     type Element = i8;
     const PRODUCTS: usize = 16;
-    const FLIP: u8 = 0;
-
-    #[inline]
-    #[target_feature(enable = "avx2")]
-    unsafe fn load(values: &[i8]) -> __m256i {
-        _mm256_cvtepi8_epi16(load_half(values))
-    }
 
     #[inline]
     #[target_feature(enable = "avx2")]
     unsafe fn add(sums: __m256i, columns: __m256i, rows: __m256i) -> __m256i {
         _mm256_add_epi32(sums, _mm256_madd_epi16(columns, rows))
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    unsafe fn step(sums: __m256i, column: &[u8; VECTOR], row: &[u8; VECTOR]) -> __m256i {
+        let (column, row) = (load(column), load(row));
+        let low = |bytes| _mm256_cvtepi8_epi16(_mm256_castsi256_si128(bytes));
+        let high = |bytes| _mm256_cvtepi8_epi16(_mm256_extracti128_si256::<1>(bytes));
+        // SAFETY: this function has the same features.
+        unsafe { Self::add(Self::add(sums, low(column), low(row)), high(column), high(row)) }
     }
 }
 
@@ -211,13 +223,6 @@ struct VnniWords;
 impl Dot for VnniWords {
     type Element = i16;
     const PRODUCTS: usize = 16;
-    const FLIP: u8 = 0;
-
-    #[inline]
-    #[target_feature(enable = "avx2")]
-    unsafe fn load(values: &[i16]) -> __m256i {
-        load(values)
-    }
 
     #[inline]
     #[target_feature(enable = "avx2,avxvnni")]
@@ -238,56 +243,38 @@ struct VnniBytes;
 impl Dot for VnniBytes {
     type Element = i8;
     const PRODUCTS: usize = 32;
-    const FLIP: u8 = 0x80;
-
-    #[inline]
-    #[target_feature(enable = "avx2")]
-    unsafe fn load(values: &[i8]) -> __m256i {
-        load(values)
-    }
 
     #[inline]
     #[target_feature(enable = "avx2,avxvnni")]
     unsafe fn add(sums: __m256i, columns: __m256i, rows: __m256i) -> __m256i {
         _mm256_dpbusd_avx_epi32(sums, columns, rows)
     }
+
+    #[inline]
+    #[target_feature(enable = "avx2,avxvnni")]
+    unsafe fn step(sums: __m256i, column: &[u8; VECTOR], row: &[u8; VECTOR]) -> __m256i {
+        let shifted = _mm256_xor_si256(load(column), _mm256_set1_epi8(i8::MIN));
+        // SAFETY: this function has the same features.
+        unsafe { Self::add(sums, shifted, load(row)) }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,avxvnni")]
+    unsafe fn shift(added: __m256i, row: &[u8; VECTOR]) -> __m256i {
+        // SAFETY: this function has the same features.
+        unsafe { Self::add(added, _mm256_set1_epi8(i8::MIN), load(row)) }
+    }
 }
 
 /// Integers without padding.
-trait Plain: Copy + Default {
-    const COUNT: usize = VECTOR / size_of::<Self>();
-}
+trait Plain: Copy {}
 
-impl Plain for u8 {}
 impl Plain for i8 {}
 impl Plain for i16 {}
 
-/// The vector of the first of these; zeros where there are not enough of them.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn load<E: Plain>(values: &[E]) -> __m256i {
-    let mut padded = [E::default(); VECTOR];
-    let values = if values.len() >= E::COUNT {
-        values
-    } else {
-        padded[..values.len()].copy_from_slice(values);
-        &padded
-    };
-    // SAFETY: the slice covers the 32 bytes that an unaligned load reads.
-    unsafe { _mm256_loadu_si256(values.as_ptr().cast()) }
-}
-
-/// Sixteen bytes; zeros where there are not enough of them.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn load_half(values: &[i8]) -> __m128i {
-    let mut padded = [0; VECTOR / 2];
-    let values = if values.len() >= padded.len() {
-        values
-    } else {
-        padded[..values.len()].copy_from_slice(values);
-        &padded
-    };
-    // SAFETY: the slice covers the 16 bytes that an unaligned load reads.
-    unsafe { _mm_loadu_si128(values.as_ptr().cast()) }
+fn load(bytes: &[u8; VECTOR]) -> __m256i {
+    // SAFETY: the array is the 32 bytes that an unaligned load reads.
+    unsafe { _mm256_loadu_si256(bytes.as_ptr().cast()) }
 }
