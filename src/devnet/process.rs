@@ -131,6 +131,11 @@ pub fn end_with_parent() -> io::Result<()> {
     }
 }
 
+/// What this process cost so far.
+pub fn own_usage() -> Usage {
+    usage_of(std::process::id())
+}
+
 fn usage_of(pid: u32) -> Usage {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
@@ -175,7 +180,7 @@ mod tests {
 
     #[test]
     fn our_own_usage_is_there() {
-        let usage = usage_of(std::process::id());
+        let usage = own_usage();
         assert!(usage.peak_rss_kib.is_some_and(|kib| kib > 100));
         assert!(usage.cpu_s.is_some());
         assert!(run_s(std::process::id()).is_none_or(|seconds| seconds > 0.0));

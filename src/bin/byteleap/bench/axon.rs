@@ -52,6 +52,7 @@ pub fn main(options: &Options) -> Result<(), Fault> {
         }),
         miner: json!({}),
         worker: json!({}),
+        last_worker: json!({}),
     };
     let site = Site::lay_out(dir.path(), &plan)?;
     let mut subnet = Subnet::start(&std::env::current_exe()?, site, &plan, &["validator"])?;

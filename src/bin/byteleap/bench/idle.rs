@@ -82,6 +82,7 @@ fn plan() -> Plan {
         validator: json!({"metagraph": null, "validation": null, "weight_management": null}),
         miner: json!({"metagraph": null, "heartbeat_interval": null, "task_poll_interval": null}),
         worker: json!({"heartbeat_interval": null, "reconnect_interval": null}),
+        last_worker: json!({}),
     }
 }
 

@@ -11,6 +11,9 @@ use clap::{Args, Subcommand};
 use self::compute::Part;
 use crate::Fault;
 
+/// What the process that measures starts of itself.
+const CHILD: &str = "gemm-i8-challenge";
+
 #[derive(Args, Debug)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct Arguments {
@@ -32,6 +35,9 @@ enum Bench {
     Hash(compute::Options),
     /// All four; also without a name
     All(compute::Options),
+    /// One challenge of gemm_i8 in a process of its own, whose memory counts for nothing else
+    #[command(name = CHILD, hide = true)]
+    Child(compute::ChildOptions),
     /// Heartbeats a second that a validator's axon answers, with the load on the same machine
     Axon(axon::Options),
     /// Memory and CPU time of each daemon with ten connections and nothing to do
@@ -47,6 +53,7 @@ pub fn main(arguments: &Arguments) -> Result<(), Fault> {
         Some(Bench::Rng(options)) => compute::main(options, &[Part::Rng]),
         Some(Bench::Hash(options)) => compute::main(options, &[Part::Hash]),
         Some(Bench::All(options)) => compute::main(options, &Part::ALL),
+        Some(Bench::Child(options)) => compute::child(options),
         None => compute::main(&arguments.options, &Part::ALL),
     }
 }

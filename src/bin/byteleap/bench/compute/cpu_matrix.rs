@@ -1,11 +1,20 @@
 //! The challenge cpu_matrix: whole as a worker computes it, and the check of 50 rows.
 
-use std::hint::black_box;
+use std::{
+    hint::black_box,
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
 
 use byteleap::{
-    compute::{cpu_matrix::Spec, verify::expected_rows},
+    compute::{
+        cpu_matrix::{ENTRY_MAX, Spec},
+        kernel::{Isa, Kind, Panels, Strip},
+        mt19937::Mt19937,
+        verify::expected_rows,
+    },
     machine::contract::cpu::{Answer, CpuJob, CpuOutcome, CpuRequest, CpuTask},
-    spoke::{CallOff, cpu::Executor},
+    spoke::{CallOff, cpu::Executor, in_parallel},
 };
 use serde::Serialize;
 
@@ -14,6 +23,7 @@ use super::{
     figures::Row,
     measure::{Times, time},
     numpy::{Interpreter, Numpy, Task},
+    peak,
 };
 use crate::Fault;
 
@@ -26,8 +36,12 @@ pub struct Challenge {
     n: u32,
     /// Generate, multiply, hash, tree.
     challenge_ms: f64,
-    /// Multiplications and additions of the product, over the time of the whole.
-    challenge_gops_per_s: f64,
+    /// The product alone: operands drawn before, nothing hashed.
+    product_ms: f64,
+    product_gmac_per_s: f64,
+    /// Of int16 products.
+    peak_gmac_per_s: f64,
+    product_share_of_peak: f64,
     /// `None` with the reason beside it.
     speedup_vs_numpy: Option<f64>,
     speedup_vs_numpy_reason: Option<String>,
@@ -46,37 +60,100 @@ fn spec(bench: &Bench) -> Spec {
 
 pub fn challenge(bench: &Bench) -> Result<Challenge, Fault> {
     let spec = spec(bench);
-    let executor = Executor::new(Some(bench.threads), CallOff::default(), bench.clock);
-    let mut root = String::new();
-    let mut whole = Times::default();
-    let request = |job| CpuRequest { job: CpuJob(job), task: CpuTask::CpuMatrix(spec) };
-    let mut rounds = |times: &mut Times| {
-        for job in 1..=bench.rounds() as u64 {
-            let (took, reply) = time(&bench.clock, || executor.serve(request(job)));
-            if let CpuOutcome::Computed { answer: Answer::CpuMatrix(tree), .. } = reply.outcome {
-                root = tree.root();
-                times.add(took);
-            }
-        }
-    };
-    rounds(&mut whole);
+    let mut ours = Ours::new(bench, spec);
+    ours.rounds(bench);
     let task = Task { seed: &spec.seed, n: spec.n, threads: bench.threads.get(), rounds: 3 };
     let numpy = Interpreter::find(bench.options.python.as_deref()).and_then(|python| python.run(&task));
-    rounds(&mut whole);
+    ours.rounds(bench);
     let (numpy, reason) = numpy.map_or_else(|why| (None, Some(why)), |numpy| (Some(numpy), None));
-    if numpy.as_ref().is_some_and(|numpy| numpy.root != root) {
+    if numpy.as_ref().is_some_and(|numpy| numpy.root != ours.root) {
         return Err("NumPy's root of the same challenge is another one".into());
     }
-    let ours_s = whole.best_s();
+    let (ours_s, product_s) = (ours.whole.best_s(), ours.product.best_s());
+    let rate = f64::from(spec.n).powi(3) / product_s;
     Ok(Challenge {
         n: spec.n,
         challenge_ms: ours_s * 1e3,
-        challenge_gops_per_s: 2.0 * f64::from(spec.n).powi(3) / ours_s / 1e9,
+        product_ms: product_s * 1e3,
+        product_gmac_per_s: rate / 1e9,
+        peak_gmac_per_s: ours.peak / 1e9,
+        product_share_of_peak: rate / ours.peak,
         speedup_vs_numpy: numpy.as_ref().map(|numpy| numpy.int64_challenge_s / ours_s),
         speedup_vs_numpy_float64: numpy.as_ref().map(|numpy| numpy.float64_challenge_s / ours_s),
         speedup_vs_numpy_reason: reason,
         numpy,
     })
+}
+
+/// What is measured of this build, in turn.
+struct Ours {
+    spec: Spec,
+    executor: Executor,
+    operands: Operands,
+    whole: Times,
+    product: Times,
+    peak: f64,
+    root: String,
+}
+
+impl Ours {
+    fn new(bench: &Bench, spec: Spec) -> Ours {
+        let executor = Executor::new(Some(bench.threads), CallOff::default(), bench.clock);
+        let (whole, product) = (Times::default(), Times::default());
+        Ours { spec, executor, operands: Operands::new(spec.n), whole, product, peak: 0.0, root: String::new() }
+    }
+
+    fn rounds(&mut self, bench: &Bench) {
+        for job in 1..=bench.rounds() as u64 {
+            self.peak = self.peak.max(peak::products_per_s(bench, Kind::Int16));
+            self.product.add(self.operands.multiply(bench));
+            let request = CpuRequest { job: CpuJob(job), task: CpuTask::CpuMatrix(self.spec) };
+            let (took, reply) = time(&bench.clock, || self.executor.serve(request));
+            if let CpuOutcome::Computed { answer: Answer::CpuMatrix(tree), .. } = reply.outcome {
+                self.root = tree.root();
+                self.whole.add(took);
+            }
+        }
+    }
+}
+
+/// Entries that lie ready; which ones changes nothing.
+struct Operands {
+    n: usize,
+    a: Vec<i16>,
+    b: Panels<i16>,
+}
+
+impl Operands {
+    fn new(n: u32) -> Operands {
+        let (n, isa) = (n as usize, Isa::best());
+        let mut entries = vec![0; 2 * n * n];
+        Mt19937::new(1).fill(&mut entries, 2 * ENTRY_MAX as u16, ENTRY_MAX);
+        let (a, columns) = entries.split_at(n * n);
+        let mut b = Panels::new(isa, n, n);
+        b.panels_mut().for_each(|mut panel| {
+            let range = panel.range();
+            panel.pack_columns(&columns[range.start * n..range.end * n]);
+        });
+        Operands { n, a: a.to_vec(), b }
+    }
+
+    /// Every strip of rows, on all threads.
+    fn multiply(&self, bench: &Bench) -> Duration {
+        let (n, isa, threads) = (self.n, Isa::best(), bench.threads.get());
+        let rows = Strip::<i16>::rows_for(isa, n, threads);
+        let strips: Vec<&[i16]> = self.a.chunks(rows * n).collect();
+        let next = AtomicUsize::new(0);
+        let desks: Vec<_> = (0..threads).map(|_| (Strip::new(isa, n, rows), vec![0_i32; rows * n])).collect();
+        let work = |(mut strip, mut c): (Strip<i16>, Vec<i32>)| {
+            while let Some(rows) = strips.get(next.fetch_add(1, Ordering::Relaxed)) {
+                strip.pack(rows.chunks_exact(n));
+                c.fill(0);
+                strip.multiply_add(&self.b, &mut c, n);
+            }
+        };
+        time(&bench.clock, || in_parallel("multiply", desks, work)).0
+    }
 }
 
 pub fn verify(bench: &Bench) -> Result<Verify, Fault> {
@@ -92,15 +169,17 @@ pub fn verify(bench: &Bench) -> Result<Verify, Fault> {
 }
 
 impl Challenge {
-    pub fn rows(&self) -> Vec<Row> {
+    pub fn rows(&self, instruction: &str) -> Vec<Row> {
         let times = |name: &str, ratio: Option<f64>| ratio.map(|ratio| format!("{ratio:.0} × NumPy {name}"));
-        let beside: Vec<String> =
-            [times("int64", self.speedup_vs_numpy), times("float64", self.speedup_vs_numpy_float64)]
-                .into_iter()
-                .flatten()
-                .collect();
-        let beside = self.speedup_vs_numpy_reason.clone().unwrap_or(beside.join(", "));
-        vec![Row::new(&format!("cpu_matrix n = {}, whole challenge", self.n), self.challenge_ms, "ms", &beside)]
+        let ratios = [times("int64", self.speedup_vs_numpy), times("float64", self.speedup_vs_numpy_float64)];
+        let ratios: Vec<String> = ratios.into_iter().flatten().collect();
+        let beside = self.speedup_vs_numpy_reason.clone().unwrap_or(ratios.join(", "));
+        let share = format!("{:.0} % of {instruction}'s peak", self.product_share_of_peak * 100.0);
+        let n = self.n;
+        vec![
+            Row::new(&format!("cpu_matrix n = {n}, whole challenge"), self.challenge_ms, "ms", &beside),
+            Row::new(&format!("cpu_matrix n = {n}, product alone"), self.product_gmac_per_s, "GMAC/s", &share),
+        ]
     }
 }
 

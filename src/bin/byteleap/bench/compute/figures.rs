@@ -2,7 +2,12 @@
 
 use serde::Serialize;
 
-use super::{cpu_matrix, generators::Rng, hashes::Hash, machine::Machine};
+use super::{
+    cpu_matrix, gemm_i8,
+    generators::Rng,
+    hashes::Hash,
+    machine::{Instruction, Machine},
+};
 
 #[derive(Debug, Serialize)]
 pub struct Figures {
@@ -16,21 +21,24 @@ pub struct Figures {
     pub rng: Option<Rng>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hash: Option<Hash>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cpu_matrix: Option<CpuMatrix>,
+    #[serde(skip_serializing_if = "Two::is_empty")]
+    pub cpu_matrix: Two<cpu_matrix::Challenge, cpu_matrix::Verify>,
+    #[serde(skip_serializing_if = "Two::is_empty")]
+    pub gemm_i8: Two<gemm_i8::Challenge, gemm_i8::Verify>,
 }
 
+/// Of one challenge: what the worker does, and what the validator does.
 #[derive(Debug, Serialize)]
-pub struct CpuMatrix {
+pub struct Two<C, V> {
     #[serde(flatten)]
-    pub cpu: Option<cpu_matrix::Challenge>,
+    pub challenge: Option<C>,
     #[serde(flatten)]
-    pub verify: Option<cpu_matrix::Verify>,
+    pub verify: Option<V>,
 }
 
-impl CpuMatrix {
-    pub fn measured(self) -> Option<CpuMatrix> {
-        (self.cpu.is_some() || self.verify.is_some()).then_some(self)
+impl<C, V> Two<C, V> {
+    fn is_empty(&self) -> bool {
+        self.challenge.is_none() && self.verify.is_none()
     }
 }
 
@@ -59,13 +67,17 @@ fn significant(value: f64) -> String {
 
 impl Figures {
     fn rows(&self) -> Vec<Row> {
-        let cpu_matrix = self.cpu_matrix.as_ref();
-        let mut rows = Vec::new();
-        rows.extend(cpu_matrix.and_then(|part| part.cpu.as_ref()).map_or_else(Vec::new, |part| part.rows()));
-        rows.extend(cpu_matrix.and_then(|part| part.verify.as_ref()).map_or_else(Vec::new, |part| part.rows()));
-        rows.extend(self.rng.as_ref().map_or_else(Vec::new, Rng::rows));
-        rows.extend(self.hash.as_ref().map_or_else(Vec::new, Hash::rows));
-        rows
+        let Instruction { int8, int16 } = &self.machine.instruction;
+        let Figures { cpu_matrix, gemm_i8, rng, hash, .. } = self;
+        let parts = [
+            cpu_matrix.challenge.as_ref().map(|part| part.rows(int16)),
+            gemm_i8.challenge.as_ref().map(|part| part.rows(int8)),
+            cpu_matrix.verify.as_ref().map(cpu_matrix::Verify::rows),
+            gemm_i8.verify.as_ref().map(gemm_i8::Verify::rows),
+            rng.as_ref().map(Rng::rows),
+            hash.as_ref().map(Hash::rows),
+        ];
+        parts.into_iter().flatten().flatten().collect()
     }
 
     /// Which machine and how, in one line.

@@ -3,11 +3,13 @@
 
 mod cpu_matrix;
 mod figures;
+mod gemm_i8;
 mod generators;
 mod hashes;
 mod machine;
 mod measure;
 mod numpy;
+mod peak;
 
 use std::{
     io::{self, Write},
@@ -20,6 +22,7 @@ use std::{
 use byteleap::net::Clock;
 use clap::Args;
 
+pub use self::gemm_i8::ChildOptions;
 use self::{figures::Figures, machine::Machine};
 use crate::Fault;
 
@@ -87,10 +90,14 @@ pub fn main(options: &Options, parts: &[Part]) -> Result<(), Fault> {
     Ok(writeln!(io::stdout(), "{text}")?)
 }
 
+/// One whole challenge in a process of its own, for the process that measures.
+pub fn child(options: &ChildOptions) -> Result<(), Fault> {
+    Ok(writeln!(io::stdout(), "{}", gemm_i8::child(options)?)?)
+}
+
 fn measure(bench: &Bench, parts: &[Part]) -> Result<Figures, Fault> {
     let wanted = |part| parts.contains(&part);
-    let cpu = wanted(Part::Cpu).then(|| cpu_matrix::challenge(bench)).transpose()?;
-    let verify = wanted(Part::Verify).then(|| cpu_matrix::verify(bench)).transpose()?;
+    let (cpu, verify) = (wanted(Part::Cpu), wanted(Part::Verify));
     Ok(Figures {
         version: env!("CARGO_PKG_VERSION"),
         machine: Machine::look(bench.threads),
@@ -98,6 +105,13 @@ fn measure(bench: &Bench, parts: &[Part]) -> Result<Figures, Fault> {
         taken: "the best time of several rounds, in which what is compared runs in turn",
         rng: wanted(Part::Rng).then(|| generators::measure(bench)),
         hash: wanted(Part::Hash).then(|| hashes::measure(bench)),
-        cpu_matrix: figures::CpuMatrix { cpu, verify }.measured(),
+        cpu_matrix: figures::Two {
+            challenge: cpu.then(|| cpu_matrix::challenge(bench)).transpose()?,
+            verify: verify.then(|| cpu_matrix::verify(bench)).transpose()?,
+        },
+        gemm_i8: figures::Two {
+            challenge: cpu.then(|| gemm_i8::challenge(bench)).transpose()?,
+            verify: verify.then(|| gemm_i8::verify(bench)).transpose()?,
+        },
     })
 }
