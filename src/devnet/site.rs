@@ -32,6 +32,8 @@ pub struct Plan {
     pub validator: Value,
     pub miner: Value,
     pub worker: Value,
+    /// Over those of the very last worker once more.
+    pub last_worker: Value,
 }
 
 pub struct Site {
@@ -123,7 +125,11 @@ impl Site {
         for (index, miner) in self.miners.iter().enumerate() {
             self.write(&miner.name, self.miner_settings(miner, chain), &plan.miner)?;
             for worker in 0..plan.workers {
-                self.write(&worker_name(index, worker), worker_settings(miner, index, worker), &plan.worker)?;
+                let mut over = plan.worker.clone();
+                if (index + 1, worker + 1) == (self.miners.len(), plan.workers) {
+                    merge(&mut over, &plan.last_worker);
+                }
+                self.write(&worker_name(index, worker), worker_settings(miner, index, worker), &over)?;
             }
         }
         Ok(())

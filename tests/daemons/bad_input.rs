@@ -48,7 +48,15 @@ impl Stage {
         given["metrics"] = json!({"listen": metrics});
         let settings = |of: &str| if of == role { given.clone() } else { json!({}) };
         let (validator, miner) = (settings("validator"), settings("miner"));
-        let plan = Plan { miners: 1, workers: 0, matrix_size: 100, validator, miner, worker: json!({}) };
+        let plan = Plan {
+            miners: 1,
+            workers: 0,
+            matrix_size: 100,
+            validator,
+            miner,
+            worker: json!({}),
+            last_worker: json!({}),
+        };
         let site = Site::lay_out(dir, &plan).expect("wallets and files");
         let exe = Path::new(env!("CARGO_BIN_EXE_byteleap"));
         let mut subnet = Subnet::start(exe, site, &plan, &[role]).expect("a subnet");

@@ -15,7 +15,7 @@ const CHAIN: &str = "http://127.0.0.1:9";
 
 fn site(dir: &Path, over: serde_json::Value) -> Site {
     let (miner, worker) = (over.clone(), over.clone());
-    let plan = Plan { miners: 1, workers: 1, matrix_size: 100, validator: over, miner, worker };
+    let plan = Plan { miners: 1, workers: 1, matrix_size: 100, validator: over, miner, worker, last_worker: json!({}) };
     let site = Site::lay_out(dir, &plan).expect("wallets and files");
     site.configure(&plan, CHAIN).expect("configurations");
     site

@@ -34,6 +34,7 @@ impl Stage {
             validator: json!({"validation": {"challenge_timeout": 10, "proof_timeout": 10}}),
             miner: json!({}),
             worker: json!({}),
+            last_worker: json!({}),
         };
         let site = Site::lay_out(dir, &plan).expect("wallets and files");
         let exe = Path::new(env!("CARGO_BIN_EXE_byteleap"));

@@ -8,9 +8,9 @@ mod run;
 
 use std::{path::PathBuf, time::Duration};
 
-use byteleap::devnet::site::Plan;
-use clap::Args;
-use serde_json::json;
+use byteleap::{devnet::site::Plan, machine::contract::store::CPU_MATRIX, wire::messages::gemm_i8::GEMM_I8};
+use clap::{Args, ValueEnum};
+use serde_json::{Value, json};
 
 use crate::Fault;
 
@@ -28,6 +28,12 @@ pub struct Options {
     /// Rows of the challenges' matrices (each challenge's own size is within 10 % of it)
     #[arg(long, default_value_t = 400, value_parser = clap::value_parser!(u32).range(100..=10_000))]
     matrix_size: u32,
+    /// Which challenges workers get; auto: the strongest that each offers, and the last of several offers cpu_matrix alone
+    #[arg(long, value_enum, default_value_t = ChallengeType::Auto)]
+    challenge_type: ChallengeType,
+    /// Rows of the matrices of gemm_i8, in steps of 256 (each challenge's own size is within a third of it)
+    #[arg(long, default_value_t = 768, value_parser = clap::value_parser!(u32).range(256..=16_384))]
+    gemm_size: u32,
     /// Give up after this many seconds
     #[arg(long, default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     timeout_s: u64,
@@ -37,6 +43,50 @@ pub struct Options {
     /// Print one JSON object on standard output at the end; progress goes to standard error
     #[arg(long)]
     json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+enum ChallengeType {
+    Auto,
+    GemmI8,
+    CpuMatrix,
+}
+
+impl ChallengeType {
+    /// The validator's settings that differ from those of any subnet on one machine.
+    fn settings(self, gemm_size: u32) -> Value {
+        let gemm_i8 = json!({"cpu": {"matrix_size": gemm_size, "rounds": 2}, "size_variance": 0.34});
+        match self {
+            ChallengeType::CpuMatrix => json!({}),
+            mixed => json!({
+                "validation": {"challenge_type": mixed.name(), "gemm_i8": gemm_i8},
+                "scoring": {"policy": "throughput"},
+            }),
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            ChallengeType::Auto => "auto",
+            ChallengeType::GemmI8 => GEMM_I8,
+            ChallengeType::CpuMatrix => CPU_MATRIX,
+        }
+    }
+
+    /// Which kind worker number `worker` of so many is to get.
+    fn kind(self, worker: usize, workers: usize) -> &'static str {
+        match self {
+            ChallengeType::Auto if workers > 1 && worker + 1 == workers => CPU_MATRIX,
+            ChallengeType::Auto => GEMM_I8,
+            one => one.name(),
+        }
+    }
+
+    /// What the last worker offers, where it is not what all do.
+    fn last_worker(self, workers: usize) -> Value {
+        if self == ChallengeType::Auto && workers > 1 { json!({"capabilities": [CPU_MATRIX]}) } else { json!({}) }
+    }
 }
 
 /// Exit status 0 when everything was verified and confirmed, 1 otherwise; with `--json` one object is printed in
@@ -56,15 +106,18 @@ fn course(options: &Options) -> Result<report::Outcome, Fault> {
         (None, Some(dir)) => dir.path().to_owned(),
         (None, None) => return Err("no directory to run in".into()),
     };
+    let (kind, miners, workers) = (options.challenge_type, options.miners.into(), options.workers.into());
     let plan = Plan {
-        miners: options.miners.into(),
-        workers: options.workers.into(),
+        miners,
+        workers,
         matrix_size: options.matrix_size,
-        validator: json!({}),
+        validator: kind.settings(options.gemm_size),
         miner: json!({}),
         worker: json!({}),
+        last_worker: kind.last_worker(miners * workers),
     };
-    let goal = run::Goal { rounds: options.rounds.into(), patience: Duration::from_secs(options.timeout_s) };
+    let kinds = (0..miners * workers).map(|worker| kind.kind(worker, miners * workers)).collect();
+    let goal = run::Goal { rounds: options.rounds.into(), kinds, patience: Duration::from_secs(options.timeout_s) };
     run::run(&dir, &plan, &goal, &report::Show { json: options.json })
 }
 

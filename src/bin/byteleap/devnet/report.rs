@@ -15,6 +15,7 @@ use byteleap::{
 use serde::Serialize;
 use serde_json::json;
 
+use super::run::Worker;
 use crate::Fault;
 
 /// Where lines go: progress never mixes with the JSON object.
@@ -33,6 +34,7 @@ pub struct ProcessReport {
 
 pub struct Outcome {
     pub ledger: Ledger,
+    pub workers: Vec<Worker>,
     /// Our weights as the chain holds them.
     pub read_back: Vec<(Uid, u16)>,
     pub processes: Vec<ProcessReport>,
@@ -113,9 +115,16 @@ fn as_json(outcome: &Outcome) -> serde_json::Value {
     let submitted = outcome.ledger.confirmed.as_ref();
     let read_back: Vec<(u16, u16)> = outcome.read_back.iter().map(|(uid, share)| (uid.0, *share)).collect();
     let (ended, open): (Vec<_>, Vec<_>) = outcome.ledger.challenges.iter().partition(|challenge| challenge.has_ended());
+    let worker = |worker: &Worker| {
+        let verified = outcome.ledger.verified(&worker.hotkey, &worker.worker_id);
+        let Worker { hotkey, worker_id, kind } = worker;
+        json!({"hotkey": hotkey, "worker_id": worker_id, "challenge_type": kind, "verified": verified})
+    };
+    let workers: Vec<serde_json::Value> = outcome.workers.iter().map(worker).collect();
     json!({
         "fault": outcome.fault,
         "rounds": outcome.rounds,
+        "workers": workers,
         "challenges": ended,
         // of the next round, which began before the weights were confirmed
         "challenges_open": open.len(),
@@ -126,13 +135,16 @@ fn as_json(outcome: &Outcome) -> serde_json::Value {
 }
 
 fn table(outcome: &Outcome) -> String {
+    let (head, kind) = (["verified", "computed ms", "checked ms"], "challenge");
     let mut text =
-        format!("\n{:<50} {:<18} {:>8} {:>12} {:>11}\n", "miner", "worker", "verified", "computed ms", "checked ms");
-    for ((hotkey, worker), challenges) in by_worker(&outcome.ledger) {
-        let verified = challenges.iter().filter(|challenge| challenge.verdict == "verified").count();
+        format!("\n{:<50} {:<18} {kind:<12} {:>8} {:>12} {:>11}\n", "miner", "worker", head[0], head[1], head[2]);
+    for Worker { hotkey, worker_id, kind } in &outcome.workers {
+        let of_worker = |c: &&Challenge| c.hotkey == *hotkey && c.worker_id == *worker_id;
+        let challenges: Vec<_> = outcome.ledger.challenges.iter().filter(of_worker).collect();
+        let verified = outcome.ledger.verified(hotkey, worker_id);
         let computed = mean(challenges.iter().filter_map(|challenge| challenge.computation_ms));
         let checked = mean(challenges.iter().filter_map(|challenge| challenge.verify_ms));
-        text += &format!("{hotkey:<50} {worker:<18} {verified:>8} {computed:>12} {checked:>11}\n");
+        text += &format!("{hotkey:<50} {worker_id:<18} {kind:<12} {verified:>8} {computed:>12} {checked:>11}\n");
     }
     text += &format!("\n{:<50} {:>9} {:>9} {:>12} {:>9}\n", "miner", "challenge", "lease", "availability", "weight");
     for score in &outcome.ledger.scores {
@@ -147,14 +159,6 @@ fn table(outcome: &Outcome) -> String {
         text += &format!("{:<14} {:>8} {rss:>14} {cpu:>9}\n", process.name, process.pid);
     }
     text
-}
-
-fn by_worker(ledger: &Ledger) -> BTreeMap<(&str, &str), Vec<&Challenge>> {
-    let mut workers: BTreeMap<_, Vec<_>> = BTreeMap::new();
-    for challenge in &ledger.challenges {
-        workers.entry((challenge.hotkey.as_str(), challenge.worker_id.as_str())).or_default().push(challenge);
-    }
-    workers
 }
 
 fn mean(values: impl Iterator<Item = f64>) -> String {

@@ -11,7 +11,7 @@ use std::{
 
 use byteleap::{
     devnet::{
-        ledger::{Confirmed, Ledger},
+        ledger::{Challenge, Confirmed, Ledger},
         process::Process,
         site::{self, NETUID, Plan, Site},
         subnet::Subnet,
@@ -21,6 +21,7 @@ use byteleap::{
     units::Uid,
 };
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
+use serde::Serialize;
 use signal_hook::{
     consts::{SIGINT, SIGTERM},
     flag,
@@ -33,6 +34,8 @@ use crate::Fault;
 pub struct Goal {
     /// Verified challenges a worker.
     pub rounds: usize,
+    /// Which kind of challenge each worker is to get.
+    pub kinds: Vec<&'static str>,
     pub patience: Duration,
 }
 
@@ -54,7 +57,7 @@ pub fn run(dir: &Path, plan: &Plan, goal: &Goal, show: &Show) -> Result<Outcome,
         (Err(why), _) => (Vec::new(), Some(why.to_string())),
     };
     show.line("stopped");
-    Ok(Outcome { ledger: watch.ledger, read_back, processes, rounds: goal.rounds, fault })
+    Ok(Outcome { ledger: watch.ledger, workers: watch.workers, read_back, processes, rounds: goal.rounds, fault })
 }
 
 /// Raised by SIGINT or SIGTERM: the children must not outlive us.
@@ -70,11 +73,19 @@ fn process_report(process: &mut Process) -> ProcessReport {
     ProcessReport { name: process.name.clone(), role: process.role, pid: process.pid(), usage: process.measure() }
 }
 
+/// Whom challenges are for.
+#[derive(Clone, Debug, Serialize)]
+pub struct Worker {
+    pub hotkey: String,
+    pub worker_id: String,
+    /// The kind of challenge that it is to get: the strongest that it offers.
+    pub kind: &'static str,
+}
+
 /// What is waited for, and how far it has come.
 struct Watch<'a> {
     goal: &'a Goal,
-    /// (hotkey, worker id) of every worker.
-    workers: Vec<(String, String)>,
+    workers: Vec<Worker>,
     ledger: Ledger,
     told: Told,
     /// The last verdict that was needed: weights meant after it count.
@@ -85,10 +96,12 @@ struct Watch<'a> {
 impl<'a> Watch<'a> {
     fn new(site: &Site, plan: &Plan, goal: &'a Goal, asked_to_stop: Arc<AtomicBool>) -> Watch<'a> {
         let of_miner = |miner: usize| (0..plan.workers).map(move |worker| (miner, worker));
-        let key = |(miner, worker): (usize, usize)| {
-            (site.miners[miner].hotkey.to_string(), site::worker_id(miner, worker).to_string())
+        let who = |((miner, worker), kind): ((usize, usize), &&'static str)| {
+            let (hotkey, worker_id) =
+                (site.miners[miner].hotkey.to_string(), site::worker_id(miner, worker).to_string());
+            Worker { hotkey, worker_id, kind }
         };
-        let workers = (0..plan.miners).flat_map(of_miner).map(key).collect();
+        let workers = (0..plan.miners).flat_map(of_miner).zip(&goal.kinds).map(who).collect();
         Watch { goal, workers, ledger: Ledger::default(), told: Told::default(), complete_at: None, asked_to_stop }
     }
 
@@ -118,6 +131,10 @@ impl<'a> Watch<'a> {
                 format!("challenge {} of worker {} failed: {reason}", failed.challenge_id, failed.worker_id).into()
             );
         }
+        if let Some((worker, other)) = self.other_kind() {
+            let Worker { worker_id, kind, .. } = worker;
+            return Err(format!("worker {worker_id} got {} where {kind} is the strongest it offers", other.kind).into());
+        }
         if self.complete_at.is_none() && self.every_worker_is_done() {
             self.complete_at = Some(self.ledger.last_verdict);
             show.line("every worker has its verified challenges; waiting for the chain to confirm the weights");
@@ -127,7 +144,17 @@ impl<'a> Watch<'a> {
     }
 
     fn every_worker_is_done(&self) -> bool {
-        self.workers.iter().all(|(hotkey, worker)| self.ledger.verified(hotkey, worker) >= self.goal.rounds)
+        let verified = |worker: &Worker| self.ledger.verified(&worker.hotkey, &worker.worker_id);
+        self.workers.iter().all(|worker| verified(worker) >= self.goal.rounds)
+    }
+
+    /// A challenge of another kind than its worker is to get.
+    fn other_kind(&self) -> Option<(&Worker, &Challenge)> {
+        self.workers.iter().find_map(|worker| {
+            let of_worker = |c: &&Challenge| c.hotkey == worker.hotkey && c.worker_id == worker.worker_id;
+            let mut challenges = self.ledger.challenges.iter().filter(of_worker);
+            Some((worker, challenges.find(|challenge| challenge.kind != worker.kind)?))
+        })
     }
 
     /// How far everything came, for the report of a fault.
@@ -137,8 +164,9 @@ impl<'a> Watch<'a> {
             text += &format!("the end of {}'s log:\n{}\n", process.name, process.last_lines(5));
         }
         text += "verified so far:\n";
-        for (hotkey, worker) in &self.workers {
-            text += &format!("  {hotkey} {worker}: {} of {}\n", self.ledger.verified(hotkey, worker), self.goal.rounds);
+        for Worker { hotkey, worker_id, kind } in &self.workers {
+            let verified = self.ledger.verified(hotkey, worker_id);
+            text += &format!("  {hotkey} {worker_id}: {verified} of {} {kind}\n", self.goal.rounds);
         }
         let block = self.ledger.confirmed.as_ref().map(|confirmed| confirmed.block);
         text + &block.map_or("confirmed weights: none".into(), |block| format!("confirmed weights: at block {block}"))
