@@ -6,6 +6,8 @@
 //! printed; `BYTELEAP_SIM_SEED=n cargo test --release --test sim` runs it alone, `BYTELEAP_SIM_TRACE=1` tells it
 //! step by step.
 
+mod adversaries;
+mod liars;
 mod links;
 mod roles;
 mod seat;

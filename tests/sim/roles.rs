@@ -3,19 +3,21 @@
 //! The store is SQLite in memory, the chain client speaks with the simulated node, products and proofs are really
 //! computed. Only hardware reports and name resolution are made up.
 
-use std::{cell::RefCell, collections::BTreeMap, num::NonZeroUsize, rc::Rc, time::Duration};
+use std::{cell::RefCell, collections::BTreeMap, num::NonZeroUsize, rc::Rc, sync::Arc, time::Duration};
 
 use byteleap::{
     compute::{gemm_i8, merkle::Tree},
     config::{Role, miner, validator, worker},
     machine::{
+        Message,
         contract::{
             cpu::{Answer, CpuOutcome, CpuReply, CpuTask, Split},
-            open::{OpenOutcome, OpenReply},
+            open::{OpenOutcome, OpenReply, OpenRequest},
             probe::ProbeReply,
             resolve::ResolveReply,
             store::{StoreReply, StoreRequest},
             validator_bulk,
+            verify::VerifyReply,
         },
         miner::{self as miner_machine, Miner},
         validator::{self as validator_machine, Validator},
@@ -40,12 +42,15 @@ use rand_chacha::{
 };
 
 use crate::{
+    liars::{Liar, Lie},
     seat::{Route, Seat, Spokes},
     witness::Witness,
 };
 
 /// Threads that verify.
 const VERIFIERS: usize = 2;
+/// What each says that it took.
+const VERIFY_MS: f64 = 3.0;
 
 const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
@@ -54,8 +59,15 @@ const fn ms(ms: u64) -> Duration {
 /// The simulated chain, shared by all who speak with it. Blocks are made when somebody looks.
 pub type SharedNode = Rc<RefCell<Node>>;
 
+/// What names one challenge's work: its seed, or what its keys are made from.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Done {
+    CpuMatrix([u8; 16]),
+    GemmI8(String),
+}
+
 /// Who computed what: the world's own record, against which verdicts are held.
-pub type Computed = Rc<RefCell<BTreeMap<[u8; 16], Vec<usize>>>>;
+pub type Computed = Rc<RefCell<BTreeMap<Done, Vec<usize>>>>;
 
 pub struct ValidatorSpokes {
     store: Store,
@@ -89,7 +101,11 @@ impl Spokes<Validator> for ValidatorSpokes {
                 self.node.borrow_mut().advance(now);
                 validator_machine::Event::Chain(self.chain.serve(request))
             }
-            validator_machine::Command::Verify(request) => validator_machine::Event::Verified(verify::serve(*request)),
+            validator_machine::Command::Verify(request) => {
+                // what was really measured would make each run another one
+                let reply = VerifyReply { verify_ms: VERIFY_MS, ..verify::serve(*request) };
+                validator_machine::Event::Verified(reply)
+            }
             validator_machine::Command::Bulk(request) => {
                 validator_machine::Event::Bulk(validator_machine::serve_bulk(request))
             }
@@ -145,17 +161,16 @@ impl Spokes<Miner> for MinerSpokes {
     }
 }
 
-/// What is wrong with a worker.
+/// How a worker takes part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Honesty {
     Honest,
-    /// It commits to hashes that it made up.
-    Liar,
+    Liar(Lie),
 }
 
 pub struct WorkerSpokes {
     seat: usize,
-    honesty: Honesty,
+    liar: Option<Liar>,
     computed: Computed,
 }
 
@@ -163,7 +178,9 @@ impl Spokes<Worker> for WorkerSpokes {
     fn route(&mut self, command: &worker_machine::Command) -> Route {
         match command {
             worker_machine::Command::Cpu(_) => {
-                Route { spoke: "cpu", depth: worker_machine::EXECUTOR_DEPTH, takes: (ms(50), ms(3_000)) }
+                let late = self.liar.as_ref().is_some_and(Liar::is_late);
+                let takes = if late { (ms(25_000), ms(30_000)) } else { (ms(50), ms(3_000)) };
+                Route { spoke: "cpu", depth: worker_machine::EXECUTOR_DEPTH, takes }
             }
             worker_machine::Command::Open(_) => {
                 Route { spoke: "open", depth: worker_machine::OPENING_DEPTH, takes: (ms(5), ms(500)) }
@@ -179,15 +196,13 @@ impl Spokes<Worker> for WorkerSpokes {
     fn serve(&mut self, _now: Now, command: worker_machine::Command) -> Option<worker_machine::Event> {
         Some(match command {
             worker_machine::Command::Cpu(request) => {
-                let (answer, split) = (self.answer(request.task)?, Split::default());
-                let outcome = CpuOutcome::Computed { answer, took: ms(1), split, threads: NonZeroUsize::MIN };
+                let (took, split) = (ms(1), Split::default());
+                let answer = self.answer(request.task)?;
+                let outcome = CpuOutcome::Computed { answer, took, split, threads: NonZeroUsize::MIN };
                 worker_machine::Event::Cpu(CpuReply { job: request.job, outcome })
             }
             worker_machine::Command::Open(request) => {
-                let outcome = match gemm_i8::open(&request.answer, &request.samples) {
-                    Ok(proof) => OpenOutcome::Opened { proof: Raw::of(&proof).ok()?, took: ms(1) },
-                    Err(why) => OpenOutcome::Refused(why.to_string()),
-                };
+                let outcome = OpenOutcome::Opened { proof: self.proof(&request)?, took: ms(1) };
                 worker_machine::Event::Opened(OpenReply { id: request.id, outcome })
             }
             // the work goes on; its result is one that nobody waits for any more
@@ -201,6 +216,13 @@ impl Spokes<Worker> for WorkerSpokes {
         })
     }
 
+    fn said(&mut self, message: Message) -> Message {
+        match &self.liar {
+            Some(liar) => liar.said(message),
+            None => message,
+        }
+    }
+
     fn survives_crash(&self, _command: &worker_machine::Command) -> bool {
         false
     }
@@ -208,17 +230,34 @@ impl Spokes<Worker> for WorkerSpokes {
 
 impl WorkerSpokes {
     fn answer(&mut self, task: CpuTask) -> Option<Answer> {
-        let spec = match task {
-            CpuTask::CpuMatrix(spec) => spec,
-            CpuTask::GemmI8 { spec, prefix } => return Some(Answer::GemmI8(gemm_i8::compute(spec, prefix)?.into())),
+        let done = match &task {
+            CpuTask::CpuMatrix(spec) => Done::CpuMatrix(spec.seed),
+            CpuTask::GemmI8 { prefix, .. } => Done::GemmI8(prefix.to_hex()),
         };
-        let mut leaves = spec.matrices(|| true)?.row_hashes(0..spec.n);
-        if self.honesty == Honesty::Liar {
-            leaves.rotate_left(1);
-        } else {
-            self.computed.borrow_mut().entry(spec.seed).or_default().push(self.seat);
+        if self.liar.is_none() {
+            self.computed.borrow_mut().entry(done).or_default().push(self.seat);
         }
-        Tree::new(leaves).map(Answer::CpuMatrix)
+        match task {
+            CpuTask::CpuMatrix(spec) => {
+                let rows = spec.matrices(|| true)?.row_hashes(0..spec.n);
+                let tree = self.liar.as_mut().map_or_else(|| Tree::new(rows.clone()), |liar| liar.tree(rows.clone()));
+                tree.map(Answer::CpuMatrix)
+            }
+            CpuTask::GemmI8 { spec, prefix } => {
+                let answer = match &mut self.liar {
+                    Some(liar) => Some(liar.answer(spec, &prefix)),
+                    None => gemm_i8::compute(spec, prefix),
+                };
+                answer.map(|answer| Answer::GemmI8(Arc::new(answer)))
+            }
+        }
+    }
+
+    fn proof(&mut self, request: &OpenRequest) -> Option<Raw> {
+        match &mut self.liar {
+            Some(liar) => Some(liar.proof(request.answer.root(), &request.samples)),
+            None => Raw::of(&gemm_i8::open(&request.answer, &request.samples).ok()?).ok(),
+        }
     }
 }
 
@@ -299,7 +338,11 @@ pub fn worker(
     let mut rng = lives(seed, seat);
     let id = config.id.clone().unwrap_or_else(|| WorkerId::new("unnamed"));
     let identity = Identity { id, name: config.name.clone(), version: "0.1.0".into() };
-    let spokes = WorkerSpokes { seat, honesty, computed: computed.clone() };
+    let liar = match honesty {
+        Honesty::Honest => None,
+        Honesty::Liar(lie) => Some(Liar::new(lie, seed)),
+    };
+    let spokes = WorkerSpokes { seat, liar, computed: computed.clone() };
     let build = Box::new(move |_| Worker::new(&config, identity.clone(), None, rng()));
     Seat::new(now, build, spokes, |_| ())
 }

@@ -15,6 +15,10 @@ pub trait Spokes<M: Machine> {
     /// Which spoke serves it, and how long that takes: commands of one spoke finish in order.
     fn route(&mut self, command: &M::Command) -> Route;
     fn serve(&mut self, now: Now, command: M::Command) -> Option<M::Event>;
+    /// What leaves in place of a message of the machine: only a liar's differs.
+    fn said(&mut self, message: Message) -> Message {
+        message
+    }
     /// May a crash leave the effect of this command behind although nobody heard of it?
     fn survives_crash(&self, command: &M::Command) -> bool;
 }
@@ -113,7 +117,7 @@ impl<M: Machine, S: Spokes<M>> Actor for Seat<M, S> {
     fn poll(&mut self) -> Option<Wish> {
         Some(match self.machine.poll()? {
             Output::Dial { peer, dial } => Wish::Dial { peer, dial },
-            Output::Send { peer, message } => Wish::Send { peer, message },
+            Output::Send { peer, message } => Wish::Send { peer, message: self.spokes.said(message) },
             Output::Close { peer, code, reason } => Wish::Close { peer, code, reason },
             Output::Command(command) => {
                 self.tickets += 1;

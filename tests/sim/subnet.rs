@@ -3,23 +3,26 @@
 use std::{cell::RefCell, net::SocketAddr, rc::Rc, time::Duration};
 
 use byteleap::{
-    machine::{Gone, Link},
+    machine::{
+        Gone, Link,
+        contract::store::{CPU_MATRIX, End},
+    },
     spoke::subtensor_sim::{Genesis, Node},
     units::{Hotkey, Mono, Netuid, Now, Wall, WorkerId, WorkerKey},
+    wire::messages::gemm_i8::GEMM_I8,
 };
 use rand_chacha::rand_core::RngCore;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
+    liars::Lie,
     links::SeatId,
     roles::{self, Honesty, SharedNode},
     seat::Actor,
-    witness::Witness,
+    witness::{Member, Witness},
     world::{CALM, Weather, World},
 };
 
-const MINERS: usize = 2;
-const WORKERS: usize = 2;
 const NETUID: Netuid = Netuid(128);
 
 /// How long things go wrong.
@@ -30,8 +33,31 @@ const HEALING: Duration = Duration::from_secs(20 * 60);
 pub struct Subnet {
     world: World,
     witness: Rc<RefCell<Witness>>,
+    /// Workers of each miner.
+    cast: Vec<Vec<Part>>,
     honest: Vec<WorkerKey>,
     wrong_clock: Option<SeatId>,
+}
+
+/// One worker of the cast.
+#[derive(Clone, Copy, Debug)]
+pub struct Part {
+    pub honesty: Honesty,
+    /// Whether it offers the old challenge alone, or both.
+    pub only_cpu_matrix: bool,
+}
+
+impl Part {
+    pub const HONEST: Part = Part { honesty: Honesty::Honest, only_cpu_matrix: false };
+
+    pub fn liar(lie: Lie) -> Part {
+        Part { honesty: Honesty::Liar(lie), only_cpu_matrix: lie.of_cpu_matrix() }
+    }
+
+    /// Which challenge the validator gives it: the strongest that it offers.
+    fn kind(self) -> &'static str {
+        if self.only_cpu_matrix { CPU_MATRIX } else { GEMM_I8 }
+    }
 }
 
 fn address(host: u8, port: u16) -> SocketAddr {
@@ -39,18 +65,31 @@ fn address(host: u8, port: u16) -> SocketAddr {
 }
 
 impl Subnet {
+    /// Two miners with two workers each, of whom one offers the old challenge alone. In every fourth subnet the last
+    /// worker lies, each time in another way.
     pub fn new(seed: u64) -> Subnet {
+        let lie = Lie::ALL[(seed / 4) as usize % Lie::ALL.len()];
+        let last = if seed % 4 == 3 { Part::liar(lie) } else { Part::HONEST };
+        let old = Part { only_cpu_matrix: true, ..Part::HONEST };
+        let validation = json!({"gemm_i8": {"cpu": {"matrix_size": 256, "rounds": 2}}, "proof_queue_max_size": 4});
+        Subnet::of(seed, &validation, vec![vec![Part::HONEST, old], vec![Part::HONEST, last]])
+    }
+
+    /// `validation`: settings of the validator that differ from those of all subnets.
+    pub fn of(seed: u64, validation: &Value, cast: Vec<Vec<Part>>) -> Subnet {
         let world = World::new(seed, Wall::from_secs(1_790_000_000 + seed * 7));
         let witness = Rc::new(RefCell::new(Witness::default()));
-        let mut subnet = Subnet { world, witness, honest: Vec::new(), wrong_clock: None };
+        let mut subnet = Subnet { world, witness, cast: cast.clone(), honest: Vec::new(), wrong_clock: None };
         let now = subnet.world.now();
         let node = subnet.node(seed, now);
-        subnet.seat_validator(seed, now, &node);
-        for miner in 0..MINERS {
+        subnet.seat_validator(seed, now, &node, validation);
+        for miner in 0..cast.len() {
             subnet.seat_miner(seed, now, miner, &node);
         }
-        for worker in 0..MINERS * WORKERS {
-            subnet.seat_worker(seed, now, worker);
+        for (miner, workers) in cast.iter().enumerate() {
+            for (worker, part) in workers.iter().enumerate() {
+                subnet.seat_worker(seed, now, (miner, worker), *part);
+            }
         }
         subnet
     }
@@ -62,23 +101,27 @@ impl Subnet {
             json!({"uid": uid, "hotkey": hotkey, "coldkey": hotkey, "stake_tao": if uid == 0 { 50_000.0 } else { 0.0 },
                 "validator_permit": uid == 0, "axon": null})
         };
-        let neurons: Vec<_> = (0..=MINERS).map(neuron).collect();
+        let neurons: Vec<_> = (0..=self.cast.len()).map(neuron).collect();
         let file = json!({"neurons": neurons, "hyperparameters": {"weights_rate_limit": 1, "serving_rate_limit": 0}});
         let genesis = Genesis::read(&file.to_string(), NETUID).expect("a sound genesis");
         Rc::new(RefCell::new(Node::new(genesis, Duration::from_secs(12), now).expect("metadata of the simulated node")))
     }
 
-    fn seat_validator(&mut self, seed: u64, now: Now, node: &SharedNode) {
+    fn seat_validator(&mut self, seed: u64, now: Now, node: &SharedNode, validation: &Value) {
         let axon = address(1, 9091);
-        let settings = json!({
+        let mut settings = json!({
             "port": 9091, "external_ip": "10.1.0.1", "netuid": NETUID, "subtensor": {"network": "local"},
             "metagraph": {"sync_interval": 20, "weight_update_tempo": 5},
             "validation": {
-                "challenge_interval": 30, "challenge_timeout": 20, "proof_timeout": 20, "proof_queue_max_size": 4,
+                "challenge_interval": 30, "challenge_timeout": 20, "proof_timeout": 20,
+                "challenge_type": "auto",
                 "cpu": {"matrix_size": 100, "size_variance": 0.05, "verification": {"row_verification_count": 6}},
             },
+            "scoring": {"policy": "throughput"},
             "weight_management": {"recalculate_interval": 40},
         });
+        let named = validation.as_object().into_iter().flatten();
+        named.for_each(|(key, value)| settings["validation"][key] = value.clone());
         let seat = roles::validator(seed, now, roles::key(seed, 0), &settings, node, &self.witness);
         self.world.seat(Box::new(seat), Some((axon, Link::Axon)));
     }
@@ -96,24 +139,22 @@ impl Subnet {
         self.world.seat(Box::new(seat), Some((address(host, 7799), Link::Workers)));
     }
 
-    fn seat_worker(&mut self, seed: u64, now: Now, worker: usize) {
-        let miner = worker / WORKERS;
-        let id = format!("{worker:016x}");
+    fn seat_worker(&mut self, seed: u64, now: Now, (miner, worker): (usize, usize), part: Part) {
+        let id = format!("{miner:08x}{worker:08x}");
+        let both = if part.only_cpu_matrix { json!([CPU_MATRIX]) } else { json!([CPU_MATRIX, GEMM_I8]) };
         let settings = json!({
-            "worker_id": id, "miner_url": format!("ws://10.1.0.{}:7799", miner + 2),
+            "worker_id": id, "miner_url": format!("ws://10.1.0.{}:7799", miner + 2), "capabilities": both,
             "heartbeat_interval": 10, "reconnect_interval": 2,
         });
-        // in every fourth subnet the last worker lies
-        let liar = seed % 4 == 3 && worker + 1 == MINERS * WORKERS;
-        let honesty = if liar { Honesty::Liar } else { Honesty::Honest };
         let key = WorkerKey::new(&hotkey(seed, miner + 1), &WorkerId::new(&id));
         let seat = self.world.actors.len();
         let mut witness = self.witness.borrow_mut();
-        witness.workers.insert(key.clone(), (seat, honesty));
-        if !liar {
+        witness.workers.insert(key.clone(), Member { seat, honesty: part.honesty, kind: part.kind() });
+        if part.honesty == Honesty::Honest {
             self.honest.push(key);
         }
-        let actor: Box<dyn Actor> = Box::new(roles::worker(seed, seat, now, &settings, honesty, &witness.computed));
+        let actor: Box<dyn Actor> =
+            Box::new(roles::worker(seed, seat, now, &settings, part.honesty, &witness.computed));
         drop(witness);
         self.world.seat(actor, None);
     }
@@ -186,7 +227,7 @@ impl Subnet {
         assert!(healed, "not well {} s after the trouble ended: {}", HEALING.as_secs(), self.standing(since.wall));
         assert!(self.world.exits.is_empty(), "a machine gave up: {:?}", self.world.exits);
         // a link a worker, and requests in flight: nothing leaks
-        let most = MINERS * WORKERS + MINERS * 6;
+        let most = self.cast.concat().len() + self.cast.len() * 6;
         assert!(self.world.open_connections() <= most, "{} connections are open", self.world.open_connections());
     }
 
@@ -198,6 +239,17 @@ impl Subnet {
             .map(|worker| format!("{worker}: {} verified", witness.verified_since(worker, since)))
             .collect();
         format!("{workers:?}, weights confirmed {:?}, {} verdicts in all", witness.confirmed, witness.verdicts())
+    }
+
+    /// Fair weather, for so long.
+    pub fn calm(&mut self, span: Duration) {
+        let end = self.world.now().mono + span;
+        self.world.run(end, |_| false);
+    }
+
+    /// How each challenge of each worker ended.
+    pub fn ends(&self) -> Vec<(Honesty, Vec<End>)> {
+        self.witness.borrow().ends()
     }
 
     /// Tells two runs apart.

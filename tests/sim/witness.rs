@@ -5,11 +5,43 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use byteleap::{
-    machine::contract::store::{ChallengeRow, End, WeightOutcome, Write},
+    compute::gemm_i8::KeyPrefix,
+    machine::contract::store::{ChallengeRow, End, WeightOutcome, Work, Write},
     units::{ChallengeId, Wall, WorkerKey},
 };
 
-use crate::roles::{Computed, Honesty};
+use crate::roles::{Computed, Done, Honesty};
+
+/// A reason with one of these is about a proof, and not about the way that it took.
+const PROOF_WORDS: [&str; 7] = ["row", "merkle", "Merkle", "chunk", "values", "opening", " tops "];
+
+/// What had to be computed for a challenge: by its own worker, for its own hotkey.
+fn done(row: &ChallengeRow) -> Vec<Done> {
+    match &row.work {
+        Work::CpuMatrix { .. } => vec![Done::CpuMatrix(bytes(&row.seed))],
+        Work::GemmI8 { devices, .. } => {
+            let prefix = |device: &String| {
+                let (hotkey, worker) = (row.target.hotkey.as_str(), &row.target.worker);
+                KeyPrefix::new(&row.id, &bytes(&row.seed), hotkey, worker, device)
+            };
+            devices.iter().map(|device| Done::GemmI8(prefix(device).to_hex())).collect()
+        }
+    }
+}
+
+fn bytes<const N: usize>(hex_digits: &str) -> [u8; N] {
+    hex::decode(hex_digits).ok().and_then(|bytes| bytes.try_into().ok()).expect("a seed of that length")
+}
+
+/// Who a worker is.
+#[derive(Clone, Copy, Debug)]
+pub struct Member {
+    pub seat: usize,
+    /// Whether it can be trusted.
+    pub honesty: Honesty,
+    /// The challenge that it is to get.
+    pub kind: &'static str,
+}
 
 #[derive(Default)]
 pub struct Witness {
@@ -21,8 +53,7 @@ pub struct Witness {
     sent: BTreeSet<ChallengeId>,
     ended: BTreeMap<ChallengeId, (End, Wall)>,
     open: BTreeMap<WorkerKey, ChallengeId>,
-    /// Which seat a worker is, and whether it can be trusted.
-    pub workers: BTreeMap<WorkerKey, (usize, Honesty)>,
+    pub workers: BTreeMap<WorkerKey, Member>,
     pub computed: Computed,
     /// When the chain last confirmed weights.
     pub confirmed: Option<Wall>,
@@ -47,6 +78,8 @@ impl Witness {
     }
 
     fn was_created(&mut self, wall: Wall, row: &ChallengeRow) {
+        let Member { kind, .. } = self.workers[&row.target];
+        assert_eq!(row.work.kind(), kind, "{} got another challenge than the strongest that it offers", row.target);
         self.durable.insert(row.id.clone(), wall);
         let before = self.open.insert(row.target.clone(), row.id.clone());
         assert!(before.is_none(), "{} has two open challenges: {before:?} and {}", row.target, row.id);
@@ -58,23 +91,33 @@ impl Witness {
         assert_eq!(self.open.remove(&row.target).as_ref(), Some(id), "a verdict on {id}, which was not open");
         let before = self.ended.insert(id.clone(), (end.clone(), at));
         assert!(before.is_none(), "challenge {id} ended twice: {before:?}, then {end:?}");
-        let (seat, honesty) = self.workers[&row.target];
+        let Member { seat, honesty, .. } = self.workers[&row.target];
         match end {
-            End::Verified { .. } => {
-                let seed: [u8; 16] =
-                    hex::decode(&row.seed).ok().and_then(|bytes| bytes.try_into().ok()).expect("16 bytes");
-                let computed = self.computed.borrow();
-                let by = computed.get(&seed).map(Vec::as_slice).unwrap_or_default();
-                assert!(by.contains(&seat), "{id} is credited to seat {seat}, but {by:?} computed it");
+            End::Verified { success_count, ops, .. } => {
+                for done in done(row) {
+                    let computed = self.computed.borrow();
+                    let by = computed.get(&done).map(Vec::as_slice).unwrap_or_default();
+                    assert!(by.contains(&seat), "{id} is credited to seat {seat}, but {by:?} computed it");
+                }
                 assert_eq!(honesty, Honesty::Honest, "a liar was verified: {id}");
+                assert_eq!((*success_count, *ops), (1, row.work.ops()), "{id} is credited with other work");
             }
             // the network was bad, or the worker was; a wrong proof can only be a liar's
             End::Failed(why) => {
-                let proof = why.contains("row") || why.contains("merkle") || why.contains("Merkle");
-                assert!(honesty == Honesty::Liar || !proof, "an honest worker's proof failed: {id}: {why}");
+                let proof = PROOF_WORDS.iter().any(|word| why.contains(word));
+                assert!(honesty != Honesty::Honest || !proof, "an honest worker's proof failed: {id}: {why}");
             }
             End::Void(_) => {}
         }
+    }
+
+    /// How the challenges of each worker ended, in the order of the workers' ids.
+    pub fn ends(&self) -> Vec<(Honesty, Vec<End>)> {
+        let of = |key: &WorkerKey| {
+            let ended = self.ended.iter().filter(|(id, _)| self.created[*id].target == *key);
+            ended.map(|(_, (end, _))| end.clone()).collect()
+        };
+        self.workers.iter().map(|(key, member)| (member.honesty, of(key))).collect()
     }
 
     /// Verdicts on one worker's challenges that were created after `since`.
