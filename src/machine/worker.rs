@@ -212,7 +212,8 @@ impl Worker {
         let kind = task.capability().name();
         self.counters.count(Metric::Tasks, &[kind, "computed"]);
         self.counters.observe(Metric::TaskSeconds, &[kind], product.took);
-        log::info!(target: "worker", "task {} computed in {:?} on {} threads", task.id, product.took, product.threads);
+        let (side, took, threads) = (task.side(), product.took, product.threads);
+        log::info!(target: "worker", "task {} ({kind}, {side}×{side}) computed in {took:?} on {threads} threads", task.id);
         let frame = answers::computed(&self.identity, now.wall, &task, &product);
         self.post(&frame, task.until);
         let dropped = self.kept.keep(now.mono, task.validator, task.challenge, product.answer);
