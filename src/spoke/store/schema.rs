@@ -11,6 +11,7 @@ use std::{
 };
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, config::DbConfig};
+use rustix::fs::Access;
 
 use crate::units::Hotkey;
 
@@ -136,10 +137,15 @@ pub(super) fn open(path: &Path, owner: &Hotkey) -> Result<(Connection, File), Op
 
 /// Whether [`open`] would take the file, or could make one; changes nothing. A running validator does not matter.
 pub(super) fn look(path: &Path, owner: Option<&Hotkey>) -> Result<(), OpenError> {
+    let may_write = |what: &Path| {
+        let allowed = rustix::fs::access(what, Access::READ_OK | Access::WRITE_OK);
+        allowed.map_err(|why| OpenError::Unreachable { path: path.to_path_buf(), source: why.into() })
+    };
+    may_write(directory(path))?;
     if !fs::exists(path).unwrap_or(true) {
-        let found = fs::read_dir(directory(path)).map(drop);
-        return found.map_err(|source| OpenError::Unreachable { path: path.to_path_buf(), source });
+        return Ok(());
     }
+    may_write(path)?;
     let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     look_only(&connection, path, true, owner).map(drop)
 }
