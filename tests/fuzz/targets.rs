@@ -6,6 +6,7 @@
 use std::{sync::OnceLock, time::Duration};
 
 use byteleap::{
+    compute::gemm_i8::{self, KeyPrefix, Spec, reference},
     net::{
         http_frame::{Item, RequestReader, ResponseReader},
         ws_frame::{Frames, Side, WsItem},
@@ -14,7 +15,7 @@ use byteleap::{
         chain::{calls, events, extrinsic, metadata::Metadata, metagraph, rpc},
         subtensor_sim::{Genesis, Hyperparameters, Node},
     },
-    units::{Hotkey, Netuid, Now, Wall},
+    units::{ChallengeId, Hotkey, Netuid, Now, Wall, WorkerId},
     wallet::keyfile,
     wire::{
         http::{Headers, Response},
@@ -22,7 +23,8 @@ use byteleap::{
         keys::Keypair,
         messages::{
             Answer, ChallengeData, CommitmentData, DeviceRequest, HeartbeatData, HeartbeatResponse, ProofData,
-            ProofRequests, Raw, SessionInitResponse, StatusAnswer, TaskRequest, TaskResponse, gemm_i8::GemmI8Data,
+            ProofRequests, Raw, SessionInitResponse, StatusAnswer, TaskRequest, TaskResponse,
+            gemm_i8::{GemmI8Data, GemmProof, Opening},
             parse_handshake, parse_request,
         },
         session::{ClientHello, Offer, Opener, Refusal, ReplayWindow, Session},
@@ -37,7 +39,7 @@ use zeroize::Zeroizing;
 pub type Target = fn(&[u8]);
 
 /// Every target by its name.
-pub const TARGETS: [(&str, Target); 19] = [
+pub const TARGETS: [(&str, Target); 20] = [
     ("synapse_request", synapse_request),
     ("synapse_answer", synapse_answer),
     ("session_package", session_package),
@@ -57,6 +59,7 @@ pub const TARGETS: [(&str, Target); 19] = [
     ("http_requests", http_requests),
     ("http_response", http_response),
     ("websocket_frames", websocket_frames),
+    ("gemm_proof", gemm_proof),
 ];
 
 pub fn target(name: &str) -> Target {
@@ -343,5 +346,23 @@ fn websocket_frames(data: &[u8]) {
             heard
         });
         assert_eq!(whole, pieces);
+    }
+}
+
+/// A device's proof: written as it was read, and checked to the end by a validator who committed it to its own tops
+/// and asked for just what it opens.
+fn gemm_proof(data: &[u8]) {
+    let Ok(raw) = json::parse::<Raw>(&String::from_utf8_lossy(data)) else { return };
+    let Ok(proof) = GemmProof::read(&raw) else { return };
+    let again = json::parse::<Raw>(&json::text(&proof)).unwrap();
+    assert_eq!(GemmProof::read(&again).as_ref(), Ok(&proof));
+    let prefix = KeyPrefix::new(&ChallengeId::new("c"), &[1; 32], "5A", &WorkerId::new("w"), &proof.uuid);
+    let asked: Vec<_> = proof.openings.iter().map(Opening::sample).collect();
+    for (n, rounds) in [(256, 3), (768, 2), (65_536, 1)] {
+        let spec = Spec::new(n, rounds).unwrap();
+        let chain = |root, (round, top): (u32, &[u8; 32])| reference::root(n, round, &root, top);
+        let root = (0..).zip(&proof.tops).fold([0; 32], chain);
+        let verdict = gemm_i8::verify(&spec, &prefix, &root, &asked, &proof);
+        assert!(verdict.is_err(), "keys that nobody knew are not answered");
     }
 }

@@ -55,4 +55,5 @@ driven!(
     http_requests: 30_000,
     http_response: 60_000,
     websocket_frames: 100_000,
+    gemm_proof: 20_000,
 );

@@ -29,6 +29,7 @@ pub fn of(name: &str) -> Vec<Vec<u8>> {
         "http_requests" => [recorded(".request.http"), connections()].concat(),
         "http_response" => [recorded(".response.http"), chunked_responses()].concat(),
         "websocket_frames" => websocket_bytes(),
+        "gemm_proof" => gemm_proofs(),
         other => panic!("no seeds for {other}"),
     }
 }
@@ -58,6 +59,11 @@ fn bodies(messages: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
 
 fn texts(values: impl IntoIterator<Item = Value>) -> Vec<Vec<u8>> {
     values.into_iter().map(|value| value.to_string().into_bytes()).collect()
+}
+
+fn gemm_proofs() -> Vec<Vec<u8>> {
+    let file = data("gemm_i8.json");
+    texts(file["cases"].as_array().unwrap().iter().map(|case| case["proof"].clone()))
 }
 
 fn plaintexts(field: &str) -> Vec<Vec<u8>> {
