@@ -156,7 +156,8 @@ class TheirAxon(unittest.TestCase):
         body = self.take("heartbeat")
         self.assertEqual(body["hotkey"], self.miner)
         (worker,) = body["workers"]
-        self.assertEqual((worker["worker_id"], worker["capabilities"]), (WORKER, ["cpu_matrix"]))
+        self.assertEqual((worker["worker_id"], worker["capabilities"]), (WORKER, ["cpu_matrix", "gemm_i8"]))
+        self.assertEqual(body["miner_features"], ["gemm_i8"])
         self.assertGreater(worker["system_info"]["cpu_count"], 0)
         body = self.take("poll")
         self.assertEqual((body["hotkey"], body["request_type"]), (self.miner, "challenge"))
