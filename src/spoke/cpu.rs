@@ -3,30 +3,17 @@
 //! Runs on: its own thread, `cpu`, with `cpu-0`, `cpu-1` … during a product. Owns nothing between two products.
 //! A product can be called off; it then ends at the next block of rows. It keeps no result and judges none.
 
+mod cpu_matrix;
 mod gemm_i8;
 mod memory;
 
-use std::{
-    num::NonZeroUsize,
-    ops::Range,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    thread,
-};
+use std::{num::NonZeroUsize, sync::Arc, thread};
 
 use crate::{
-    compute::{
-        self,
-        cpu_matrix::{Matrices, Spec},
-        gemm_i8::KeyPrefix,
-        merkle::Tree,
-        row_hash::RowHash,
-    },
-    machine::contract::cpu::{Answer, CpuJob, CpuOutcome, CpuReply, CpuRequest, CpuTask, Split},
+    compute::{self, gemm_i8::KeyPrefix},
+    machine::contract::cpu::{Answer, CpuJob, CpuOutcome, CpuReply, CpuRequest, CpuTask},
     net::Clock,
-    spoke::{CallOff, in_parallel},
+    spoke::CallOff,
 };
 
 /// What [`crate::spoke::spawn`] serves requests with.
@@ -53,11 +40,18 @@ impl Executor {
         CpuReply { job, outcome }
     }
 
-    fn cpu_matrix(&self, job: CpuJob, spec: &Spec) -> CpuOutcome {
+    fn cpu_matrix(&self, job: CpuJob, spec: &compute::cpu_matrix::Spec) -> CpuOutcome {
         let began = self.clock.mono();
-        let Some(tree) = self.tree(job, spec) else { return CpuOutcome::CalledOff };
-        let took = self.clock.mono().since(began);
-        let (answer, split, threads) = (Answer::CpuMatrix(tree), Split::default(), self.threads);
+        let available_bytes = memory::available_bytes();
+        let fits = |threads: &usize| spec.memory_bytes(*threads) <= available_bytes;
+        let Some(threads) = (1..=self.threads.get()).rev().find(fits).and_then(NonZeroUsize::new) else {
+            return CpuOutcome::TooLarge { needed_bytes: spec.memory_bytes(1), available_bytes };
+        };
+        let go_on = || !self.called_off.covers(job.0);
+        let Some((tree, split)) = cpu_matrix::compute(spec, threads.get(), self.clock, go_on) else {
+            return CpuOutcome::CalledOff;
+        };
+        let (answer, took) = (Answer::CpuMatrix(tree), self.clock.mono().since(began));
         CpuOutcome::Computed { answer, took, split, threads }
     }
 
@@ -75,37 +69,12 @@ impl Executor {
         let (answer, took) = (Answer::GemmI8(Arc::new(answer)), self.clock.mono().since(began));
         CpuOutcome::Computed { answer, took, split, threads }
     }
-
-    fn tree(&self, job: CpuJob, spec: &Spec) -> Option<Tree> {
-        let go_on = || !self.called_off.covers(job.0);
-        let matrices = spec.matrices(go_on)?;
-        let blocks = matrices.strips(self.threads.get());
-        let next = AtomicUsize::new(0);
-        let hands = vec![(); self.threads.get().min(blocks.len())];
-        let mut done = in_parallel("cpu", hands, |()| take_blocks(&matrices, &blocks, &next, go_on)).concat();
-        done.sort_unstable_by_key(|(top, _)| *top);
-        let leaves: Vec<RowHash> = done.into_iter().flat_map(|(_, hashes)| hashes).collect();
-        if leaves.len() < spec.n as usize { None } else { Tree::new(leaves) }
-    }
-}
-
-/// Blocks of rows, one after the other, until there are no more or the product is called off.
-fn take_blocks(
-    matrices: &Matrices,
-    blocks: &[Range<u32>],
-    next: &AtomicUsize,
-    go_on: impl Fn() -> bool,
-) -> Vec<(u32, Vec<RowHash>)> {
-    let mut done = Vec::new();
-    while let Some(rows) = blocks.get(next.fetch_add(1, Ordering::Relaxed)).filter(|_| go_on()) {
-        done.push((rows.start, matrices.row_hashes(rows.clone())));
-    }
-    done
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::compute::{cpu_matrix::Spec, merkle::Tree};
 
     const SPEC: Spec = Spec { seed: [9; 16], n: 70, iterations: 1 };
 

@@ -5,10 +5,12 @@
 //! made is `product`'s business, how an answer is checked `verify`'s, and `reference` says it all once more,
 //! slowly. It runs no thread.
 
+mod draw;
 mod product;
 pub mod reference;
 pub(super) mod rows;
 
+pub use draw::{Band, Entries, Factor, Survey};
 pub use product::{Hand, Matrices};
 
 use super::{kernel::Isa, mt19937::Mt19937};
@@ -19,6 +21,8 @@ pub const SIDE_DRAWN: std::ops::RangeInclusive<u32> = 100..=10_000;
 pub const SIDE_MAX: u32 = 10_000;
 /// The most factors B that are computed or checked.
 pub const ITERATIONS_MAX: u32 = 1_000;
+/// Terms whose products of a 16-bit digit and an entry stay in an i32: 128·2^15·500 < 2^31.
+const DIGIT_TERMS: usize = 128;
 /// Entries lie in −`ENTRY_MAX` … `ENTRY_MAX`.
 pub const ENTRY_MAX: i16 = 500;
 
@@ -74,12 +78,6 @@ impl Spec {
         self.n as usize
     }
 
-    /// The stream of entries: n·n for A, then n·n for B.
-    pub(super) fn stream(&self, isa: Isa) -> Entries {
-        let seed = seed_word(&self.seed);
-        Entries(if isa.is_wide() { Mt19937::new(seed) } else { Mt19937::portable(seed) })
-    }
-
     /// Both matrices, ready to be multiplied as fast as this CPU can. `go_on` is asked every few rows; its first
     /// `false` ends the work with `None`.
     pub fn matrices(&self, go_on: impl FnMut() -> bool) -> Option<Matrices> {
@@ -87,24 +85,31 @@ impl Spec {
     }
 
     /// The same with chosen instructions.
-    pub fn matrices_on(&self, isa: Isa, go_on: impl FnMut() -> bool) -> Option<Matrices> {
-        Matrices::draw(self, isa, go_on)
+    pub fn matrices_on(&self, isa: Isa, mut go_on: impl FnMut() -> bool) -> Option<Matrices> {
+        let mut survey = Survey::new(self, isa);
+        let mut factor = Factor::new(self, isa);
+        if !survey.pass_a(&mut go_on) {
+            return None;
+        }
+        let mut rows = Vec::new();
+        for mut band in factor.bands_mut() {
+            band.draw(survey.pass_band(band.terms()), self.n, &mut rows);
+            if !go_on() {
+                return None;
+            }
+        }
+        Some(Matrices::new(survey, factor))
+    }
+
+    /// What so many threads need at most: B, and each a strip.
+    pub fn memory_bytes(&self, threads: usize) -> u64 {
+        product::memory_bytes(self, threads)
     }
 }
 
 fn seed_word(seed: &[u8; 16]) -> u32 {
     let [a, b, c, d, ..] = *seed;
     u32::from_be_bytes([a, b, c, d])
-}
-
-/// A position in the stream of matrix entries.
-#[derive(Clone)]
-pub(super) struct Entries(Mt19937);
-
-impl Entries {
-    pub fn fill(&mut self, values: &mut [i16]) {
-        self.0.fill(values, 2 * ENTRY_MAX as u16, ENTRY_MAX);
-    }
 }
 
 #[cfg(test)]
@@ -147,11 +152,13 @@ mod tests {
     #[test]
     fn drawing_stops_when_told() {
         let spec = Spec { seed: [1; 16], n: 200, iterations: 1 };
-        let mut bands_left = 3;
-        let stopped = spec.matrices(|| {
-            bands_left -= 1;
-            bands_left > 0
-        });
-        assert!(stopped.is_none());
+        for (most, stops) in [(3, true), (15, true), (100, false)] {
+            let mut asked = 0;
+            let drawn = spec.matrices(|| {
+                asked += 1;
+                asked < most
+            });
+            assert_eq!(drawn.is_none(), stops, "after {most}");
+        }
     }
 }

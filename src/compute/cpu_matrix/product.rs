@@ -6,57 +6,51 @@
 
 use std::ops::Range;
 
-use super::{Entries, Spec};
+use super::{DIGIT_TERMS, Factor, Spec, Survey, draw::Steps};
 use crate::compute::{
     kernel::{Isa, Panels, Strip, Total},
     row_hash::{self, RowHash},
 };
 
-/// Rows of B that are drawn before they are packed.
-pub(super) const BAND: usize = 32;
 /// Rows of a strip: whole tiles of the kernels, and whole groups of rows that are hashed at once.
 const STRIP_ROWS: usize = 96;
 /// What the rows of a strip are a multiple of when there are too few for [`STRIP_ROWS`].
 const HASHED_ROWS: usize = 16;
 /// The longest side whose sums stay in an i32: 8192·500² < 2^31.
 pub(super) const NARROW_SIDE: usize = 8192;
-/// Terms whose products of a 16-bit digit and an entry stay in an i32: 128·2^15·500 < 2^31.
-pub(super) const DIGIT_TERMS: usize = 128;
 /// Digits of an i64.
 pub(super) const DIGITS: usize = 4;
 const DIGIT_BITS: usize = 16;
 
-/// A and B of one challenge. Memory: 4·n² bytes, and little more.
+/// A and B of one challenge: B packed, and where the rows of A begin in the stream. Memory: 2·n² bytes, and
+/// 166·n for the places.
 pub struct Matrices {
     isa: Isa,
+    spec: Spec,
     n: usize,
-    iterations: u32,
-    /// By rows.
-    a: Vec<i16>,
-    /// All columns, in slices of terms: one, or with further factors of [`DIGIT_TERMS`] each.
+    a: Steps,
+    /// Slices of terms of all columns.
     b: Vec<Panels<i16>>,
 }
 
+/// See [`Spec::memory_bytes`].
+pub(super) fn memory_bytes(spec: &Spec, threads: usize) -> u64 {
+    let n = spec.side();
+    let b = Panels::<i16>::bytes(Isa::best(), n, n) + 2 * (DIGIT_TERMS * n) as u64;
+    // Drawn, packed, and sums; with further factors the sums before, after, and a digit of them.
+    let per_cell = if is_narrow(spec) { 2 + 2 + 4 } else { 2 + 2 + 8 + 8 + 2 };
+    b + (Steps::bytes(n) + threads.max(1) * STRIP_ROWS * n * per_cell) as u64
+}
+
+fn is_narrow(spec: &Spec) -> bool {
+    spec.iterations == 1 && spec.side() <= NARROW_SIDE
+}
+
 impl Matrices {
-    pub(super) fn draw(spec: &Spec, isa: Isa, mut go_on: impl FnMut() -> bool) -> Option<Matrices> {
-        let n = spec.side();
-        let mut entries = spec.stream(isa);
-        let mut a = vec![0; n * n];
-        for rows in a.chunks_mut(BAND * n) {
-            entries.fill(rows);
-            if !go_on() {
-                return None;
-            }
-        }
-        let slice = if spec.iterations == 1 { n } else { DIGIT_TERMS };
-        let mut b: Vec<_> = (0..n).step_by(slice).map(|top| Panels::new(isa, slice.min(n - top), n)).collect();
-        let mut band = Vec::new();
-        for slice in &mut b {
-            if !draw_panels(&mut entries, &mut band, slice, &mut go_on) {
-                return None;
-            }
-        }
-        Some(Matrices { isa, n, iterations: spec.iterations, a, b })
+    /// A survey that is through, and B with all its bands drawn.
+    pub fn new(survey: Survey, b: Factor) -> Matrices {
+        let (spec, isa) = (survey.spec, survey.isa);
+        Matrices { isa, spec, n: spec.side(), a: survey.into_steps(), b: b.0 }
     }
 
     /// Rows and columns.
@@ -83,8 +77,8 @@ impl Matrices {
 
     /// What one thread multiplies with, strip after strip.
     pub fn hand(&self) -> Hand<'_> {
-        let sums = if self.is_narrow() { Sums::Narrow(Vec::new()) } else { Sums::Wide(Vec::new()) };
-        Hand { matrices: self, packed: Packed::default(), sums }
+        let sums = if is_narrow(&self.spec) { Sums::Narrow(Vec::new()) } else { Sums::Wide(Vec::new()) };
+        Hand { matrices: self, drawn: Vec::new(), packed: Packed::default(), sums }
     }
 
     /// These rows of the product, one after the other. The range is cut to the matrix.
@@ -103,29 +97,6 @@ impl Matrices {
         hand.multiply(rows, || true);
         hand.row_hashes()
     }
-
-    fn is_narrow(&self) -> bool {
-        self.iterations == 1 && self.n <= NARROW_SIDE
-    }
-}
-
-/// Draws the next rows of B into `slice`, packed a band at a time, so that they are still in a core's cache.
-pub(super) fn draw_panels(
-    entries: &mut Entries,
-    band: &mut Vec<i16>,
-    slice: &mut Panels<i16>,
-    mut go_on: impl FnMut() -> bool,
-) -> bool {
-    let (n, terms) = (slice.columns(), slice.terms());
-    for top in (0..terms).step_by(BAND) {
-        band.resize(BAND.min(terms - top) * n, 0);
-        entries.fill(band);
-        slice.panels_mut().for_each(|mut panel| panel.pack_rows(top, band, n));
-        if !go_on() {
-            return false;
-        }
-    }
-    true
 }
 
 /// Sums of a strip, row by row.
@@ -134,10 +105,10 @@ enum Sums {
     Wide(Vec<i64>),
 }
 
-/// The memory that one thread multiplies in: 96 rows of 2-byte terms, and of sums of 4 bytes (of 8 when n is
-/// over 8192, and three times that with further factors).
+/// The memory that one thread multiplies in, again and again: see [`Spec::memory_bytes`].
 pub struct Hand<'a> {
     matrices: &'a Matrices,
+    drawn: Vec<i16>,
     packed: Packed,
     sums: Sums,
 }
@@ -146,10 +117,9 @@ impl Hand<'_> {
     /// Multiplies these rows with B in place of those before; the range is cut to the matrix. `go_on` is asked
     /// before each further factor; its first `false` ends the work with `false`.
     pub fn multiply(&mut self, rows: Range<u32>, go_on: impl FnMut() -> bool) -> bool {
-        let Matrices { n, a, .. } = self.matrices;
-        let end = (rows.end as usize).min(*n);
-        let start = (rows.start as usize).min(end);
-        let rows = &a[start * n..end * n];
+        let end = (rows.end as usize).min(self.matrices.n);
+        self.matrices.a.draw((rows.start as usize).min(end)..end, &mut self.drawn);
+        let rows = &self.drawn;
         match &mut self.sums {
             Sums::Narrow(sums) => {
                 self.matrices.times(rows, &mut self.packed, sums);
@@ -186,7 +156,7 @@ impl Matrices {
 
     /// The sums times B as often as there are further factors.
     fn times_again(&self, packed: &mut Packed, sums: &mut Vec<i64>, mut go_on: impl FnMut() -> bool) -> bool {
-        for _ in 1..self.iterations {
+        for _ in 1..self.spec.iterations {
             if !go_on() {
                 return false;
             }

@@ -4,8 +4,9 @@
 //! held: memory is 256 rows of B, and for at most 256 rows at a time 6·n bytes each (44·n with further factors).
 
 use super::{
-    Entries, Spec,
-    product::{BAND, DIGIT_TERMS, DIGITS, NARROW_SIDE, Packed, digits_of, draw_panels, put_together},
+    DIGIT_TERMS, Entries, Spec,
+    draw::draw_slice,
+    product::{DIGITS, NARROW_SIDE, Packed, digits_of, put_together},
 };
 use crate::compute::{
     kernel::{Isa, Panels},
@@ -14,6 +15,8 @@ use crate::compute::{
 
 /// Rows of B that are multiplied at a time.
 const TERMS: usize = 256;
+/// Rows of A that are drawn at a time.
+const BAND: usize = 8;
 /// Rows of the product that are computed at a time; B is drawn again for the next ones.
 const ROWS: usize = 256;
 
@@ -24,7 +27,7 @@ pub fn row_hashes(spec: &Spec, isa: Isa, rows: &[u32]) -> Vec<RowHash> {
 
 fn some(spec: &Spec, isa: Isa, rows: &[u32]) -> Vec<RowHash> {
     let n = spec.side();
-    let mut entries = spec.stream(isa);
+    let mut entries = Entries::of(spec, isa);
     let a = of_a(&mut entries, n, rows);
     if spec.iterations == 1 && n <= NARROW_SIDE {
         let mut sums = vec![0_i32; a.len()];
@@ -63,7 +66,7 @@ fn slices(isa: Isa, n: usize, terms: usize, entries: &Entries, mut show: impl Fn
         if n - first < terms {
             slice = Panels::new(isa, n - first, n);
         }
-        draw_panels(&mut entries, &mut band, &mut slice, || true);
+        draw_slice(&mut entries, &mut slice, &mut band);
         show(first, &slice);
     }
 }

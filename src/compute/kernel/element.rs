@@ -22,6 +22,12 @@ pub trait Sealed: Copy {
     fn weave(terms: &[&[Self]], shape: &Shape, packed: &mut [u8]) {
         weave(terms, shape, packed);
     }
+    /// Writes the first groups of a panel of the columns from `first` on, out of rows of `stride` columns; how many
+    /// of the rows.
+    #[doc(hidden)]
+    fn weave_rows(_isa: Isa, _rows: &[Self], _stride: usize, _first: usize, _packed: &mut [u8]) -> usize {
+        0
+    }
     /// Writes the full groups of one lane where groups have four bytes; how many.
     #[doc(hidden)]
     fn scatter(lane: &[Self], element: usize, shifted: bool, at: usize, width: usize, places: &mut [u8]) -> usize;
@@ -85,6 +91,23 @@ impl Sealed for i8 {
     }
 }
 
+/// Eight terms a group, of four columns at a time where there are as many.
+fn weave_eights(terms: [&[i16]; 8], packed: &mut [u8]) {
+    let columns = terms.iter().map(|row| row.len()).min().unwrap_or_default();
+    let whole = columns / 4;
+    let fours = terms.map(|row| &row.as_chunks::<4>().0[..whole]);
+    for (at, places) in packed.as_chunks_mut::<64>().0.iter_mut().take(whole).enumerate() {
+        let square = fours.map(|row| row[at]);
+        for (column, place) in places.as_chunks_mut::<16>().0.iter_mut().enumerate() {
+            let lane = square.map(|four| four[column].to_le_bytes());
+            place.copy_from_slice(lane.as_flattened());
+        }
+    }
+    for (column, place) in packed.as_chunks_mut::<16>().0.iter_mut().enumerate().take(columns).skip(whole * 4) {
+        place.copy_from_slice(terms.map(|row| row[column].to_le_bytes()).as_flattened());
+    }
+}
+
 impl Element for i16 {
     const KIND: Kind = Kind::Int16;
 }
@@ -94,13 +117,18 @@ impl Sealed for i16 {
 
     #[inline]
     fn weave(terms: &[&[i16]], shape: &Shape, packed: &mut [u8]) {
-        let (4, [first, second]) = (shape.group, terms) else {
-            return weave(terms, shape, packed);
-        };
-        let places = packed.as_chunks_mut::<4>().0.iter_mut();
-        for (place, (first, second)) in places.zip(first.iter().zip(*second)) {
-            *place = pair(*first, *second);
+        match (shape.group, terms) {
+            (4, [first, second]) => {
+                let places = packed.as_chunks_mut::<4>().0.iter_mut();
+                places.zip(first.iter().zip(*second)).for_each(|(place, (a, b))| *place = pair(*a, *b));
+            }
+            (16, [a, b, c, d, e, f, g, h]) => weave_eights([a, b, c, d, e, f, g, h], packed),
+            _ => weave(terms, shape, packed),
         }
+    }
+
+    fn weave_rows(isa: Isa, rows: &[i16], stride: usize, first: usize, packed: &mut [u8]) -> usize {
+        isa.kernels().weave_i16(rows, stride, first, packed)
     }
 
     #[inline]

@@ -42,6 +42,11 @@ pub(super) trait Kernels: Sync {
         0
     }
 
+    /// Packs the first pairs of rows of `stride` columns, those from column `first` on, into a panel; how many rows.
+    fn weave_i16(&self, _rows: &[i16], _stride: usize, _first: usize, _packed: &mut [u8]) -> usize {
+        0
+    }
+
     /// Asks for so many bytes of memory that will be written soon.
     fn soon_written(&self, _places: *const u8, _bytes: usize) {}
 

@@ -7,6 +7,7 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod band;
 mod bytes;
 mod chacha8;
 mod dot;
@@ -23,6 +24,7 @@ mod sha256_avx512;
 mod tests;
 mod tile;
 
+pub use band::BandMut;
 pub use bytes::{little_endian, unsigned};
 pub use chacha8::keystream;
 pub use dot::dots;

@@ -25,11 +25,11 @@ pub struct Shape {
 }
 
 impl Shape {
-    fn terms_per_group(&self) -> usize {
+    pub fn terms_per_group(&self) -> usize {
         self.group / self.element
     }
 
-    fn groups(&self, terms: usize) -> usize {
+    pub fn groups(&self, terms: usize) -> usize {
         terms.div_ceil(self.terms_per_group())
     }
 }
@@ -157,6 +157,16 @@ impl<E: Element> Panels<E> {
 
     pub(super) fn packed(&self) -> &[u8] {
         self.lines.get()
+    }
+
+    /// The panels' bytes, one after the other.
+    pub(super) fn packed_mut(&mut self) -> impl Iterator<Item = &mut [u8]> {
+        let bytes = self.panel_bytes().max(1);
+        self.lines.get_mut().chunks_exact_mut(bytes)
+    }
+
+    pub(super) fn shape(&self) -> Shape {
+        self.shape
     }
 
     pub(super) fn groups(&self) -> usize {

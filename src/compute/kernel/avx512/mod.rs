@@ -69,6 +69,11 @@ impl Kernels for Avx512 {
         unsafe { pack::lanes(lanes, width, 0, packed) }
     }
 
+    fn weave_i16(&self, rows: &[i16], stride: usize, first: usize, packed: &mut [u8]) -> usize {
+        // SAFETY: `self` is the proof that the CPU has these features.
+        unsafe { pack::pairs(rows, stride, first, packed) }
+    }
+
     fn soon_written(&self, places: *const u8, bytes: usize) {
         for line in (0..bytes).step_by(VECTOR) {
             // SAFETY: `self` is the proof of the feature, and asking for any address is harmless.

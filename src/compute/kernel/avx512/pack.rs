@@ -1,8 +1,8 @@
 //! Packing: sixteen lanes at a time become sixteen groups, by turning a square of 32-bit values.
 
 use std::arch::x86_64::{
-    __m512i, _mm512_set1_epi8, _mm512_setzero_si512, _mm512_shuffle_i32x4, _mm512_unpackhi_epi32,
-    _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64, _mm512_xor_si512,
+    __m512i, _mm512_permutex2var_epi16, _mm512_set1_epi8, _mm512_setzero_si512, _mm512_shuffle_i32x4,
+    _mm512_unpackhi_epi32, _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64, _mm512_xor_si512,
 };
 
 use super::{GROUP, Plain, load, store};
@@ -28,6 +28,35 @@ pub(super) fn lanes<E: Plain>(lanes: &[&[E]], width: usize, flip: u8, packed: &m
         }
     }
     runs * SIDE
+}
+
+/// Weaves pairs of rows as long as a panel's 32 columns are all there; how many rows.
+#[target_feature(enable = "avx512f,avx512bw")]
+pub(super) fn pairs(rows: &[i16], stride: usize, first: usize, packed: &mut [u8]) -> usize {
+    const WIDTH: usize = 2 * SIDE;
+    const ORDER: [i16; 2 * WIDTH] = {
+        let mut order = [0; 2 * WIDTH];
+        let mut at = 0;
+        while at < 2 * WIDTH {
+            order[at] = (at / 2 + at % 2 * WIDTH) as i16;
+            at += 1;
+        }
+        order
+    };
+    if first + WIDTH > stride {
+        return 0;
+    }
+    let (low, high) = (load(&ORDER[..WIDTH]), load(&ORDER[WIDTH..]));
+    let mut done = 0;
+    for (pair, place) in rows.chunks_exact(2 * stride).zip(packed.chunks_exact_mut(WIDTH * GROUP)) {
+        let (above, below) = pair.split_at(stride);
+        let (above, below) = (load(&above[first..first + WIDTH]), load(&below[first..first + WIDTH]));
+        let (left, right) = place.split_at_mut(WIDTH * GROUP / 2);
+        store(left, _mm512_permutex2var_epi16(above, low, below));
+        store(right, _mm512_permutex2var_epi16(above, high, below));
+        done += 2;
+    }
+    done
 }
 
 /// Rows become columns.
