@@ -8,9 +8,8 @@ use std::{
 
 use byteleap::{
     compute::{
-        cpu_matrix::{ENTRY_MAX, Spec},
-        kernel::{Isa, Kind, Panels, Strip},
-        mt19937::Mt19937,
+        cpu_matrix::{Hand, Matrices, Spec},
+        kernel::Kind,
         verify::expected_rows,
     },
     machine::contract::cpu::{Answer, CpuJob, CpuOutcome, CpuRequest, CpuTask},
@@ -60,7 +59,7 @@ fn spec(bench: &Bench) -> Spec {
 
 pub fn challenge(bench: &Bench) -> Result<Challenge, Fault> {
     let spec = spec(bench);
-    let mut ours = Ours::new(bench, spec);
+    let mut ours = Ours::new(bench, spec)?;
     ours.rounds(bench);
     let task = Task { seed: &spec.seed, n: spec.n, threads: bench.threads.get(), rounds: 3 };
     let numpy = Interpreter::find(bench.options.python.as_deref()).and_then(|python| python.run(&task));
@@ -89,7 +88,7 @@ pub fn challenge(bench: &Bench) -> Result<Challenge, Fault> {
 struct Ours {
     spec: Spec,
     executor: Executor,
-    operands: Operands,
+    matrices: Matrices,
     whole: Times,
     product: Times,
     peak: f64,
@@ -97,16 +96,17 @@ struct Ours {
 }
 
 impl Ours {
-    fn new(bench: &Bench, spec: Spec) -> Ours {
+    fn new(bench: &Bench, spec: Spec) -> Result<Ours, Fault> {
         let executor = Executor::new(Some(bench.threads), CallOff::default(), bench.clock);
+        let matrices = spec.matrices(|| true).ok_or("the matrices were not drawn")?;
         let (whole, product) = (Times::default(), Times::default());
-        Ours { spec, executor, operands: Operands::new(spec.n), whole, product, peak: 0.0, root: String::new() }
+        Ok(Ours { spec, executor, matrices, whole, product, peak: 0.0, root: String::new() })
     }
 
     fn rounds(&mut self, bench: &Bench) {
         for job in 1..=bench.rounds() as u64 {
             self.peak = self.peak.max(peak::products_per_s(bench, Kind::Int16));
-            self.product.add(self.operands.multiply(bench));
+            self.product.add(multiply(bench, &self.matrices));
             let request = CpuRequest { job: CpuJob(job), task: CpuTask::CpuMatrix(self.spec) };
             let (took, reply) = time(&bench.clock, || self.executor.serve(request));
             if let CpuOutcome::Computed { answer: Answer::CpuMatrix(tree), .. } = reply.outcome {
@@ -117,43 +117,17 @@ impl Ours {
     }
 }
 
-/// Entries that lie ready; which ones changes nothing.
-struct Operands {
-    n: usize,
-    a: Vec<i16>,
-    b: Panels<i16>,
-}
-
-impl Operands {
-    fn new(n: u32) -> Operands {
-        let (n, isa) = (n as usize, Isa::best());
-        let mut entries = vec![0; 2 * n * n];
-        Mt19937::new(1).fill(&mut entries, 2 * ENTRY_MAX as u16, ENTRY_MAX);
-        let (a, columns) = entries.split_at(n * n);
-        let mut b = Panels::new(isa, n, n);
-        b.panels_mut().for_each(|mut panel| {
-            let range = panel.range();
-            panel.pack_columns(&columns[range.start * n..range.end * n]);
-        });
-        Operands { n, a: a.to_vec(), b }
-    }
-
-    /// Every strip of rows, on all threads.
-    fn multiply(&self, bench: &Bench) -> Duration {
-        let (n, isa, threads) = (self.n, Isa::best(), bench.threads.get());
-        let rows = Strip::<i16>::rows_for(isa, n, threads);
-        let strips: Vec<&[i16]> = self.a.chunks(rows * n).collect();
-        let next = AtomicUsize::new(0);
-        let desks: Vec<_> = (0..threads).map(|_| (Strip::new(isa, n, rows), vec![0_i32; rows * n])).collect();
-        let work = |(mut strip, mut c): (Strip<i16>, Vec<i32>)| {
-            while let Some(rows) = strips.get(next.fetch_add(1, Ordering::Relaxed)) {
-                strip.pack(rows.chunks_exact(n));
-                c.fill(0);
-                strip.multiply_add(&self.b, &mut c, n);
-            }
-        };
-        time(&bench.clock, || in_parallel("multiply", desks, work)).0
-    }
+/// Every strip of rows, on all threads, as the executor shares them out.
+fn multiply(bench: &Bench, matrices: &Matrices) -> Duration {
+    let strips = matrices.strips(bench.threads.get());
+    let next = AtomicUsize::new(0);
+    let hands = (0..bench.threads.get()).map(|_| matrices.hand()).collect();
+    let work = |mut hand: Hand<'_>| {
+        while let Some(rows) = strips.get(next.fetch_add(1, Ordering::Relaxed)) {
+            hand.multiply(rows.clone(), || true);
+        }
+    };
+    time(&bench.clock, || in_parallel("multiply", hands, work)).0
 }
 
 pub fn verify(bench: &Bench) -> Result<Verify, Fault> {
