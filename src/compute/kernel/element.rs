@@ -83,7 +83,7 @@ impl Sealed for i8 {
     }
 
     fn sum(values: &[i8]) -> i32 {
-        values.iter().map(|value| i32::from(*value)).sum()
+        values.iter().map(|value| i32::from(*value)).fold(0, i32::wrapping_add)
     }
 
     fn dots(isa: Isa, rows: &[&[i8]], columns: &[&[i8]], sums: &mut [i32]) {

@@ -163,6 +163,20 @@ fn lengths_that_do_not_match_end_no_thread() {
 }
 
 #[test]
+fn strips_share_the_rows_evenly() {
+    for isa in Isa::available() {
+        for (rows, threads) in [(1, 1), (256, 2), (2000, 2), (2000, 7), (8192, 2), (8192, 64)] {
+            let strip = Strip::<i16>::rows_for(isa, rows, threads);
+            let longest = rows.div_ceil(strip).div_ceil(threads) * strip;
+            assert!(
+                (1..=96).contains(&strip) && longest <= rows.div_ceil(threads) * 11 / 10 + 12,
+                "{isa} {rows} {strip}"
+            );
+        }
+    }
+}
+
+#[test]
 fn the_peak_counts_what_it_multiplies() {
     for isa in Isa::available() {
         for kind in [Kind::Int8, Kind::Int16] {
