@@ -30,9 +30,6 @@ fn run() -> Subnet {
 fn every_lie_is_named_and_no_liar_is_verified() {
     let ends = run().ends();
     let mut wrong = Vec::new();
-    for e in &ends {
-        eprintln!("{:?} {:?}", e.0, e.1.first());
-    }
     for (honesty, ends) in ends {
         let right = |end: &End| match (honesty, end) {
             (Honesty::Honest, end) => matches!(end, End::Verified { .. }),
