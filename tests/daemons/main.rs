@@ -2,6 +2,7 @@
 //! does to a whole one. Every wait has a deadline.
 
 mod bad_input;
+mod bench;
 mod devnet;
 mod doors;
 mod kill;

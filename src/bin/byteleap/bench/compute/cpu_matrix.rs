@@ -19,7 +19,7 @@ use serde::Serialize;
 
 use super::{
     Bench,
-    figures::Row,
+    figures::{Row, significant},
     measure::{Times, time},
     numpy::{Interpreter, Numpy, Task},
     peak,
@@ -144,7 +144,8 @@ pub fn verify(bench: &Bench) -> Result<Verify, Fault> {
 
 impl Challenge {
     pub fn rows(&self, instruction: &str) -> Vec<Row> {
-        let times = |name: &str, ratio: Option<f64>| ratio.map(|ratio| format!("{ratio:.0} × NumPy {name}"));
+        let times =
+            |name: &str, ratio: Option<f64>| ratio.map(|ratio| format!("{} × NumPy {name}", significant(ratio)));
         let ratios = [times("int64", self.speedup_vs_numpy), times("float64", self.speedup_vs_numpy_float64)];
         let ratios: Vec<String> = ratios.into_iter().flatten().collect();
         let beside = self.speedup_vs_numpy_reason.clone().unwrap_or(ratios.join(", "));

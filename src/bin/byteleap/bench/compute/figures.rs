@@ -59,7 +59,7 @@ impl Row {
 }
 
 /// Three figures, as many as repeated runs agree on.
-fn significant(value: f64) -> String {
+pub fn significant(value: f64) -> String {
     let magnitude = value.abs().clamp(1e-9, 1e15).log10().floor() as i32;
     let places = usize::try_from(2 - magnitude).unwrap_or(0);
     format!("{value:.places$}")
