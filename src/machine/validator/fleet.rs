@@ -46,6 +46,15 @@ pub enum Offer {
     },
 }
 
+/// A worker that could get a challenge.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Able {
+    pub target: WorkerKey,
+    pub offer: Offer,
+    /// The round that last gave it one. Who is new waits like those who just had one.
+    pub served: u64,
+}
+
 impl Word {
     /// The strongest challenge that it offers, of those that are wanted.
     fn offer(&self, wanted: ChallengeType) -> Option<Offer> {
@@ -62,6 +71,8 @@ impl Word {
 #[derive(Debug, Default)]
 pub struct Fleet {
     miners: BTreeMap<Hotkey, Miner>,
+    /// Rounds of challenges so far.
+    rounds: u64,
     leases: BTreeMap<WorkerKey, f64>,
 }
 
@@ -74,6 +85,8 @@ struct Miner {
 #[derive(Debug)]
 struct Worker {
     heard: Mono,
+    /// The round that last gave it a challenge; the one it was first heard in, when none did.
+    served: u64,
     word: Word,
     hardware_stored: bool,
 }
@@ -86,7 +99,7 @@ impl Fleet {
             None => self.miners.entry(hotkey.clone()).or_default(),
         };
         miner.heard = now;
-        let changed = words.into_iter().map(|word| miner.take(now, word)).collect();
+        let changed = words.into_iter().map(|word| miner.take(now, self.rounds, word)).collect();
         miner.trim();
         changed
     }
@@ -103,19 +116,33 @@ impl Fleet {
     }
 
     /// The workers that may get a challenge, by key, and of which kind. Whether one is open is not known here.
-    pub fn candidates(&self, now: Mono, wanted: ChallengeType) -> Vec<(WorkerKey, Offer)> {
+    pub fn candidates(&self, now: Mono, wanted: ChallengeType) -> Vec<Able> {
         let heard = self.miners.iter().filter(|(_, miner)| now.since(miner.heard) < HEARD_WITHIN);
         heard.flat_map(|(hotkey, miner)| self.candidates_of(hotkey, miner, wanted)).collect()
     }
 
-    fn candidates_of(&self, hotkey: &Hotkey, miner: &Miner, wanted: ChallengeType) -> Vec<(WorkerKey, Offer)> {
+    fn candidates_of(&self, hotkey: &Hotkey, miner: &Miner, wanted: ChallengeType) -> Vec<Able> {
         let mut by_age: Vec<&Worker> = miner.workers.values().collect();
         by_age.sort_by_key(|worker| std::cmp::Reverse(worker.heard));
-        let first = by_age.into_iter().take(CHALLENGED_PER_MINER).map(|worker| &worker.word);
-        let able = first.filter(|word| word.online).filter_map(|word| Some((word, word.offer(wanted)?)));
-        able.map(|(word, offer)| (WorkerKey::new(hotkey, &word.worker), offer))
-            .filter(|(key, _)| !self.is_leased(key))
-            .collect()
+        let first = by_age.into_iter().take(CHALLENGED_PER_MINER).filter(|worker| worker.word.online);
+        let able = first.filter_map(|worker| {
+            let (target, offer) = (WorkerKey::new(hotkey, &worker.word.worker), worker.word.offer(wanted)?);
+            Some(Able { target, offer, served: worker.served })
+        });
+        able.filter(|able| !self.is_leased(&able.target)).collect()
+    }
+
+    /// A round of challenges begins.
+    pub fn next_round(&mut self) {
+        self.rounds += 1;
+    }
+
+    /// This round gave the worker a challenge.
+    pub fn served(&mut self, key: &WorkerKey) {
+        let worker = self.miners.get_mut(&key.hotkey).and_then(|miner| miner.workers.get_mut(&key.worker));
+        if let Some(worker) = worker {
+            worker.served = self.rounds;
+        }
     }
 
     fn is_leased(&self, worker: &WorkerKey) -> bool {
@@ -146,10 +173,11 @@ impl Fleet {
 }
 
 impl Miner {
-    fn take(&mut self, now: Mono, word: Word) -> bool {
+    fn take(&mut self, now: Mono, round: u64, word: Word) -> bool {
         let known = self.workers.get(&word.worker);
         let changed = !known.is_some_and(|old| old.hardware_stored && old.word.hardware == word.hardware);
-        self.workers.insert(word.worker.clone(), Worker { heard: now, word, hardware_stored: true });
+        let served = known.map_or(round, |old| old.served);
+        self.workers.insert(word.worker.clone(), Worker { heard: now, served, word, hardware_stored: true });
         changed
     }
 
@@ -182,7 +210,7 @@ mod tests {
     }
 
     fn names(fleet: &Fleet, now: Mono) -> Vec<String> {
-        fleet.candidates(now, ChallengeType::CpuMatrix).iter().map(|(key, _)| key.worker.to_string()).collect()
+        fleet.candidates(now, ChallengeType::CpuMatrix).iter().map(|able| able.target.worker.to_string()).collect()
     }
 
     #[test]
@@ -206,7 +234,7 @@ mod tests {
         fleet.heard(at(1), &alice(), vec![both, only_new, word("old")]);
         let offers = |wanted| -> Vec<(String, Offer)> {
             let candidates = fleet.candidates(at(2), wanted).into_iter();
-            candidates.map(|(key, offer)| (key.worker.to_string(), offer)).collect()
+            candidates.map(|able| (able.target.worker.to_string(), able.offer)).collect()
         };
         let (old, cpu) = (Offer::CpuMatrix, Offer::GemmI8 { gpus: Arc::default() });
         let named = |name: &str, offer: &Offer| (name.to_owned(), offer.clone());
@@ -214,6 +242,19 @@ mod tests {
         assert_eq!(offers(ChallengeType::CpuMatrix), [named("both", &old), named("old", &old)]);
         assert_eq!(offers(ChallengeType::GemmI8), [named("both", &cpu), new.clone()]);
         assert_eq!(offers(ChallengeType::Auto), [named("both", &cpu), new, named("old", &old)]);
+    }
+
+    #[test]
+    fn who_was_served_is_remembered_while_it_is_heard_and_who_is_new_comes_behind() {
+        let mut fleet = Fleet::default();
+        fleet.heard(at(1), &alice(), vec![word("first"), word("second")]);
+        fleet.next_round();
+        fleet.served(&WorkerKey::new(&alice(), &WorkerId::new("first")));
+        fleet.served(&WorkerKey::new(&alice(), &WorkerId::new("nobody")));
+        fleet.heard(at(2), &alice(), vec![word("first"), word("new")]);
+        let candidates = fleet.candidates(at(3), ChallengeType::CpuMatrix);
+        let served: BTreeMap<_, _> = candidates.iter().map(|able| (able.target.worker.as_str(), able.served)).collect();
+        assert_eq!(served, BTreeMap::from([("first", 1), ("new", 1), ("second", 0)]));
     }
 
     #[test]

@@ -32,6 +32,7 @@ impl Validator {
                 continue;
             }
             let row = draw::challenge(&mut self.rng, &self.config.validation, target, &offer, self.round.began());
+            self.fleet.served(&row.target);
             self.challenges.create(now, row);
         }
         self.passed_over(now, left_out);
@@ -40,14 +41,15 @@ impl Validator {
 
     /// Begins a round; the workers that it passes over.
     fn begin_round(&mut self, now: Now) -> Vec<WorkerKey> {
+        self.fleet.next_round();
         let validation = &self.config.validation;
         let candidates = self.fleet.candidates(now.mono, validation.challenge_type).into_iter();
-        let (busy, idle): (Vec<_>, Vec<_>) = candidates.partition(|(target, _)| self.challenges.is_open_for(target));
-        let late = busy.into_iter().map(|(target, _)| target).filter(|target| self.challenges.awaits_verdict(target));
+        let (busy, idle): (Vec<_>, Vec<_>) = candidates.partition(|able| self.challenges.is_open_for(&able.target));
+        let late = busy.into_iter().map(|able| able.target).filter(|target| self.challenges.awaits_verdict(target));
         let late: Vec<WorkerKey> = late.collect();
-        let candidates = idle.into_iter().map(|(target, offer)| {
-            let expected_ms = self.capacity.expected_ms(self.shape_of(&offer));
-            Candidate { target, offer, expected_ms }
+        let candidates = idle.into_iter().map(|able| {
+            let expected_ms = self.capacity.expected_ms(self.shape_of(&able.offer));
+            Candidate { able, expected_ms }
         });
         let candidates = candidates.collect();
         let spare_ms = self.capacity.interval_ms() - self.reserved_ms();

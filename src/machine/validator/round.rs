@@ -1,22 +1,18 @@
 //! The rounds of challenges: when the next begins, whom it reaches, and who is still to get his challenge.
 //!
-//! Owns the workers that the round under way has not reached, and how long each was passed over. A round is made in
-//! portions, so a large subnet never holds up the loop. It makes no challenge itself.
+//! Owns the workers that the round under way has not reached. A round is made in portions, so a large subnet never
+//! holds up the loop. It makes no challenge itself.
 //!
-//! When there is no time to verify everybody, those who were passed over in the most rounds in a row come first, and
+//! When there is no time to verify everybody, those who have had no challenge for the most rounds come first, and
 //! chance decides among equals: nobody can foresee a round, and nobody is left out for longer than it takes to reach
 //! all who waited as long.
 
-use std::{
-    cmp::Reverse,
-    collections::{BTreeMap, VecDeque},
-    time::Duration,
-};
+use std::{collections::VecDeque, time::Duration};
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::RngCore;
 
-use super::fleet::Offer;
+use super::fleet::{Able, Offer};
 use crate::units::{Mono, Now, Wall, WorkerKey};
 
 /// Challenges made in one turn: drawing one takes some microseconds.
@@ -24,12 +20,10 @@ pub const PORTION: usize = 128;
 /// Pause between two portions, so that the store keeps up.
 const BREATH: Duration = Duration::from_millis(20);
 
-/// A worker that could get a challenge.
+/// A worker that could get a challenge, and what the verification of it is expected to need.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Candidate {
-    pub target: WorkerKey,
-    pub offer: Offer,
-    /// What its verification is expected to need.
+    pub able: Able,
     pub expected_ms: f64,
 }
 
@@ -38,8 +32,6 @@ pub struct Round {
     left: VecDeque<(WorkerKey, Offer)>,
     began: Wall,
     next: Mono,
-    /// Rounds in a row, up to the last, that passed each of these over.
-    waited: BTreeMap<WorkerKey, u32>,
 }
 
 /// What a round came to.
@@ -69,31 +61,18 @@ impl Round {
         self.began = now.wall;
         self.next = now.mono + interval;
         let needed: f64 = candidates.iter().map(|candidate| candidate.expected_ms).sum();
-        let candidates = if needed > spare_ms { self.in_turn(candidates, rng) } else { candidates };
+        let candidates = if needed > spare_ms { in_turn(candidates, rng) } else { candidates };
         let mut reach = Reach::default();
-        let mut waited = BTreeMap::new();
-        for Candidate { target, offer, expected_ms } in candidates {
+        for Candidate { able: Able { target, offer, .. }, expected_ms } in candidates {
             if reach.expected_ms < spare_ms {
                 reach.expected_ms += expected_ms;
                 self.left.push_back((target, offer));
             } else {
-                let before = self.waited.get(&target).copied().unwrap_or(0);
-                waited.insert(target.clone(), before.saturating_add(1));
                 reach.passed_over.push(target);
             }
         }
-        self.waited = waited;
         reach.issued = self.left.len();
         reach
-    }
-
-    /// Those who wait longest first, in random order among equals.
-    fn in_turn(&self, candidates: Vec<Candidate>, rng: &mut ChaCha20Rng) -> Vec<Candidate> {
-        let waited = |candidate: &Candidate| self.waited.get(&candidate.target).copied().unwrap_or(0);
-        let drawn = candidates.into_iter().map(|candidate| (Reverse(waited(&candidate)), rng.next_u64(), candidate));
-        let mut drawn: Vec<_> = drawn.collect();
-        drawn.sort_unstable_by_key(|(waited, draw, _)| (*waited, *draw));
-        drawn.into_iter().map(|(_, _, candidate)| candidate).collect()
     }
 
     /// The next portion of workers.
@@ -112,6 +91,12 @@ impl Round {
     }
 }
 
+/// Those who wait longest first, in random order among equals.
+fn in_turn(mut candidates: Vec<Candidate>, rng: &mut ChaCha20Rng) -> Vec<Candidate> {
+    candidates.sort_by_cached_key(|candidate| (candidate.able.served, rng.next_u64()));
+    candidates
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -124,28 +109,39 @@ mod tests {
     const INTERVAL: Duration = Duration::from_secs(240);
     const NOW: Now = Now { mono: Mono(5), wall: Wall(9) };
 
-    /// So many workers, each of which needs 10 ms.
-    fn workers(count: usize) -> Vec<Candidate> {
-        let alice = Hotkey::label("alice");
-        let target = |n: usize| WorkerKey::new(&alice, &WorkerId::new(&format!("{n:05}")));
-        (0..count).map(|n| Candidate { target: target(n), offer: Offer::CpuMatrix, expected_ms: 10.0 }).collect()
-    }
+    /// So many workers, each of which needs 10 ms, and the rounds that served them last.
+    struct Crowd(Vec<Able>, u64);
 
-    /// The workers that a round reaches.
-    fn reached(round: &mut Round, count: usize, spare_ms: f64, rng: &mut ChaCha20Rng) -> BTreeSet<WorkerKey> {
-        let reach = round.begin(NOW, INTERVAL, workers(count), spare_ms, rng);
-        assert_eq!(reach.issued + reach.passed_over.len(), count);
-        std::iter::from_fn(|| Some(round.take()).filter(|portion| !portion.is_empty()))
-            .flatten()
-            .map(|(key, _)| key)
-            .collect()
+    impl Crowd {
+        fn new(count: usize) -> Crowd {
+            let alice = Hotkey::label("alice");
+            let target = |n: usize| WorkerKey::new(&alice, &WorkerId::new(&format!("{n:05}")));
+            Crowd((0..count).map(|n| Able { target: target(n), offer: Offer::CpuMatrix, served: 0 }).collect(), 0)
+        }
+
+        fn candidates(&self) -> Vec<Candidate> {
+            self.0.iter().map(|able| Candidate { able: able.clone(), expected_ms: 10.0 }).collect()
+        }
+
+        /// The workers that a round reaches.
+        fn reached(&mut self, spare_ms: f64, rng: &mut ChaCha20Rng) -> BTreeSet<WorkerKey> {
+            let mut round = Round::default();
+            let reach = round.begin(NOW, INTERVAL, self.candidates(), spare_ms, rng);
+            assert_eq!(reach.issued + reach.passed_over.len(), self.0.len());
+            let portions = std::iter::from_fn(|| Some(round.take()).filter(|portion| !portion.is_empty()));
+            let reached: BTreeSet<_> = portions.flatten().map(|(key, _)| key).collect();
+            self.1 += 1;
+            let served = self.0.iter_mut().filter(|able| reached.contains(&able.target));
+            served.for_each(|able| able.served = self.1);
+            reached
+        }
     }
 
     #[test]
     fn a_long_round_is_made_in_portions() {
         let mut round = Round::default();
         let mut rng = ChaCha20Rng::seed_from_u64(1);
-        let reach = round.begin(NOW, INTERVAL, workers(200), 1e9, &mut rng);
+        let reach = round.begin(NOW, INTERVAL, Crowd::new(200).candidates(), 1e9, &mut rng);
         assert_eq!((reach.issued, reach.expected_ms, reach.passed_over), (200, 2000.0, vec![]));
         assert_eq!(round.take().len(), PORTION);
         assert_eq!(round.due(NOW.mono), NOW.mono + BREATH);
@@ -155,9 +151,8 @@ mod tests {
 
     #[test]
     fn nobody_is_passed_over_twice_while_others_are_served_twice() {
-        let mut round = Round::default();
-        let mut rng = ChaCha20Rng::seed_from_u64(2);
-        let rounds: Vec<_> = (0..4).map(|_| reached(&mut round, 100, 250.0, &mut rng)).collect();
+        let (mut crowd, mut rng) = (Crowd::new(100), ChaCha20Rng::seed_from_u64(2));
+        let rounds: Vec<_> = (0..4).map(|_| crowd.reached(250.0, &mut rng)).collect();
         assert!(rounds.iter().all(|reached| reached.len() == 25));
         let all: BTreeSet<_> = rounds.iter().flatten().collect();
         assert_eq!(all.len(), 100, "four rounds of a quarter each reach everybody");
@@ -165,7 +160,7 @@ mod tests {
 
     #[test]
     fn who_comes_first_is_drawn_by_chance() {
-        let first = |seed| reached(&mut Round::default(), 100, 250.0, &mut ChaCha20Rng::seed_from_u64(seed));
+        let first = |seed| Crowd::new(100).reached(250.0, &mut ChaCha20Rng::seed_from_u64(seed));
         assert_ne!(first(1), first(2));
         assert_eq!(first(1), first(1), "and by nothing else");
     }
@@ -173,28 +168,15 @@ mod tests {
     #[test]
     fn no_time_reaches_nobody_and_a_little_time_somebody() {
         let mut rng = ChaCha20Rng::seed_from_u64(3);
-        assert_eq!(reached(&mut Round::default(), 10, 0.0, &mut rng).len(), 0);
-        assert_eq!(reached(&mut Round::default(), 10, -50.0, &mut rng).len(), 0);
-        assert_eq!(reached(&mut Round::default(), 10, 1.0, &mut rng).len(), 1);
-        assert_eq!(reached(&mut Round::default(), 10, 100.0, &mut rng).len(), 10);
-    }
-
-    #[test]
-    fn who_could_get_none_meanwhile_waits_anew() {
-        let mut round = Round::default();
-        let mut rng = ChaCha20Rng::seed_from_u64(4);
-        reached(&mut round, 20, 50.0, &mut rng);
-        assert_eq!(round.waited.len(), 15);
-        reached(&mut round, 3, 50.0, &mut rng);
-        assert!(round.waited.is_empty(), "what is kept is kept for candidates alone");
+        let mut reached = |spare_ms| Crowd::new(10).reached(spare_ms, &mut rng).len();
+        assert_eq!([reached(0.0), reached(-50.0), reached(1.0), reached(100.0)], [0, 0, 1, 10]);
     }
 
     #[test]
     fn the_whole_subnet_has_its_turn_in_time() {
         const ALL: usize = 256 * 100;
-        let mut round = Round::default();
-        let mut rng = ChaCha20Rng::seed_from_u64(5);
-        let rounds: Vec<_> = (0..10).map(|_| reached(&mut round, ALL, 25_600.0, &mut rng)).collect();
+        let (mut crowd, mut rng) = (Crowd::new(ALL), ChaCha20Rng::seed_from_u64(5));
+        let rounds: Vec<_> = (0..10).map(|_| crowd.reached(25_600.0, &mut rng)).collect();
         let all: BTreeSet<_> = rounds.iter().flatten().collect();
         assert_eq!(all.len(), ALL);
     }

@@ -129,7 +129,7 @@ fn the_largest_subnet_is_served_in_bounded_rounds() {
     bench.input(Input::Deadline);
     let wanted = bench.validator.config.validation.challenge_type;
     let offers = bench.validator.fleet.candidates(bench.now.mono, wanted);
-    assert!(offers.iter().all(|(_, offer)| matches!(offer, Offer::GemmI8 { gpus } if gpus.len() == 1)));
+    assert!(offers.iter().all(|able| matches!(&able.offer, Offer::GemmI8 { gpus } if gpus.len() == 1)));
 }
 
 #[test]
