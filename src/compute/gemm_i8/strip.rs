@@ -114,3 +114,27 @@ impl Desk {
         hashes.extend(self.product.chunks_exact(self.n).map(row_hash::of_row));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_bounded_whatever_the_instructions_and_threads() {
+        const GIB: u64 = 1 << 30;
+        for isa in Isa::available() {
+            for threads in [1, 2, 8, 64] {
+                let need = |n| Plan::on(isa, Spec::new(n, 1).unwrap(), threads).memory_bytes();
+                assert!(need(32_768) < 3 * GIB && need(8192) < GIB, "{isa} {threads} threads");
+            }
+        }
+    }
+
+    #[test]
+    fn strips_cover_every_row_once() {
+        for (n, threads) in [(256, 1), (768, 2), (1280, 7), (8192, 64)] {
+            let rows: Vec<u32> = Plan::new(Spec::new(n, 1).unwrap(), threads).strips().flatten().collect();
+            assert!(rows.into_iter().eq(0..n), "{n}");
+        }
+    }
+}
