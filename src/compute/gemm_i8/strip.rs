@@ -28,8 +28,12 @@ impl Plan {
     }
 
     pub fn on(isa: Isa, spec: Spec, threads: usize) -> Plan {
-        let strip_rows = Strip::<i8>::rows_for(isa, spec.side(), threads);
-        Plan { spec, isa, threads: threads.max(1), strip_rows }
+        let threads = threads.max(1);
+        let mut strip_rows = Strip::<i8>::rows_for(isa, spec.side(), threads);
+        while strip_rows > LEAST_STRIP_ROWS && strip_rows * spec.side() * ROW_BYTES * threads > STRIPS_BYTES {
+            strip_rows /= 2;
+        }
+        Plan { spec, isa, threads, strip_rows }
     }
 
     /// Memory that the work takes at most: B, what each thread has at hand, and the answer.
@@ -37,9 +41,7 @@ impl Plan {
         let (n, rows) = (self.spec.side(), self.strip_rows as u64);
         let factor = Panels::<i8>::bytes(self.isa, n, n);
         let panel = factor.div_ceil(n as u64) * MOST_PANEL_COLUMNS;
-        let strip = rows * n as u64;
-        // Of each row: drawn, packed (bytes may be packed as words), multiplied.
-        let desk = panel + strip * (1 + 2 + 4);
+        let desk = panel + rows * (n * ROW_BYTES) as u64;
         let answer = 32 * (n as u64 + 1) * (u64::from(self.spec.rounds()) + 4);
         factor + desk * self.threads as u64 + answer
     }
@@ -65,6 +67,12 @@ impl Plan {
 
 /// Columns of the widest panel of any instruction set.
 const MOST_PANEL_COLUMNS: u64 = 64;
+/// Of each element of a strip: drawn, packed (bytes may be packed as words), multiplied.
+const ROW_BYTES: usize = 1 + 2 + 4;
+/// What the strips of all threads take together, as long as they are higher than [`LEAST_STRIP_ROWS`].
+const STRIPS_BYTES: usize = 768 << 20;
+/// Lower strips would read B from memory faster than it comes.
+const LEAST_STRIP_ROWS: usize = 24;
 
 /// B of one round.
 pub struct Factor {
