@@ -132,7 +132,7 @@ impl<'a> Opener<'a> {
             }
             values.extend(part.values.into_iter().map(|(row, values)| ((at, row, chunk), values)));
         }
-        let trees: Vec<_> = self.rounds.iter().map(|round| tree::levels(self.answer.row_hashes(round.round))).collect();
+        let paths: Vec<_> = self.rounds.iter().map(|round| self.row_paths(round)).collect();
         let opening = |sample: &Sample| {
             let at = self.rounds.iter().position(|round| round.round == sample.round)?;
             let row = self.rounds[at].rows.binary_search(&sample.row).ok()?;
@@ -143,12 +143,18 @@ impl<'a> Opener<'a> {
                 chunk: sample.chunk,
                 values: values.get(&(at, sample.row, sample.chunk))?.clone(),
                 chunk_path: row_hash::path(&chaining, sample.chunk),
-                row_path: tree::path(&trees[at], sample.row),
+                row_path: paths.get(at)?.get(row)?.clone(),
             })
         };
         let openings = self.samples.iter().map(opening).collect::<Option<Vec<_>>>()?;
         let uuid = self.answer.prefix().device().to_owned();
         Some(GemmProof { uuid, tops: self.answer.tops().to_vec(), openings })
+    }
+
+    /// The paths of a round's opened rows. One round's tree at a time is in memory: those of all could be gigabytes.
+    fn row_paths(&self, round: &Round) -> Vec<Vec<Hash>> {
+        let levels = tree::levels(self.answer.row_hashes(round.round));
+        round.rows.iter().map(|row| tree::path(&levels, *row)).collect()
     }
 }
 
