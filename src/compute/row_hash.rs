@@ -67,6 +67,11 @@ impl RowHash {
         RowHash([a, b, c, d, e, f, g, h])
     }
 
+    /// The hash whose 16 digits write this number.
+    pub(super) fn of_bits(bits: u64) -> RowHash {
+        RowHash(bits.to_be_bytes())
+    }
+
     fn of_words(first: u32, second: u32) -> RowHash {
         RowHash((u64::from(first) << 32 | u64::from(second)).to_be_bytes())
     }

@@ -3,6 +3,7 @@
 
 mod gemm_i8;
 mod generator;
+mod gpu;
 mod product;
 mod verdicts;
 
