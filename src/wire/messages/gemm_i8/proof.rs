@@ -1,9 +1,11 @@
 //! A device's proof: the tops of all rounds and the chunks it was asked to open. Read strictly, checked by `compute`.
 
+use std::{fmt, marker::PhantomData};
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
-    de::{Error as _, IgnoredAny},
+    de::{Error as _, IgnoredAny, SeqAccess, Visitor},
 };
 
 use super::{CHUNK_VALUES, Sample, shortened};
@@ -78,8 +80,8 @@ pub enum OpeningFault {
 #[serde(deny_unknown_fields)]
 struct ProofText {
     uuid: String,
-    tops: Vec<String>,
-    openings: Vec<Raw>,
+    tops: Few<String, { limits::GEMM_ROUNDS as usize }>,
+    openings: Few<Raw, { limits::GEMM_SAMPLES }>,
     row_hashes: Vec<IgnoredAny>,
     merkle_proofs: Vec<IgnoredAny>,
     coordinate_values: Vec<IgnoredAny>,
@@ -92,8 +94,45 @@ struct OpeningText {
     row: u32,
     chunk: u32,
     values: String,
-    chunk_path: Vec<String>,
-    row_path: Vec<String>,
+    chunk_path: Few<String, { limits::GEMM_CHUNK_PATH }>,
+    row_path: Few<String, { limits::GEMM_ROW_PATH }>,
+}
+
+/// A list of which at most `MOST` entries are kept; the others are counted alone, whatever they are.
+struct Few<T, const MOST: usize> {
+    kept: Vec<T>,
+    count: usize,
+}
+
+impl<'de, T: Deserialize<'de>, const MOST: usize> Deserialize<'de> for Few<T, MOST> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Few<T, MOST>, D::Error> {
+        struct Entries<T, const MOST: usize>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>, const MOST: usize> Visitor<'de> for Entries<T, MOST> {
+            type Value = Few<T, MOST>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Few<T, MOST>, A::Error> {
+                let mut kept = Vec::new();
+                while kept.len() < MOST {
+                    match list.next_element()? {
+                        Some(entry) => kept.push(entry),
+                        None => return Ok(Few { count: kept.len(), kept }),
+                    }
+                }
+                let mut count = kept.len();
+                while list.next_element::<IgnoredAny>()?.is_some() {
+                    count += 1;
+                }
+                Ok(Few { kept, count })
+            }
+        }
+
+        from.deserialize_seq(Entries(PhantomData))
+    }
 }
 
 impl GemmProof {
@@ -107,15 +146,15 @@ impl GemmProof {
         if let Some((field, _)) = unused.into_iter().find(|(_, entries)| *entries > 0) {
             return Err(GemmProofFault::NotEmpty { field });
         }
-        if text.tops.len() > limits::GEMM_ROUNDS as usize {
-            return Err(GemmProofFault::Tops { got: text.tops.len() });
+        if text.tops.count > text.tops.kept.len() {
+            return Err(GemmProofFault::Tops { got: text.tops.count });
         }
-        if text.openings.len() > limits::GEMM_SAMPLES {
-            return Err(GemmProofFault::Openings { got: text.openings.len() });
+        if text.openings.count > text.openings.kept.len() {
+            return Err(GemmProofFault::Openings { got: text.openings.count });
         }
-        let tops = hashes(&text.tops).map_err(|round| GemmProofFault::Top { round })?;
+        let tops = hashes(&text.tops.kept).map_err(|round| GemmProofFault::Top { round })?;
         let read = |(at, raw)| Opening::read(raw).map_err(|why| GemmProofFault::Opening { at, why });
-        let openings = text.openings.iter().enumerate().map(read).collect::<Result<_, _>>()?;
+        let openings = text.openings.kept.iter().enumerate().map(read).collect::<Result<_, _>>()?;
         Ok(GemmProof { uuid: text.uuid, tops, openings })
     }
 }
@@ -125,8 +164,8 @@ impl Opening {
         let text: OpeningText = object(raw).map_err(OpeningFault::Shape)?;
         let OpeningText { round, row, chunk, values, chunk_path, row_path } = text;
         let values = chunk_values(&values)?;
-        let chunk_path = path("chunk_path", &chunk_path, limits::GEMM_CHUNK_PATH)?;
-        let row_path = path("row_path", &row_path, limits::GEMM_ROW_PATH)?;
+        let chunk_path = path("chunk_path", &chunk_path)?;
+        let row_path = path("row_path", &row_path)?;
         Ok(Opening { round, row, chunk, values, chunk_path, row_path })
     }
 }
@@ -155,11 +194,11 @@ fn chunk_values(text: &str) -> Result<Box<[i32; CHUNK_VALUES]>, OpeningFault> {
     Ok(values)
 }
 
-fn path(field: &'static str, texts: &[String], limit: usize) -> Result<Vec<[u8; 32]>, OpeningFault> {
-    if texts.len() > limit {
-        return Err(OpeningFault::Path { field, got: texts.len(), limit });
+fn path<const MOST: usize>(field: &'static str, texts: &Few<String, MOST>) -> Result<Vec<[u8; 32]>, OpeningFault> {
+    if texts.count > texts.kept.len() {
+        return Err(OpeningFault::Path { field, got: texts.count, limit: MOST });
     }
-    hashes(texts).map_err(|level| OpeningFault::Hash { field, level })
+    hashes(&texts.kept).map_err(|level| OpeningFault::Hash { field, level })
 }
 
 /// The hashes, or the index of the first that is none.
@@ -328,5 +367,23 @@ mod tests {
         assert_eq!(read(&json::text(&many)), Err(GemmProofFault::Tops { got: 1025 }));
         let many = GemmProof { openings: vec![proof().openings[0].clone(); 1025], ..proof() };
         assert_eq!(read(&json::text(&many)), Err(GemmProofFault::Openings { got: 1025 }));
+    }
+
+    /// Two letters an entry would be kept as fifty bytes.
+    #[test]
+    fn entries_over_a_limit_are_counted_and_not_kept() {
+        let zeros = |count| vec!["0"; count].join(",");
+        let full = vec![format!("\"{}\"", "cd".repeat(32)); 1024].join(",");
+        let top = format!("\"{}\"", "cd".repeat(32));
+        let tops = changed(&format!("{top},{top}"), &format!("{full},{}", zeros(9000)));
+        assert_eq!(tops, Err(GemmProofFault::Tops { got: 1024 + 9000 }));
+        let openings = changed("\"openings\":[", &format!("\"openings\":[{},", zeros(9000)));
+        assert_eq!(openings, Err(GemmProofFault::Openings { got: 9001 }));
+        let siblings = vec![format!("\"{}\"", "ab".repeat(32)); 8].join(",");
+        let path = changed("\"chunk_path\":[", &format!("\"chunk_path\":[{siblings},{},", zeros(9000)));
+        let why = OpeningFault::Path { field: "chunk_path", got: 8 + 9000 + 1, limit: 8 };
+        assert_eq!(path, Err(GemmProofFault::Opening { at: 0, why }));
+        let few: Few<Raw, 3> = json::parse(&format!("[{}]", zeros(9000))).unwrap();
+        assert_eq!((few.kept.len(), few.count), (3, 9000));
     }
 }
