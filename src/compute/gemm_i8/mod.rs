@@ -33,6 +33,8 @@
 //! f = 10 % that is 0.12 %, 9.7 bits ([`soundness_bits`]). Small lies do not pay either: who leaves out a share f is
 //! done in (1 − f) of the time and passes with (1 − f)^s, so its work per second, as it is scored, changes by the
 //! factor (1 − f)^(s − 1) on average, which is below 1 at any f.
+//! A policy that forgives some failures (participation of 80 % is full) forgives f up to 1 − 0.8^(1/s): 0.35 % of the
+//! work with 64 samples is all that there is to win.
 //!
 //! *Exactly right is the only right.* All 256 values are compared as integers. There is no tolerance to hide in.
 //!
