@@ -79,7 +79,12 @@ fn heartbeat(data: HeartbeatData) -> Result<Incoming, SessionFault> {
     }
 }
 
+/// A list of idle workers is gone through for each challenge that waits: it is as short as a heartbeat's.
 fn task(request: TaskRequest) -> Result<Incoming, SessionFault> {
+    let idle = request.idle_workers.as_ref().map_or(0, Vec::len);
+    if idle > limits::HEARTBEAT_WORKERS {
+        return Err(SessionFault::Body(format!("{idle} idle workers, at most {}", limits::HEARTBEAT_WORKERS)));
+    }
     match request.request_type == REQUEST_CHALLENGE {
         true => Ok(Incoming::Task(request)),
         false => Err(SessionFault::Body(format!("request_type must be {REQUEST_CHALLENGE:?}"))),
@@ -198,6 +203,16 @@ mod tests {
             assert_eq!(with(bad).unwrap_err().code(), 4015);
         }
         assert_eq!(with(r#"{"worker_id":"a\nb","status":"online"}"#).unwrap_err().code(), 4015);
+    }
+
+    #[test]
+    fn a_poll_names_no_more_idle_workers_than_a_heartbeat_may() {
+        let poll = |idle: usize| {
+            let idle = vec![r#""w""#; idle].join(",");
+            read(SynapseKind::Task, &format!(r#"{{"hotkey":"x","request_type":"challenge","idle_workers":[{idle}]}}"#))
+        };
+        assert!(poll(limits::HEARTBEAT_WORKERS).is_ok());
+        assert_eq!(poll(limits::HEARTBEAT_WORKERS + 1).unwrap_err().code(), 4015);
     }
 
     fn proofs(list: &str) -> Result<Proofs, u16> {
