@@ -6,14 +6,17 @@ use super::bench::{Bench, Miner, asked, keys, verdict};
 use crate::{
     machine::{
         Exit, Input,
-        contract::store::{Asked, ChallengeRow, Snapshot, StoreFault, Work, Write},
+        contract::{
+            store::{Asked, ChallengeRow, Snapshot, StoreFault, Work, Write},
+            verify::VerifyReply,
+        },
         validator::{Event, axon::Pending},
     },
     metrics::Metric,
     units::{ChallengeId, Hotkey, PeerId, Wall, WorkerId, WorkerKey},
     wire::{
         json, limits,
-        messages::{Commitment, CommitmentData, ProofData},
+        messages::{Commitment, CommitmentData, ProofData, gemm_i8::GemmProofFault},
         synapse::{Head, SynapseKind},
     },
 };
@@ -138,6 +141,29 @@ fn who_waits_for_our_verdict_is_passed_over_and_who_is_silent_is_not() {
     };
     let lists: Vec<_> = bench.written.iter().filter_map(list).collect();
     assert_eq!(lists, [[WorkerKey::new(alice.hotkey(), &WorkerId::new("w1"))]]);
+}
+
+#[test]
+fn only_proofs_that_pass_say_how_fast_proofs_are_verified() {
+    let (mut bench, mut alice) = alice_with(&["w1"]);
+    let expected = |bench: &mut Bench| bench.counted(Metric::VerifyExpectedSeconds, &["cpu_matrix"]).unwrap();
+    let first = expected(&mut bench);
+    let mut verified = |passes: bool| {
+        next_round(&mut bench, &mut alice, &["w1"]);
+        let job = alice.poll(&mut bench, None).remove(0);
+        let rows = asked(alice.commit(&mut bench, &job));
+        bench.hold_verdicts = true;
+        alice.prove(&mut bench, &job, &rows);
+        let request = bench.held.pop_front().unwrap();
+        let mut verdicts = request.evidence.verdicts();
+        if !passes {
+            verdicts[0].verdict = Err(GemmProofFault::Top { round: 0 }.into());
+        }
+        bench.input(Input::Event(Event::Verified(VerifyReply { id: request.id, verdicts, verify_ms: 0.01 })));
+        expected(&mut bench)
+    };
+    assert_eq!(verified(false), first, "a prover can make this look quick");
+    assert!(verified(true) < first);
 }
 
 #[test]
