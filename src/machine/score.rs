@@ -13,7 +13,7 @@ pub mod report;
 mod worker;
 
 pub use emit::{emit, submission};
-pub use facts::{ChallengeFact, Claim, Facts, MinerFacts, Outcome, WorkerFacts};
+pub use facts::{ChallengeFact, Claim, Facts, MinerFacts, NOT_FETCHED, Outcome, WorkerFacts};
 pub use outcome::{Availability, MinerScore, Scores, WorkerScore};
 pub use policy::{Base, Policy, PolicyId};
 pub use report::{Report, report};

@@ -13,6 +13,10 @@ use crate::{
     units::{Hotkey, Wall, WorkerKey},
 };
 
+/// How the reason of a void challenge begins that its miner never asked for. Every other void one is the validator's
+/// doing.
+pub const NOT_FETCHED: &str = "not fetched";
+
 /// Everything that scoring may look at, as of one moment.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Facts {
@@ -74,7 +78,7 @@ pub enum Outcome {
     },
     /// The worker's doing.
     Failed(Arc<str>),
-    /// Nobody can blame the worker: counts for nothing.
+    /// Nobody can blame the worker: counts for nothing, and is not expected of it, unless it was never fetched.
     Void(Arc<str>),
 }
 

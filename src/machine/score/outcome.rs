@@ -62,7 +62,7 @@ pub struct WorkerScore {
     pub attempts: u32,
     /// Verified ones that count for nothing since a GPU in them belongs to another hotkey or to nobody.
     pub disowned: u32,
-    /// Void ones: no effect.
+    /// Void ones. Those that the validator left without a verdict are not expected of it; the others have no effect.
     pub void: u32,
     /// t: mean time of a challenge per passed device, ms; 0 when none counted.
     pub time_ms: f64,
@@ -76,7 +76,8 @@ pub struct WorkerScore {
     pub base: f64,
     /// Rounds that passed it over: the validator had no capacity to verify it.
     pub passed_over: u32,
-    /// Counted challenges that make its full participation: those rounds are not expected of it.
+    /// Counted challenges that make its full participation: neither those rounds nor what the validator left
+    /// without a verdict is expected of it.
     pub baseline: f64,
     /// min(1, counted / baseline).
     pub participation: f64,

@@ -85,7 +85,7 @@ impl Policy {
     }
 
     /// Counted challenges that make full participation of a worker that had no challenge in `passed_over` rounds,
-    /// since the validator could not have verified it: a fraction, not rounded. Never below 0.
+    /// or one that the validator left without a verdict: a fraction, not rounded. Never below 0.
     pub fn baseline(&self, passed_over: u32) -> f64 {
         let possible = self.ranking_window.as_secs_f64() / self.challenge_interval.as_secs_f64();
         (possible - f64::from(passed_over)).max(0.0) * self.participation_threshold

@@ -560,10 +560,10 @@ proptest! {
     }
 
     #[test]
-    fn a_void_challenge_changes_nothing(facts in subnets(), ago in 0.0..200.0f64, policy in policies()) {
+    fn a_challenge_that_nobody_fetched_changes_nothing(facts in subnets(), ago in 0.0..200.0f64, policy in policies()) {
         let mut with_void = facts.clone();
         for worker in with_void.workers.values_mut() {
-            let outcome = Outcome::Void("queue full".into());
+            let outcome = Outcome::Void("not fetched within 240 s".into());
             worker.challenges.push(ChallengeFact { created: minutes_ago(ago), row: u64::MAX, outcome });
         }
         let (without, with) = (score(&facts, &policy), score(&with_void, &policy));

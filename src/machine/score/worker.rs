@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    facts::{ChallengeFact, Facts, Outcome, WorkerFacts},
+    facts::{ChallengeFact, Facts, NOT_FETCHED, Outcome, WorkerFacts},
     outcome::{Availability, WorkerScore},
     ownership::Owners,
     policy::{Base, Policy},
@@ -25,6 +25,8 @@ struct Tally {
     attempts: u32,
     disowned: u32,
     void: u32,
+    /// Of these, those that the worker could not have ended otherwise.
+    excused: u32,
     /// Each by its devices.
     time_sum_ms: f64,
     /// As measured.
@@ -48,7 +50,10 @@ impl Tally {
 
     fn add(&mut self, fact: &ChallengeFact, base: Base, owned: &impl Fn(GpuSetId) -> bool) {
         match fact.outcome {
-            Outcome::Void(_) => self.void += 1,
+            Outcome::Void(ref reason) => {
+                self.void += 1;
+                self.excused += u32::from(!reason.starts_with(NOT_FETCHED));
+            }
             Outcome::Failed(_) => self.attempts += 1,
             Outcome::Verified { computation_ms, success_count, gpus, ops } => {
                 self.proved.extend(gpus);
@@ -218,7 +223,7 @@ fn unranked(
     policy: &Policy,
 ) -> Unranked {
     let base = tally.base(policy.base);
-    let baseline = policy.baseline(worker.passed_over);
+    let baseline = policy.baseline(worker.passed_over.saturating_add(tally.excused));
     let participation = participation(tally.counted, baseline);
     let performance = base * participation * availability.value;
     let score = WorkerScore {

@@ -13,9 +13,12 @@ use std::{
 
 use super::{evidence, fault::Fault, lines};
 use crate::{
-    machine::contract::{
-        store::{Asked, ChallengeRow, End, Work, Write},
-        verify::DeviceVerdict,
+    machine::{
+        contract::{
+            store::{Asked, ChallengeRow, End, Work, Write},
+            verify::DeviceVerdict,
+        },
+        score::NOT_FETCHED,
     },
     units::{ChallengeId, Hotkey, Mono, Now, WorkerId, WorkerKey},
     wire::messages,
@@ -129,7 +132,7 @@ pub struct Challenges {
 /// The word of a metric for the reason of an end; everything that a verifier says is the proof's.
 fn word_of(reason: &str) -> &'static str {
     const WORDS: [(&str, &str); 10] = [
-        ("not fetched", "not_fetched"),
+        (NOT_FETCHED, "not_fetched"),
         ("no commitment", "no_commitment"),
         ("no proof", "no_proof"),
         ("not verified", "not_verified"),
@@ -367,7 +370,7 @@ impl Challenges {
     fn overdue(&self, stage: &Stage) -> End {
         let Limits { fetch, commitment, proof, verification } = self.limits;
         match stage {
-            Stage::Created { .. } => End::Void(format!("not fetched within {} s", fetch.as_secs())),
+            Stage::Created { .. } => End::Void(format!("{NOT_FETCHED} within {} s", fetch.as_secs())),
             Stage::Sent { .. } => End::Failed(format!("no commitment within {} s", commitment.as_secs())),
             Stage::Committed(_) => End::Failed(format!("no proof within {} s", proof.as_secs())),
             Stage::Verifying { .. } => End::Void(format!("not verified within {} s", verification.as_secs())),

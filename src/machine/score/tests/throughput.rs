@@ -104,6 +104,25 @@ fn rounds_that_passed_a_worker_over_are_not_expected_of_it() {
 }
 
 #[test]
+fn what_the_validator_left_without_a_verdict_is_not_expected_either() {
+    let with_void = |reason: &str| {
+        let void = |row| ChallengeFact { outcome: Outcome::Void(reason.into()), ..challenge(row, 100.0, None, 1) };
+        (1..=30).map(void).chain((31..=42).map(|row| challenge(row, 100.0, Some(1e12), 1))).collect::<Vec<_>>()
+    };
+    let ours = ["verification queue full", "not verified within 300 s", "validator restarted"];
+    for (reason, baseline) in ours.map(|reason| (reason, 12.0)).into_iter().chain([("not fetched within 240 s", 36.0)])
+    {
+        let facts = subnet(&[("5A", with_void(reason))]);
+        for policy in [Policy::reference_70_30(), Policy::throughput()] {
+            let scores = score(&facts, &policy);
+            let worker = of(&scores, "5A");
+            assert_eq!((worker.counted, worker.void, worker.baseline), (12, 30, baseline), "{reason}");
+            assert_eq!(worker.participation, 12.0 / baseline, "{reason}");
+        }
+    }
+}
+
+#[test]
 fn a_worker_that_every_round_passed_over_needs_one_challenge() {
     for passed_over in [45, 46, u32::MAX] {
         let mut facts = subnet(&[("5A", vec![challenge(1, 100.0, Some(1e12), 1)]), ("5B", vec![])]);
