@@ -32,7 +32,7 @@ pub const HEARTBEAT_WORKERS: usize = 1024;
 pub const TASK_CHALLENGES: usize = 1024;
 /// Largest side of a challenge's matrices.
 pub const MATRIX_SIZE: u32 = 1 << 16;
-/// Most rounds of a `gemm_i8` challenge: the work of minutes on any device, and 64 KiB of tops in a proof.
+/// Most rounds of a `gemm_i8` challenge: minutes of the fastest devices, and 64 KiB of tops in a proof.
 pub const GEMM_ROUNDS: u32 = 1024;
 /// Most devices of one `gemm_i8` challenge.
 pub const GEMM_DEVICES: usize = 64;

@@ -189,7 +189,7 @@ impl Liar {
         let mut progress = Progress::new(spec, prefix.clone());
         while progress.next_key().is_some() {
             let random: Vec<Hash> = (0..spec.n()).map(|_| self.hash()).collect();
-            progress.add_round(&random);
+            assert!(progress.add_round(&random));
         }
         let answer = progress.finish().expect("all rounds");
         self.said_instead.push((hex::encode(answer.root()), hex::encode(book.root)));

@@ -31,16 +31,18 @@ impl Progress {
     }
 
     /// Takes the hashes of all rows of the round that [`Progress::next_key`] belongs to. Others than n hashes, or
-    /// a round too many, change nothing.
-    pub fn add_round(&mut self, row_hashes: &[Hash]) {
+    /// a round too many, change nothing: `false`.
+    #[must_use]
+    pub fn add_round(&mut self, row_hashes: &[Hash]) -> bool {
         let Answer { spec, tops, root, .. } = &mut self.0;
         if row_hashes.len() != spec.side() || tops.len() as u32 >= spec.rounds() {
-            return;
+            return false;
         }
         let top = tree::top(row_hashes);
         *root = tree::root(spec.n(), tops.len() as u32, root, &top);
         tops.push(top);
         self.0.row_hashes.extend_from_slice(row_hashes);
+        true
     }
 
     /// The answer, once every round is there.
@@ -118,15 +120,15 @@ mod tests {
     fn an_answer_has_all_its_rounds_and_no_more() {
         let mut progress = progress(2);
         let first = progress.next_key();
-        progress.add_round(&[[1; 32]; 255]);
+        assert!(!progress.add_round(&[[1; 32]; 255]));
         assert_eq!(progress.next_key(), first, "a row is missing");
         assert!(progress.clone().finish().is_none());
-        progress.add_round(&[[1; 32]; 256]);
+        assert!(progress.add_round(&[[1; 32]; 256]));
         assert_ne!(progress.next_key(), first);
         assert!(progress.clone().finish().is_none());
-        progress.add_round(&[[2; 32]; 256]);
+        assert!(progress.add_round(&[[2; 32]; 256]));
         assert_eq!(progress.next_key(), None);
-        progress.add_round(&[[3; 32]; 256]);
+        assert!(!progress.add_round(&[[3; 32]; 256]));
         let answer = progress.finish().unwrap();
         assert_eq!((answer.tops().len(), answer.bytes()), (2, 2 * 257 * 32));
         assert_eq!((answer.row_hashes(1)[0], answer.row_hashes(2).len()), ([2; 32], 0));

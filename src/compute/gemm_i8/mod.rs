@@ -130,7 +130,7 @@ pub fn compute_on(isa: Isa, spec: Spec, prefix: KeyPrefix) -> Option<Answer> {
             desk.multiply(&factor);
             desk.hash(&mut hashes);
         }
-        progress.add_round(&hashes);
+        progress.add_round(&hashes).then_some(())?;
     }
     progress.finish()
 }

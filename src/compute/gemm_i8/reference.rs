@@ -133,7 +133,7 @@ pub fn foreseen(spec: Spec, prefix: KeyPrefix, asked: &[Sample]) -> Option<(Hash
         for (row, hash) in rows_of(&key, n, &rows) {
             *hashes.get_mut(row as usize)? = hash;
         }
-        progress.add_round(&hashes);
+        progress.add_round(&hashes).then_some(())?;
     }
     let answer = progress.finish()?;
     let proof = open(&answer, asked).ok()?;

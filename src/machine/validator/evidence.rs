@@ -133,13 +133,12 @@ pub fn of_devices(row: &ChallengeRow, committed: &Committed, proofs: Vec<GemmTex
         return Err(named(why.collect()));
     }
     let shown = proofs.into_iter().zip(committed.roots.iter().zip(asked));
-    let shown = shown.map(|((uuid, proof), ((_, root), (_, samples)))| DeviceEvidence {
-        prefix: gemm_i8::KeyPrefix::new(&row.id, &seed, row.target.hotkey.as_str(), &row.target.worker, uuid),
-        root: bytes(root).unwrap_or_default(),
-        samples: samples.clone(),
-        proof: proof.proof,
+    let evidence = shown.map(|((uuid, proof), ((_, root), (_, samples)))| {
+        let prefix = gemm_i8::KeyPrefix::new(&row.id, &seed, row.target.hotkey.as_str(), &row.target.worker, uuid);
+        let root = bytes(root).ok_or_else(|| format!("the root of device {} is not 32 bytes", shortened(uuid)))?;
+        Ok(DeviceEvidence { prefix, root, samples: samples.clone(), proof: proof.proof })
     });
-    Ok(Evidence::GemmI8 { spec, devices: shown.collect() })
+    Ok(Evidence::GemmI8 { spec, devices: evidence.collect::<Result<_, String>>()? })
 }
 
 /// The seed of a challenge, as many bytes as its kind has.

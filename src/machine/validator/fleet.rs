@@ -16,7 +16,7 @@ use crate::{
 
 /// Workers of one miner that can get a challenge: those heard last.
 pub const CHALLENGED_PER_MINER: usize = 100;
-/// A miner that was not heard for this long gets no challenges.
+/// A miner, or a worker of one, that was not heard for this long gets no challenges.
 pub const HEARD_WITHIN: Duration = Duration::from_secs(300);
 /// Workers of one miner that are remembered; the one heard longest ago goes first.
 pub const KEPT_PER_MINER: usize = 1000;
@@ -118,13 +118,14 @@ impl Fleet {
     /// The workers that may get a challenge, by key, and of which kind. Whether one is open is not known here.
     pub fn candidates(&self, now: Mono, wanted: ChallengeType) -> Vec<Able> {
         let heard = self.miners.iter().filter(|(_, miner)| now.since(miner.heard) < HEARD_WITHIN);
-        heard.flat_map(|(hotkey, miner)| self.candidates_of(hotkey, miner, wanted)).collect()
+        heard.flat_map(|(hotkey, miner)| self.candidates_of(now, hotkey, miner, wanted)).collect()
     }
 
-    fn candidates_of(&self, hotkey: &Hotkey, miner: &Miner, wanted: ChallengeType) -> Vec<Able> {
+    fn candidates_of(&self, now: Mono, hotkey: &Hotkey, miner: &Miner, wanted: ChallengeType) -> Vec<Able> {
         let mut by_age: Vec<&Worker> = miner.workers.values().collect();
         by_age.sort_by_key(|worker| std::cmp::Reverse(worker.heard));
-        let first = by_age.into_iter().take(CHALLENGED_PER_MINER).filter(|worker| worker.word.online);
+        let here = |worker: &&Worker| worker.word.online && now.since(worker.heard) < HEARD_WITHIN;
+        let first = by_age.into_iter().take(CHALLENGED_PER_MINER).filter(here);
         let able = first.filter_map(|worker| {
             let (target, offer) = (WorkerKey::new(hotkey, &worker.word.worker), worker.word.offer(wanted)?);
             Some(Able { target, offer, served: worker.served })

@@ -1,12 +1,13 @@
 //! Making the challenges of a round: as many as this process can verify in an interval.
 //!
-//! What the open challenges are still expected to need is taken off first, so a backlog shortens the next round. Who
+//! What the challenges under way are still expected to need is taken off first, so a backlog shortens the next round. Who
 //! is passed over for want of time, because the last proof still waits for a verdict, or because the store is behind,
 //! is written down: it lowers nobody's participation.
 
 use super::{
     Validator,
     capacity::Shape,
+    challenges::Stage,
     draw,
     fleet::Offer,
     lines,
@@ -73,11 +74,13 @@ impl Validator {
         }
     }
 
-    /// What the open challenges are expected to need of the verifiers.
+    /// What the challenges under way are expected to need of the verifiers. Those that nobody fetched end at this
+    /// round or soon after: a miner that never asks costs the others nothing.
     pub(super) fn reserved_ms(&self) -> f64 {
         let validation = &self.config.validation;
         let of = |work| self.capacity.expected_ms(Shape::of_work(work, validation));
-        self.challenges.open().map(|challenge| of(&challenge.row.work)).sum()
+        let under_way = self.challenges.open().filter(|challenge| !matches!(challenge.stage, Stage::Created { .. }));
+        under_way.map(|challenge| of(&challenge.row.work)).sum()
     }
 
     /// By kind: what a challenge of the configured size, of one device, is expected to need.

@@ -42,10 +42,9 @@ pub fn compute(
     while let Some(key) = progress.next_key() {
         hall.fill(&key, &go_on);
         let hashes = hall.row_hashes(&key, &go_on);
-        if !go_on() {
+        if !go_on() || !progress.add_round(&hashes) {
             return None;
         }
-        progress.add_round(&hashes);
     }
     Some((progress.finish()?, hall.split()))
 }

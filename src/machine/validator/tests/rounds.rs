@@ -77,15 +77,28 @@ fn what_cannot_be_verified_is_not_issued_and_everybody_has_his_turn() {
 }
 
 #[test]
-fn what_is_still_open_is_taken_off_the_next_round() {
-    let (mut bench, mut alice) = alice(HEAVY);
+fn what_is_under_way_is_taken_off_the_next_round() {
+    let (mut bench, mut alice) = alice(&format!("{HEAVY}\n  challenge_timeout: 400"));
     let workers = crowd(40);
     next_round(&mut bench, &mut alice, &workers);
+    assert_eq!(alice.tasks(&mut bench, None).len(), EACH);
     assert!(bench.counted(Metric::VerifyReservedSeconds, &[]).unwrap() >= 180.0);
     next_round(&mut bench, &mut alice, &workers);
     let lists = passed_over(&bench);
     assert_eq!(lists.iter().map(Vec::len).collect::<Vec<_>>(), [29, 29], "eleven are open, and no time is left");
     assert_eq!(bench.ends().created, EACH as u64);
+}
+
+#[test]
+fn what_nobody_fetched_costs_the_next_round_nothing() {
+    let (mut bench, mut alice) = alice(HEAVY);
+    let workers = crowd(40);
+    next_round(&mut bench, &mut alice, &workers);
+    assert_eq!(bench.counted(Metric::VerifyReservedSeconds, &[]), Some(0.0));
+    next_round(&mut bench, &mut alice, &workers);
+    let lists = passed_over(&bench);
+    assert_eq!(lists.iter().map(Vec::len).collect::<Vec<_>>(), [29, 18], "eleven more of those who had none");
+    assert_eq!(bench.ends().created, 2 * EACH as u64);
 }
 
 #[test]
