@@ -1,9 +1,12 @@
 //! JSON as the network writes it: the reference implementation emits bare `NaN`, `Infinity` and `-Infinity`.
 //! They are read as `null`; nothing here ever writes them. No message types live here.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, fmt, marker::PhantomData, sync::Arc};
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned};
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{DeserializeOwned, Error as _, SeqAccess, Visitor},
+};
 use serde_json::value::RawValue;
 
 /// Why a text is not the JSON that was expected.
@@ -153,6 +156,32 @@ impl<'de> Deserialize<'de> for AnyObject {
         }
         from.deserialize_map(Visitor)
     }
+}
+
+/// A list of at most `MOST` entries; one more refuses it, before anything of it takes memory.
+pub fn at_most<'de, D: Deserializer<'de>, T: Deserialize<'de>, const MOST: usize>(from: D) -> Result<Vec<T>, D::Error> {
+    struct Entries<T, const MOST: usize>(PhantomData<T>);
+
+    impl<'de, T: Deserialize<'de>, const MOST: usize> Visitor<'de> for Entries<T, MOST> {
+        type Value = Vec<T>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "a list of at most {MOST}")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<T>, A::Error> {
+            let mut entries = Vec::new();
+            while let Some(entry) = list.next_element()? {
+                if entries.len() >= MOST {
+                    return Err(A::Error::custom(format!("a list of more than {MOST}")));
+                }
+                entries.push(entry);
+            }
+            Ok(entries)
+        }
+    }
+
+    from.deserialize_seq(Entries::<T, MOST>(PhantomData))
 }
 
 #[cfg(test)]

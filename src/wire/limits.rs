@@ -30,6 +30,12 @@ pub const SESSION_ID_BYTES: usize = 128;
 pub const HEARTBEAT_WORKERS: usize = 1024;
 /// Most challenges in one answer to a task poll; a validator makes at most 100.
 pub const TASK_CHALLENGES: usize = 1024;
+/// Most rows that a device may prove in a `cpu_matrix` or `gpu_matrix` challenge: all of the largest CPU matrix.
+pub const PROOF_ROWS: usize = 10_000;
+/// Most siblings of one of these rows that are read; no tree is that high.
+pub const PROOF_PATH: usize = 256;
+/// Most values that a device may show for them.
+pub const PROOF_VALUES: usize = 1 << 20;
 /// Largest side of a challenge's matrices.
 pub const MATRIX_SIZE: u32 = 1 << 16;
 /// Most rounds of a `gemm_i8` challenge: minutes of the fastest devices, and 64 KiB of tops in a proof.

@@ -7,13 +7,13 @@ use std::fmt;
 
 use serde::{
     Deserialize, Deserializer,
-    de::{Error, IgnoredAny, SeqAccess, Visitor},
+    de::{IgnoredAny, SeqAccess, Visitor},
 };
 
 use crate::{
     units::WorkerId,
     wire::{
-        json::JsonFault,
+        json::{self, JsonFault},
         limits,
         messages::{
             self, CommitmentData, DeviceProof, HeartbeatData, ProofData, REQUEST_CHALLENGE, Raw, TaskRequest,
@@ -101,12 +101,12 @@ fn proof(data: ProofData<Raw>) -> Result<Incoming, SessionFault> {
 fn proofs(list: &Raw) -> Result<Proofs, JsonFault> {
     match list.read::<First>() {
         Ok(First(true)) => {
-            let texts = list.read::<Devices>()?.0;
+            let texts = list.read::<Devices<Raw>>()?.0;
             Ok(Proofs::GemmI8(
                 texts.iter().map(|text| GemmText { uuid: uuid(text), proof: GemmProof::read(text) }).collect(),
             ))
         }
-        _ => list.read().map(Proofs::CpuMatrix),
+        _ => list.read::<Devices<DeviceProof>>().map(|proofs| Proofs::CpuMatrix(proofs.0)),
     }
 }
 
@@ -145,31 +145,11 @@ impl<'de> Deserialize<'de> for First {
     }
 }
 
-/// The proofs of at most as many devices as a challenge may have, unread.
-struct Devices(Vec<Raw>);
-
-impl<'de> Deserialize<'de> for Devices {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Devices, D::Error> {
-        struct Read;
-        impl<'de> Visitor<'de> for Read {
-            type Value = Devices;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a list of proofs")
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Devices, A::Error> {
-                let mut texts = Vec::new();
-                while let Some(text) = list.next_element()? {
-                    if texts.len() >= limits::GEMM_DEVICES {
-                        return Err(A::Error::custom(format!("proofs of more than {} devices", limits::GEMM_DEVICES)));
-                    }
-                    texts.push(text);
-                }
-                Ok(Devices(texts))
-            }
-        }
-        from.deserialize_seq(Read)
-    }
-}
+/// The proofs of at most as many devices as a challenge may have.
+#[derive(Deserialize)]
+#[serde(transparent)]
+#[serde(bound(deserialize = "T: Deserialize<'de>"))]
+struct Devices<T>(#[serde(deserialize_with = "json::at_most::<_, _, { limits::GEMM_DEVICES }>")] Vec<T>);
 
 fn is_usable(id: &WorkerId) -> bool {
     let text = id.as_str();

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     units::{ChallengeId, WorkerId},
-    wire::code::Code,
+    wire::{code::Code, json, limits},
 };
 
 /// Phase 1: the roots that a worker commits itself to. The validator reads `C` as [`Commitment`]s; a miner passes
@@ -188,9 +188,9 @@ pub struct DebugInfo {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DeviceProof {
     pub uuid: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "json::at_most::<_, _, { limits::PROOF_ROWS }>")]
     pub row_hashes: Vec<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "json::at_most::<_, _, { limits::PROOF_ROWS }>")]
     pub merkle_proofs: Vec<MerkleProof>,
     /// What was no number is NaN here, and fails where it is compared.
     #[serde(default, deserialize_with = "numbers")]
@@ -202,13 +202,15 @@ pub struct DeviceProof {
 pub struct MerkleProof {
     pub leaf_index: u32,
     pub leaf_hash: String,
+    #[serde(deserialize_with = "json::at_most::<_, _, { limits::PROOF_PATH }>")]
     pub proof_hashes: Vec<String>,
     /// True: the sibling is on the right.
+    #[serde(deserialize_with = "json::at_most::<_, _, { limits::PROOF_PATH }>")]
     pub proof_directions: Vec<bool>,
 }
 
 fn numbers<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<f64>, D::Error> {
-    let values = Vec::<Option<f64>>::deserialize(from)?;
+    let values = json::at_most::<D, Option<f64>, { limits::PROOF_VALUES }>(from)?;
     Ok(values.into_iter().map(|value| value.unwrap_or(f64::NAN)).collect())
 }
 
@@ -314,6 +316,26 @@ mod tests {
         for (from, to) in [("true", "1"), (":3", ":3.0"), (":3", ":-1"), (":3", ":\"3\"")] {
             assert!(json::parse::<MerkleProof>(&good.replace(from, to)).is_err(), "{to}");
         }
+    }
+
+    #[test]
+    fn no_list_of_a_proof_is_longer_than_a_proof_can_be() {
+        let list = |entry: &str, count: usize| format!("[{}]", vec![entry; count].join(","));
+        let with =
+            |field: &str, list: &str| json::parse::<DeviceProof>(&format!(r#"{{"uuid":"-1","{field}":{list}}}"#));
+        for (field, entry, most) in
+            [("row_hashes", "\"\"", limits::PROOF_ROWS), ("coordinate_values", "0", limits::PROOF_VALUES)]
+        {
+            assert!(with(field, &list(entry, most)).is_ok(), "{field}");
+            let why = with(field, &list(entry, most + 1)).unwrap_err().to_string();
+            assert!(why.contains(&format!("more than {most}")), "{why}");
+        }
+        let path = |count: usize| {
+            let directions = list("true", count);
+            let path = r#"[{"leaf_index":0,"leaf_hash":"","proof_hashes":[],"proof_directions":"#;
+            with("merkle_proofs", &format!("{path}{directions}}}]"))
+        };
+        assert!(path(limits::PROOF_PATH).is_ok() && path(limits::PROOF_PATH + 1).is_err());
     }
 
     #[test]
