@@ -2,16 +2,29 @@
 
 use std::{fs, path::Path};
 
+use rustix::{
+    param::page_size,
+    process::{Resource, getrlimit},
+};
+
 /// Where control groups lie.
 const GROUPS: &str = "/sys/fs/cgroup";
 
-/// What could be had now without swapping: the host's, or what is left of this process's own control groups.
+/// What could be had now without swapping: the host's, or what is left of this process's own control groups or of
+/// its address space (`ulimit -v`).
 pub fn available_bytes() -> u64 {
     let mut system = sysinfo::System::new();
     system.refresh_memory();
     let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-    let left = left_of(Path::new(GROUPS), &groups);
-    left.unwrap_or(u64::MAX).min(system.available_memory())
+    let statm = fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let space = left_of_space(getrlimit(Resource::As).current, &statm, page_size() as u64);
+    [left_of(Path::new(GROUPS), &groups), space].into_iter().flatten().fold(system.available_memory(), u64::min)
+}
+
+/// What is left of a limited address space; `statm` begins with the pages that are taken.
+fn left_of_space(limit: Option<u64>, statm: &str, page_bytes: u64) -> Option<u64> {
+    let taken: u64 = statm.split_whitespace().next()?.parse().ok()?;
+    Some(limit?.saturating_sub(taken * page_bytes))
 }
 
 /// The least that is left of the process's control groups and those that they lie in, named as in
@@ -48,6 +61,13 @@ mod tests {
     #[test]
     fn a_host_that_runs_tests_has_some_memory_left() {
         assert!(available_bytes() > 16 << 20);
+    }
+
+    #[test]
+    fn a_limited_address_space_counts() {
+        assert_eq!(left_of_space(Some(10 << 20), "256 7 3 1 0 9 0", 4096), Some(9 << 20));
+        assert_eq!(left_of_space(Some(1 << 20), "256 7 3 1 0 9 0", 8192), Some(0));
+        assert_eq!(left_of_space(None, "256 7 3 1 0 9 0", 4096), None);
     }
 
     #[test]
