@@ -158,7 +158,7 @@ impl<'de> Deserialize<'de> for AnyObject {
     }
 }
 
-/// A list of at most `MOST` entries; one more refuses it, before anything of it takes memory.
+/// A list of at most `MOST` entries; one more refuses it, and nothing behind that one takes memory.
 pub fn at_most<'de, D: Deserializer<'de>, T: Deserialize<'de>, const MOST: usize>(from: D) -> Result<Vec<T>, D::Error> {
     struct Entries<T, const MOST: usize>(PhantomData<T>);
 

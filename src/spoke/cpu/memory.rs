@@ -11,7 +11,7 @@ use rustix::{
 const GROUPS: &str = "/sys/fs/cgroup";
 
 /// What could be had now without swapping: the host's, or what is left of this process's own control groups or of
-/// its address space (`ulimit -v`).
+/// its address space (`ulimit -v`). What a system does not tell of is taken for no limit.
 pub fn available_bytes() -> u64 {
     let mut system = sysinfo::System::new();
     system.refresh_memory();
