@@ -232,13 +232,13 @@ fn the_whole_way_over_http_to_the_simulated_node() {
     let block = loop {
         match chain.serve(ChainRequest::Find(submission.clone())) {
             ChainReply::Found(Inclusion::Pending) => {}
-            ChainReply::Found(Inclusion::Succeeded { block }) => break block,
+            ChainReply::Found(Inclusion::Succeeded { block, .. }) => break block,
             other => panic!("{other:?}"),
         }
     };
     let ChainReply::Metagraph(graph) = chain.serve(ChainRequest::Metagraph(Netuid(128))) else { panic!() };
     assert_eq!(graph.neurons[0].last_update, block);
-    let read = chain.serve(ChainRequest::Weights { netuid: Netuid(128), uid: Uid(0) });
+    let read = chain.serve(ChainRequest::Weights { netuid: Netuid(128), mechanism: 0, uid: Uid(0) });
     assert_eq!(read, ChainReply::Weights(vec![(Uid(1), 65535)]));
     assert_eq!(simulator.stop(), Some(0));
     let journal = std::fs::read_to_string(&simulator.log).unwrap();

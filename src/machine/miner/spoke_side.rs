@@ -43,7 +43,7 @@ impl Miner {
             ChainReply::Metagraph(metagraph) => self.metagraph_read(now.mono, &metagraph),
             ChainReply::Failed(fault) => self.chain_failed(now.mono, &fault),
             // Never asked for.
-            ChainReply::Head(_) | ChainReply::Weights(_) | ChainReply::Submitted(_) | ChainReply::Found(_) => {}
+            _ => {}
         }
     }
 

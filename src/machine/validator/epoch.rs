@@ -268,12 +268,12 @@ impl Epoch {
                 self.due = now.mono + self.look_every;
                 self.state = State::Searching { intent, submission };
             }
-            Inclusion::Succeeded { block } => {
+            Inclusion::Succeeded { block, .. } => {
                 log::info!(target: "validator", "weights state=included block={block}");
                 self.outcome(now, WeightOutcome::Included { block });
                 self.state = State::Included(intent);
             }
-            Inclusion::Refused { block, error } => {
+            Inclusion::Refused { block, error, .. } => {
                 let text = format!("{error} in block {block}");
                 self.refused(now, WeightOutcome::Refused(text));
                 self.again(now, intent, rng);

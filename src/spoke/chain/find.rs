@@ -87,8 +87,8 @@ impl<R: Rpc> Chain<R> {
         let events = answer::bytes("state_getStorage", &stored)?;
         let block = place.block;
         match events::outcome(&runtime.metadata, &events, place.index)? {
-            Some(Outcome::Succeeded) => Ok(Inclusion::Succeeded { block }),
-            Some(Outcome::Failed(error)) => Ok(Inclusion::Refused { block, error }),
+            Some(Outcome::Succeeded) => Ok(Inclusion::Succeeded { block, is_final: false }),
+            Some(Outcome::Failed(error)) => Ok(Inclusion::Refused { block, error, remedy: None }),
             None => Err(answer::wrong("System.Events", "without the end of an extrinsic of its block")),
         }
     }

@@ -22,13 +22,16 @@ struct Subnet {
     block: u64,
     tempo: u16,
     weights_rate_limit: u64,
+    serving_rate_limit: u64,
     weights_version: u64,
     min_allowed_weights: u16,
     max_weights_limit: u16,
     commit_reveal_weights_enabled: bool,
+    commit_reveal_period: u64,
     hotkeys: Vec<AccountId>,
     coldkeys: Vec<AccountId>,
     axons: Vec<Axon>,
+    active: Vec<bool>,
     validator_permit: Vec<bool>,
     last_update: Vec<u64>,
     total_stake: Vec<u64>,
@@ -36,6 +39,7 @@ struct Subnet {
 
 #[derive(DecodeAsType)]
 struct Axon {
+    block: u64,
     ip: u128,
     port: u16,
     ip_type: u8,
@@ -71,26 +75,32 @@ impl Subnet {
     fn read(self) -> Result<Metagraph, ShapeFault> {
         self.check_lengths()?;
         let neurons = (0..=u16::MAX).zip(&self.hotkeys).zip(&self.coldkeys).zip(&self.axons);
-        let standing = self.validator_permit.iter().zip(&self.last_update).zip(&self.total_stake);
+        let standing = self.validator_permit.iter().zip(&self.last_update).zip(&self.total_stake).zip(&self.active);
         let neurons =
-            neurons.zip(standing).map(|((((uid, hotkey), coldkey), axon), ((permit, update), stake))| Neuron {
-                uid: Uid(uid),
-                hotkey: Hotkey::from_account(hotkey),
-                coldkey: Hotkey::from_account(coldkey),
-                axon: axon.address(),
-                validator_permit: *permit,
-                stake_tao: *stake as f64 / RAO,
-                last_update: *update,
+            neurons.zip(standing).map(|((((uid, hotkey), coldkey), axon), (((permit, update), stake), active))| {
+                Neuron {
+                    uid: Uid(uid),
+                    hotkey: Hotkey::from_account(hotkey),
+                    coldkey: Hotkey::from_account(coldkey),
+                    axon: axon.address(),
+                    axon_block: axon.block,
+                    active: *active,
+                    validator_permit: *permit,
+                    stake_tao: *stake as f64 / RAO,
+                    last_update: *update,
+                }
             });
         Ok(Metagraph {
             netuid: Netuid(self.netuid),
             block: self.block,
             tempo: self.tempo,
             weights_rate_limit: self.weights_rate_limit,
+            serving_rate_limit: self.serving_rate_limit,
             weights_version: self.weights_version,
             min_allowed_weights: self.min_allowed_weights,
             max_weights_limit: self.max_weights_limit,
             commit_reveal: self.commit_reveal_weights_enabled,
+            reveal_period: self.commit_reveal_period,
             neurons: neurons.collect(),
         })
     }
@@ -101,6 +111,7 @@ impl Subnet {
         let lists = [
             ("coldkeys", self.coldkeys.len()),
             ("axons", self.axons.len()),
+            ("active", self.active.len()),
             ("validator_permit", self.validator_permit.len()),
             ("last_update", self.last_update.len()),
             ("total_stake", self.total_stake.len()),
@@ -128,6 +139,7 @@ mod tests {
     #[derive(Encode, TypeInfo)]
     struct Place {
         port: u16,
+        block: Compact<u32>,
         since: u64,
         ip: (u128,),
         ip_type: u8,
@@ -145,11 +157,14 @@ mod tests {
         weights_version: u64,
         min_allowed_weights: Compact<u16>,
         max_weights_limit: u16,
+        serving_rate_limit: Compact<u64>,
         commit_reveal_weights_enabled: (bool,),
+        commit_reveal_period: u32,
         hotkeys: Vec<Account>,
         coldkeys: Vec<[u8; 32]>,
         axons: Vec<Place>,
         validator_permit: Vec<bool>,
+        active: Vec<bool>,
         last_update: Vec<Compact<u32>>,
     }
 
@@ -164,14 +179,17 @@ mod tests {
             weights_version: 3,
             min_allowed_weights: Compact(1),
             max_weights_limit: 65535,
+            serving_rate_limit: Compact(50),
             commit_reveal_weights_enabled: (true,),
+            commit_reveal_period: 1,
             hotkeys: vec![Account([1; 32]), Account([2; 32])],
             coldkeys: vec![[3; 32]; 2],
             axons: vec![
-                Place { port: 9091, since: 1, ip: (0x2001_0db8 << 96,), ip_type: 6 },
-                Place { port: 0, since: 0, ip: (0,), ip_type: 0 },
+                Place { port: 9091, block: Compact(3), since: 1, ip: (0x2001_0db8 << 96,), ip_type: 6 },
+                Place { port: 0, block: Compact(0), since: 0, ip: (0,), ip_type: 0 },
             ],
             validator_permit: vec![true, false],
+            active: vec![true, false],
             last_update: vec![Compact(5), Compact(0)],
         }
     }

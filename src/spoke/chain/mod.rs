@@ -31,7 +31,7 @@ use self::{
     runtime::Runtime,
 };
 use crate::{
-    machine::contract::chain::{ChainFault, ChainFaultKind, ChainReply, ChainRequest, Head, Metagraph},
+    machine::contract::chain::{ChainFault, ChainFaultKind, ChainReply, ChainRequest, Head, Metagraph, PoolFault},
     units::{BlockNumber, Netuid, Uid},
     wire::keys::Keypair,
 };
@@ -61,7 +61,7 @@ impl ChainError {
             ChainError::Rpc(RpcError::Unreachable { .. }) => ChainFaultKind::Unreachable,
             ChainError::Rpc(RpcError::RateLimited { .. }) => ChainFaultKind::RateLimited,
             ChainError::Node { .. } | ChainError::NoSubnet(_) => ChainFaultKind::Node,
-            ChainError::Pool(_) => ChainFaultKind::Pool,
+            ChainError::Pool(_) => ChainFaultKind::Pool(PoolFault::Refused),
             ChainError::Shape(_) | ChainError::Answer { .. } => ChainFaultKind::Shape,
             ChainError::NoKey => ChainFaultKind::NoKey,
         }
@@ -87,7 +87,7 @@ impl<R: Rpc> Chain<R> {
     pub fn serve(&mut self, request: ChainRequest) -> ChainReply {
         let asked = name(&request);
         self.answer(request).unwrap_or_else(|error| {
-            ChainReply::Failed(ChainFault { asked, kind: error.kind(), text: error.to_string() })
+            ChainReply::Failed(ChainFault { asked, kind: error.kind(), text: error.to_string(), remedy: None })
         })
     }
 
@@ -95,7 +95,7 @@ impl<R: Rpc> Chain<R> {
         Ok(match request {
             ChainRequest::Head => ChainReply::Head(self.head()?),
             ChainRequest::Metagraph(netuid) => ChainReply::Metagraph(Box::new(self.metagraph(netuid)?)),
-            ChainRequest::Weights { netuid, uid } => ChainReply::Weights(self.weights(netuid, uid)?),
+            ChainRequest::Weights { netuid, uid, .. } => ChainReply::Weights(self.weights(netuid, uid)?),
             ChainRequest::ServeAxon { netuid, ip, port, version } => {
                 let arguments = calls::serve_axon(netuid, ip, port, version);
                 ChainReply::Submitted(self.submit("serve_axon", arguments)?)
@@ -104,6 +104,10 @@ impl<R: Rpc> Chain<R> {
                 let arguments = calls::set_weights(netuid, &weights, version_key);
                 ChainReply::Submitted(self.submit("set_weights", arguments)?)
             }
+            ChainRequest::Preflight
+            | ChainRequest::Standing { .. }
+            | ChainRequest::Sign(_)
+            | ChainRequest::Submit(_) => return Err(ChainError::NoKey),
             ChainRequest::Find(submission) => ChainReply::Found(self.find(&submission)?),
         })
     }
@@ -120,7 +124,15 @@ impl<R: Rpc> Chain<R> {
         let finalized = self.number_of(&answer::hash("chain_getFinalizedHead", &finalized)?)?;
         runtime.check.clone()?;
         let chain = chain.as_str().unwrap_or_default().to_owned();
-        Ok(Head { best, finalized, spec_version: runtime.spec_version, chain })
+        Ok(Head {
+            best,
+            finalized,
+            best_at: None,
+            spec_version: runtime.spec_version,
+            upgrading: false,
+            genesis: runtime.genesis,
+            chain,
+        })
     }
 
     fn metagraph(&mut self, netuid: Netuid) -> Result<Metagraph, ChainError> {
@@ -174,5 +186,9 @@ fn name(request: &ChainRequest) -> &'static str {
         ChainRequest::ServeAxon { .. } => "serve_axon",
         ChainRequest::SetWeights { .. } => "set_weights",
         ChainRequest::Find(_) => "find",
+        ChainRequest::Preflight => "preflight",
+        ChainRequest::Standing { .. } => "standing",
+        ChainRequest::Sign(_) => "sign",
+        ChainRequest::Submit(_) => "submit",
     }
 }

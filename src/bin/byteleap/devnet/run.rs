@@ -177,7 +177,7 @@ impl<'a> Watch<'a> {
 fn read_back(chain_url: &str, confirmed: Option<&Confirmed>) -> Result<Vec<(Uid, u16)>, Fault> {
     let Some(confirmed) = confirmed else { return Err("no confirmed weights".into()) };
     let mut chain = chain_reader(chain_url)?;
-    let weights = match chain.serve(ChainRequest::Weights { netuid: NETUID, uid: Uid(0) }) {
+    let weights = match chain.serve(ChainRequest::Weights { netuid: NETUID, mechanism: 0, uid: Uid(0) }) {
         ChainReply::Weights(weights) => weights,
         other => return Err(format!("reading the weights back: {other:?}").into()),
     };

@@ -184,7 +184,7 @@ impl World {
         self.chain_asked += 1;
         let unreachable = || {
             let text = "no endpoint answered".into();
-            ChainReply::Failed(ChainFault { asked: "metagraph", kind: ChainFaultKind::Unreachable, text })
+            ChainReply::Failed(ChainFault { asked: "metagraph", kind: ChainFaultKind::Unreachable, text, remedy: None })
         };
         self.metagraph.clone().map_or_else(unreachable, |metagraph| ChainReply::Metagraph(Box::new(metagraph)))
     }
@@ -334,6 +334,8 @@ fn metagraph(miner: &Keypair, validators: &[Validator]) -> Metagraph {
         hotkey: key.hotkey().clone(),
         coldkey: key.hotkey().clone(),
         axon,
+        axon_block: 0,
+        active: true,
         validator_permit: axon.is_some(),
         stake_tao: if axon.is_some() { 20_000.0 } else { 0.0 },
         last_update: 0,
@@ -347,10 +349,12 @@ fn metagraph(miner: &Keypair, validators: &[Validator]) -> Metagraph {
         block: 1000,
         tempo: 360,
         weights_rate_limit: 100,
+        serving_rate_limit: 50,
         weights_version: 0,
         min_allowed_weights: 1,
         max_weights_limit: u16::MAX,
         commit_reveal: false,
+        reveal_period: 1,
         neurons,
     }
 }

@@ -177,7 +177,10 @@ impl Bench {
             ChainRequest::Head => ChainReply::Head(Head {
                 best: block,
                 finalized: block,
+                best_at: None,
                 spec_version: 425,
+                upgrading: false,
+                genesis: [1; 32],
                 chain: "Subtensor (simulated)".into(),
             }),
             ChainRequest::Metagraph(_) => ChainReply::Metagraph(Box::new(self.graph.clone())),
@@ -186,11 +189,11 @@ impl Bench {
                 ChainReply::Submitted(Submission { hash: [9; 32], after: block, until: block + 8 })
             }
             ChainRequest::Find(submission) => ChainReply::Found(match self.refuse_weights.clone() {
-                Some(error) => Inclusion::Refused { block: submission.after + 1, error },
+                Some(error) => Inclusion::Refused { block: submission.after + 1, error, remedy: None },
                 None => {
                     self.graph.block = block.max(submission.after + 1);
                     self.graph.neurons[0].last_update = self.graph.block;
-                    Inclusion::Succeeded { block: self.graph.block }
+                    Inclusion::Succeeded { block: self.graph.block, is_final: true }
                 }
             }),
             other => panic!("{other:?}"),
@@ -264,6 +267,8 @@ pub fn metagraph<'a>(hotkeys: impl Iterator<Item = &'a Hotkey>) -> Metagraph {
         hotkey: hotkey.clone(),
         coldkey: hotkey.clone(),
         axon: None,
+        axon_block: 0,
+        active: true,
         validator_permit: uid == 0,
         stake_tao: 1.0,
         last_update: 1000,
@@ -273,10 +278,12 @@ pub fn metagraph<'a>(hotkeys: impl Iterator<Item = &'a Hotkey>) -> Metagraph {
         block: 1050,
         tempo: 360,
         weights_rate_limit: 100,
+        serving_rate_limit: 50,
         weights_version: 0,
         min_allowed_weights: 1,
         max_weights_limit: 65535,
         commit_reveal: false,
+        reveal_period: 1,
         neurons: (0..).zip(hotkeys).map(neuron).collect(),
     }
 }
