@@ -73,8 +73,8 @@ impl Listener {
     pub fn bind(address: SocketAddr, serve: Serve, limits: Connections) -> Result<Listener, NetError> {
         let name = match &serve {
             Serve::Http(Link::Axon, _) => "axon",
-            Serve::Http(Link::Chain, _) => "chain",
-            Serve::Http(..) => "http",
+            Serve::Http(Link::Chain, _) | Serve::Both(Link::Chain, ..) => "chain",
+            Serve::Http(..) | Serve::Both(..) => "http",
             Serve::WebSocket(Link::Workers, ..) => "workers",
             Serve::WebSocket(..) => "websocket",
             Serve::Metrics(_) => "metrics",

@@ -58,6 +58,12 @@ impl HttpServer {
         }
     }
 
+    /// The bytes behind the last request, for the protocol that takes the connection over.
+    pub(super) fn take_rest(&mut self) -> Vec<u8> {
+        let next = RequestReader::new(self.options.header_bytes, self.options.body_bytes);
+        std::mem::replace(&mut self.reader, next).into_rest()
+    }
+
     fn is_reading(&self) -> bool {
         matches!(self.wait, Wait::Head { .. } | Wait::Idle { .. } | Wait::Body { .. })
     }

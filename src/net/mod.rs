@@ -17,6 +17,7 @@
 mod accept;
 mod clock;
 mod counters;
+mod dual_server;
 mod http_client;
 pub mod http_frame;
 mod http_server;

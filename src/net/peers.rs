@@ -13,6 +13,7 @@ use crate::{
     net::{
         DialOptions, Serve,
         counters::LoopCounters,
+        dual_server::DualServer,
         http_client::HttpClient,
         http_server::HttpServer,
         peer::{Door, Happened, Peer, Worked},
@@ -97,6 +98,7 @@ impl Peers {
         self.accepted += 1;
         let (door, protocol): (Door, Box<dyn Protocol>) = match serve {
             Serve::Http(link, options) => (Door::Machine(*link), Box::new(HttpServer::new(*options))),
+            Serve::Both(link, http, websocket) => (Door::Machine(*link), Box::new(DualServer::new(*http, *websocket))),
             Serve::Metrics(options) => (Door::Metrics, Box::new(HttpServer::new(*options))),
             Serve::WebSocket(link, options, admission) => {
                 (Door::Machine(*link), Box::new(WsServer::new(now, *options, admission.clone(), remote.ip())))

@@ -90,6 +90,9 @@ pub enum Serve {
     Http(Link, HttpOptions),
     /// WebSockets for the machine.
     WebSocket(Link, WebSocketOptions, Admission),
+    /// HTTP/1.1 requests for the machine, and WebSockets where a request asks for the upgrade. Reported as opened when
+    /// it was accepted; what comes first, a request or a text, says which of them it is.
+    Both(Link, HttpOptions, WebSocketOptions),
     /// `GET /metrics` and `GET /healthz`, answered by the loop itself.
     Metrics(HttpOptions),
 }

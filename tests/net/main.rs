@@ -4,6 +4,7 @@
 
 mod daemon;
 mod dial;
+mod dual;
 mod http;
 mod turn;
 mod websocket;
