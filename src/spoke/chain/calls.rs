@@ -2,16 +2,24 @@
 
 use std::net::IpAddr;
 
+use parity_scale_codec::Encode;
 use scale_value::Value;
 
 use super::{
     extrinsic::Context,
+    hash::blake2_256,
     metadata::{Metadata, ShapeFault},
 };
-use crate::units::{Netuid, Uid};
+use crate::{
+    machine::contract::chain::WeightVector,
+    units::{AccountId, Netuid, Uid},
+};
 
 /// The pallet of all our calls.
 pub const PALLET: &str = "SubtensorModule";
+
+/// No subnet has a number beyond.
+const SUBNETS_MAX: u16 = 4096;
 
 /// By name, as the metadata names them.
 pub type Arguments = Vec<(&'static str, Value)>;
@@ -46,6 +54,19 @@ pub fn set_weights(netuid: Netuid, weights: &[(Uid, u16)], version_key: u64) -> 
         ("weights", numbers(|(_, weight)| *weight)),
         ("version_key", Value::u128(version_key.into())),
     ]
+}
+
+/// What a hash commitment is the hash of.
+pub fn commit_hash(account: &AccountId, weights: &WeightVector, salt: &[u16]) -> [u8; 32] {
+    let (uids, values): (Vec<u16>, Vec<u16>) = weights.weights.iter().map(|(uid, weight)| (uid.0, *weight)).unzip();
+    let index = storage_index(weights.netuid, weights.mechanism);
+    blake2_256(&(account, index, uids, values, salt, weights.version_key).encode())
+}
+
+/// The number that the chain files a mechanism of a subnet under (its `NetUidStorageIndex`). A subnet's first
+/// mechanism has the number of the subnet.
+pub fn storage_index(netuid: Netuid, mechanism: u8) -> u16 {
+    u16::from(mechanism).saturating_mul(SUBNETS_MAX).saturating_add(netuid.0)
 }
 
 /// What every daemon reads is where we look for it.

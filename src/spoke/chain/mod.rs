@@ -14,6 +14,7 @@ pub mod metadata;
 pub mod metagraph;
 pub mod rpc;
 pub mod scale;
+pub mod timelock;
 
 mod answer;
 
