@@ -12,21 +12,18 @@ use std::{
 use byteleap::{
     config::logging::Logging,
     exit::Failure,
-    machine::{Exit, Link},
-    net::{Connections, DialOptions, HttpOptions, Hub, Listener, Serve, Setup},
+    machine::Exit,
+    net::{Connections, DialOptions, Hub, Listener, Setup},
     spoke::{
         self,
         subtensor_sim::{
             CHAIN_NAME, Genesis, Node,
-            server::{Server, append},
+            server::{Server, append, door},
         },
     },
     units::Netuid,
 };
 use log::LevelFilter;
-
-/// A node takes requests of this size.
-const BODY_BYTES_MAX: usize = 15 << 20;
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -72,8 +69,7 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
     log::info!(target: "subtensor-sim", "{CHAIN_NAME}: subnet {}, {count} neurons, a block each {block_s} s", arguments.netuid);
     let hub = Hub::new(16).map_err(Failure::failed)?;
     let node = Node::new(genesis, arguments.block_time_s, hub.clock().now()).map_err(Failure::failed)?;
-    let options = HttpOptions { body_bytes: |_| BODY_BYTES_MAX, ..HttpOptions::default() };
-    let listener = Listener::bind(arguments.listen, Serve::Http(Link::Chain, options), Connections::default());
+    let listener = Listener::bind(arguments.listen, door(), Connections::default());
     let listener = listener.map_err(Failure::config)?;
     // Whoever wanted to read it may be gone; the chain goes on.
     let _ = writeln!(io::stdout(), "listening on http://{}", listener.address());

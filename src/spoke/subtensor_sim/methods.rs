@@ -3,7 +3,7 @@
 use scale_decode::DecodeAsType;
 use serde_json::{Value as Json, json};
 
-use super::{CHAIN_NAME, METADATA_V14, NODE_NAME, Node, blocks::Block};
+use super::{CHAIN_NAME, METADATA_V14, NODE_NAME, Node, blocks::Block, subscriptions};
 use crate::{
     spoke::chain::{
         metadata::{Metadata, ShapeFault},
@@ -33,10 +33,13 @@ const METHODS: &[&str] = &[
     "rpc_methods",
     "state_call",
     "state_callAt",
+    "state_getKeysPaged",
+    "state_getKeysPagedAt",
     "state_getMetadata",
     "state_getRuntimeVersion",
     "state_getStorage",
     "state_getStorageAt",
+    "state_queryStorageAt",
     "system_accountNextIndex",
     "system_chain",
     "system_health",
@@ -45,8 +48,8 @@ const METHODS: &[&str] = &[
     "system_version",
 ];
 
-/// A node's methods that need a connection to push over.
-const SUBSCRIPTIONS: &[&str] = &["_subscribe", "_unsubscribe", "_submitAndWatch", "_unwatch", "chainHead_v1_"];
+/// Storage keys that one call may ask for or get.
+const KEYS_MAX: usize = 1000;
 
 pub fn error(code: i64, message: impl Into<String>) -> NodeError {
     NodeError { code, message: message.into(), data: None }
@@ -56,7 +59,7 @@ pub fn client_error(what: &str) -> NodeError {
     error(CLIENT_ERROR, format!("Client error: {what}"))
 }
 
-fn invalid(what: &str) -> NodeError {
+pub fn invalid(what: &str) -> NodeError {
     NodeError { code: INVALID_PARAMS, message: "Invalid params".into(), data: Some(json!(what)) }
 }
 
@@ -115,6 +118,13 @@ impl Node {
                 let stored = self.storage(&params.bytes(0)?, self.block(params, 1)?);
                 stored.map_or(Json::Null, |bytes| json!(to_hex(&bytes)))
             }
+            "state_queryStorageAt" => {
+                let at = self.block(params, 1)?;
+                let value = |key: &Vec<u8>| self.storage(key, at).as_deref().map(to_hex);
+                let changes: Vec<_> = params.keys(0)?.iter().map(|key| json!([to_hex(key), value(key)])).collect();
+                json!([{"block": to_hex(&at.hash), "changes": changes}])
+            }
+            "state_getKeysPaged" | "state_getKeysPagedAt" => self.keys_paged(params)?,
             "author_pendingExtrinsics" => self.pool.waiting().map(to_hex).collect(),
             "system_accountNextIndex" | "account_nextIndex" => {
                 let hotkey: Hotkey = params.text(0)?.parse().map_err(|_| invalid("no SS58 address"))?;
@@ -123,6 +133,17 @@ impl Node {
             }
             _ => return fixed(method),
         })
+    }
+
+    /// At most so many keys after another one, in order.
+    fn keys_paged(&self, params: &Params) -> Result<Json, NodeError> {
+        let prefix = params.bytes(0)?;
+        let count = params.get(1).as_u64().and_then(|count| usize::try_from(count).ok());
+        let count = count.filter(|count| *count <= KEYS_MAX);
+        let count = count.ok_or_else(|| invalid(&format!("up to {KEYS_MAX} keys at a time")))?;
+        let after = if params.get(2).is_null() { Vec::new() } else { params.bytes(2)? };
+        let keys = self.keys(&prefix, self.block(params, 3)?);
+        Ok(keys.iter().filter(|key| **key > after).take(count).map(|key| to_hex(key)).collect())
     }
 
     /// One hash by number, or several by a list; the best one's without either.
@@ -149,7 +170,7 @@ impl Node {
         self.find_block(params, place)?.ok_or_else(unknown)
     }
 
-    fn runtime_version(&self) -> Result<Json, NodeError> {
+    pub(super) fn runtime_version(&self) -> Result<Json, NodeError> {
         let version = version(&self.metadata).map_err(|why| error(INTERNAL_ERROR, why.to_string()))?;
         let apis: Vec<_> = version.apis.iter().map(|(id, version)| json!([to_hex(id), version])).collect();
         Ok(json!({
@@ -173,8 +194,12 @@ fn fixed(method: &str) -> Result<Json, NodeError> {
         "system_version" => json!(concat!(env!("CARGO_PKG_VERSION"), "-simulated")),
         "system_health" => json!({"peers": 0, "isSyncing": false, "shouldHavePeers": false}),
         "system_properties" => json!({"ss58Format": SS58_PREFIX, "tokenDecimals": 9, "tokenSymbol": "TAO"}),
-        "rpc_methods" => json!({"methods": METHODS}),
-        _ if SUBSCRIPTIONS.iter().any(|part| method.contains(part)) => {
+        "rpc_methods" => {
+            let mut methods: Vec<_> = METHODS.iter().copied().chain(subscriptions::methods()).collect();
+            methods.sort_unstable();
+            json!({"methods": methods})
+        }
+        _ if subscriptions::methods().any(|subscription| subscription == method) => {
             let data = Some(json!("Subscriptions are not supported over HTTP"));
             return Err(NodeError { code: INTERNAL_ERROR, message: "Internal error".into(), data });
         }
@@ -188,10 +213,10 @@ fn block_number(of: &Json) -> Result<u64, NodeError> {
 }
 
 /// The parameters of a call, by place.
-struct Params<'a>(&'a [Json]);
+pub struct Params<'a>(&'a [Json]);
 
 impl Params<'_> {
-    fn new(params: &Json) -> Result<Params<'_>, NodeError> {
+    pub fn new(params: &Json) -> Result<Params<'_>, NodeError> {
         match params {
             Json::Null => Ok(Params(&[])),
             Json::Array(list) => Ok(Params(list)),
@@ -208,7 +233,15 @@ impl Params<'_> {
         self.get(place).as_str().ok_or_else(|| invalid(&format!("parameter {place} is no text")))
     }
 
-    fn bytes(&self, place: usize) -> Result<Vec<u8>, NodeError> {
+    pub fn bytes(&self, place: usize) -> Result<Vec<u8>, NodeError> {
         from_hex(self.text(place)?).ok_or_else(|| invalid(&format!("parameter {place} is no hex")))
+    }
+
+    /// A list of storage keys.
+    pub fn keys(&self, place: usize) -> Result<Vec<Vec<u8>>, NodeError> {
+        let keys = self.get(place).as_array().filter(|keys| keys.len() <= KEYS_MAX);
+        let keys = keys.ok_or_else(|| invalid(&format!("parameter {place} is no list of up to {KEYS_MAX} keys")))?;
+        let key = |key: &Json| key.as_str().and_then(from_hex);
+        keys.iter().map(|text| key(text).ok_or_else(|| invalid("a storage key is no hex"))).collect()
     }
 }

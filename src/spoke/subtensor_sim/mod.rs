@@ -15,6 +15,7 @@ mod event;
 mod genesis;
 mod in_process;
 mod journal;
+mod keys;
 mod methods;
 mod pallet;
 mod pool;
@@ -22,6 +23,8 @@ mod reply;
 pub mod server;
 mod storage;
 mod subnet;
+mod subscriptions;
+mod topic;
 mod verify;
 
 pub use genesis::{Genesis, GenesisError, GenesisNeuron, Hyperparameters};
@@ -29,7 +32,12 @@ pub use in_process::InProcess;
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use self::{blocks::History, event::Event, pool::Pool, subnet::Subnet};
+use self::{
+    blocks::{Block, History},
+    event::Event,
+    pool::Pool,
+    subnet::Subnet,
+};
 use super::chain::metadata::{Metadata, ShapeFault};
 use crate::units::{BlockNumber, Mono, Now, Wall};
 
@@ -102,12 +110,26 @@ impl Node {
 
     /// Answers the body of one HTTP request: a call or a batch. `None` when nothing in it asks for an answer.
     pub fn answer(&mut self, body: &[u8]) -> Option<String> {
-        reply::to(self, body)
+        self.answer_by(body, &mut Node::call)
+    }
+
+    /// The same with methods that a connection has besides.
+    fn answer_by(&mut self, body: &[u8], call: reply::Callee) -> Option<String> {
+        reply::to(self, body, call)
     }
 
     /// The number of the best block.
     pub fn best(&self) -> BlockNumber {
         self.history.best().number
+    }
+
+    /// The best block that the node has seen.
+    fn head(&self) -> &Block {
+        self.history.best()
+    }
+
+    fn finalized(&self) -> &Block {
+        self.history.finalized()
     }
 
     /// The oldest line of the journal that was not taken yet: one JSON object for each extrinsic, when it was

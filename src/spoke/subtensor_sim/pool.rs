@@ -103,10 +103,10 @@ pub struct Pool {
 impl Pool {
     /// Whether bytes with that hash may be offered at all.
     pub fn admit(&self, hash: &Hash) -> Result<(), Refusal> {
-        if self.waiting.values().any(|waiting| waiting.extrinsic.hash == *hash) {
+        if self.holds(hash) {
             return Err(Refusal::AlreadyImported(*hash));
         }
-        if self.banned.contains(hash) { Err(Refusal::Banned) } else { Ok(()) }
+        if self.has_banned(hash) { Err(Refusal::Banned) } else { Ok(()) }
     }
 
     pub fn add(&mut self, pooled: Pooled) -> Result<(), Refusal> {
@@ -150,6 +150,15 @@ impl Pool {
     /// The bytes of all that wait.
     pub fn waiting(&self) -> impl Iterator<Item = &[u8]> {
         self.waiting.values().map(|waiting| waiting.bytes.as_slice())
+    }
+
+    pub fn holds(&self, hash: &Hash) -> bool {
+        self.waiting.values().any(|waiting| waiting.extrinsic.hash == *hash)
+    }
+
+    /// Whether it was in a block, or will never be in one.
+    pub fn has_banned(&self, hash: &Hash) -> bool {
+        self.banned.contains(hash)
     }
 
     fn ban(&mut self, hash: Hash) {

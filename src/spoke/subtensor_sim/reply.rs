@@ -31,11 +31,14 @@ fn present<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Json>, D:
     Json::deserialize(from).map(Some)
 }
 
+/// Who answers a single call, by method and parameters.
+pub type Callee<'a> = &'a mut dyn FnMut(&mut Node, &str, &Json) -> Result<Json, NodeError>;
+
 /// The answer to a body; `None` when it holds notifications alone.
-pub fn to(node: &mut Node, body: &[u8]) -> Option<String> {
+pub fn to(node: &mut Node, body: &[u8], callee: Callee) -> Option<String> {
     if body.trim_ascii_start().first() != Some(&b'[') {
         return match serde_json::from_slice::<&RawValue>(body) {
-            Ok(call) => one(node, call),
+            Ok(call) => one(node, call, callee),
             Err(_) => Some(failed(PARSE_ERROR, "Parse error")),
         };
     }
@@ -44,18 +47,18 @@ pub fn to(node: &mut Node, body: &[u8]) -> Option<String> {
         Ok(calls) if calls.is_empty() => Some(failed(INVALID_REQUEST, "Invalid request")),
         Ok(calls) if calls.len() > BATCH_MAX => Some(failed(BATCH_TOO_LARGE, "The batch request was too large")),
         Ok(calls) => {
-            let answers: Vec<_> = calls.into_iter().filter_map(|call| one(node, call)).collect();
+            let answers: Vec<_> = calls.into_iter().filter_map(|call| one(node, call, callee)).collect();
             (!answers.is_empty()).then(|| format!("[{}]", answers.join(",")))
         }
     }
 }
 
-fn one(node: &mut Node, call: &RawValue) -> Option<String> {
+fn one(node: &mut Node, call: &RawValue, callee: Callee) -> Option<String> {
     let request = match serde_json::from_str::<Request>(call.get()) {
         Ok(request) if request.jsonrpc == "2.0" => request,
         _ => return Some(failed(INVALID_REQUEST, "Invalid request")),
     };
-    let answer = node.call(&request.method, &request.params);
+    let answer = callee(node, &request.method, &request.params);
     let id = request.id?;
     Some(match answer {
         Ok(result) => json!({"jsonrpc": "2.0", "id": id, "result": result}).to_string(),

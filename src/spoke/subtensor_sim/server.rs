@@ -1,24 +1,39 @@
 //! The simulated node as a machine, so that the loop that carries the daemons gives it its socket.
 //!
-//! Owns the node and the answers on their way out. Blocks come by deadline. Lines of the journal go to one
+//! Owns the node, the subscriptions of its connections and the answers on their way out. HTTP requests and the texts of
+//! WebSockets are the same calls; only those who can be pushed to may subscribe. Blocks come by deadline. Lines of the journal go to one
 //! spoke that appends them to a file, one at a time, so a slow disk delays the journal and not the chain.
 
 use std::{collections::VecDeque, fs::File, io::Write};
 
-use super::Node;
+use super::{Node, subscriptions::Subscriptions};
 use crate::{
-    machine::{Exit, Input, Machine, Message, Output},
+    machine::{Exit, Gone, Input, Link, Machine, Message, Output},
     metrics::Page,
+    net::{HttpOptions, Serve, WebSocketOptions},
     units::{Mono, Now, PeerId},
     wire::http::{Headers, Request, Response},
 };
 
+/// A node takes requests of this size, and answers of as many bytes may wait for a reader.
+const MESSAGE_BYTES: usize = 15 << 20;
+
+/// Both kinds of JSON-RPC on one port, as a node has it.
+pub fn door() -> Serve {
+    let http = HttpOptions { body_bytes: |_| MESSAGE_BYTES, ..HttpOptions::default() };
+    let message_bytes = MESSAGE_BYTES;
+    let websocket =
+        WebSocketOptions { message_bytes, write_buffer_bytes: message_bytes, ..WebSocketOptions::default() };
+    Serve::Both(Link::Chain, http, websocket)
+}
+
 /// What became of a journal line; the text says why it was lost.
 pub type Written = Result<(), String>;
 
-/// A node behind a listener of [`Link::Chain`](crate::machine::Link::Chain).
+/// A node behind a [`door`].
 pub struct Server {
     node: Node,
+    subscriptions: Subscriptions,
     outbox: VecDeque<Output<String>>,
     /// Whether anybody wants the journal.
     journal: bool,
@@ -29,7 +44,14 @@ pub struct Server {
 impl Server {
     /// `journal`: whether commands (lines to append) are carried out; without it there are none.
     pub fn new(node: Node, journal: bool) -> Server {
-        Server { node, outbox: VecDeque::new(), journal, writing: false, stopping: false }
+        Server {
+            node,
+            subscriptions: Subscriptions::default(),
+            outbox: VecDeque::new(),
+            journal,
+            writing: false,
+            stopping: false,
+        }
     }
 
     fn answer(&mut self, peer: PeerId, request: &Request) {
@@ -43,6 +65,26 @@ impl Server {
             Response { status: 405, headers, body: b"JSON-RPC is asked by POST\n".to_vec() }
         };
         self.outbox.push_back(Output::Send { peer, message: Message::Response(response) });
+    }
+
+    fn converse(&mut self, peer: PeerId, text: &str) {
+        let subscriptions = &mut self.subscriptions;
+        let answer = self
+            .node
+            .answer_by(text.as_bytes(), &mut |node, method, params| subscriptions.call(node, peer, method, params));
+        self.outbox.extend(answer.map(|text| Output::Send { peer, message: Message::Text(text) }));
+    }
+
+    fn tell_news(&mut self) {
+        let news = self.subscriptions.news(&self.node).into_iter();
+        self.outbox.extend(news.map(|(peer, text)| Output::Send { peer, message: Message::Text(text) }));
+    }
+
+    fn part(&mut self, peer: PeerId, reason: &Gone) {
+        self.subscriptions.forget(peer);
+        if let Gone::Limit(limit) = reason {
+            log::warn!(target: "subtensor-sim", "{peer} was closed: {limit}");
+        }
     }
 
     /// Hands on the next line, one at a time; the node bounds those that wait.
@@ -70,6 +112,8 @@ impl Machine for Server {
         self.node.advance(now);
         match input {
             Input::Received { peer, message: Message::Request(request), .. } => self.answer(peer, &request),
+            Input::Received { peer, message: Message::Text(text), .. } => self.converse(peer, &text),
+            Input::Closed { peer, reason } => self.part(peer, &reason),
             Input::Event(written) => {
                 self.writing = false;
                 if let Err(why) = written {
@@ -79,6 +123,7 @@ impl Machine for Server {
             Input::Stop => self.stopping = true,
             _ => {}
         }
+        self.tell_news();
         self.write_journal();
     }
 

@@ -80,6 +80,12 @@ impl Node {
     }
 }
 
+/// The item that a key or its beginning belongs to.
+pub fn item_of<'a>(metadata: &'a Metadata, key: &[u8]) -> Option<&'a Storage> {
+    let found = find(metadata, "SubtensorModule", SUBTENSOR, key).or_else(|| find(metadata, "System", SYSTEM, key));
+    found.map(|(_, item)| item)
+}
+
 fn find<'a>(
     metadata: &'a Metadata,
     pallet: &str,

@@ -1,0 +1,41 @@
+//! Which storage keys there are under a prefix. The state is no trie: the keys that an item can have are tried.
+
+use super::{Node, blocks::Block, storage};
+use crate::spoke::chain::metadata::{Metadata, ShapeFault, Storage};
+
+impl Node {
+    /// The keys below `prefix` that have a value, in order. The prefix of an item must be whole.
+    pub(super) fn keys(&self, prefix: &[u8], at: &Block) -> Vec<Vec<u8>> {
+        let Some(item) = storage::item_of(&self.metadata, prefix) else { return Vec::new() };
+        let candidates = candidates(&self.metadata, item, at).unwrap_or_default();
+        let mut keys: Vec<_> = candidates.into_iter().filter(|key| key.starts_with(prefix)).collect();
+        keys.retain(|key| self.storage(key, at).is_some());
+        keys.sort_unstable();
+        keys.dedup();
+        keys
+    }
+}
+
+/// Every key that neurons of the subnet can have in an item.
+fn candidates(metadata: &Metadata, item: &Storage, at: &Block) -> Result<Vec<Vec<u8>>, ShapeFault> {
+    let mut tuples: Vec<Vec<Vec<u8>>> = vec![Vec::new()];
+    for (place, id) in item.keys.iter().enumerate() {
+        let bytes = metadata.zero(&item.name, *id)?.len();
+        let parts = parts(at, place, bytes);
+        let longer =
+            |tuple: &Vec<Vec<u8>>| parts.iter().map(|part| [&tuple[..], std::slice::from_ref(part)].concat()).collect();
+        tuples = tuples.iter().flat_map::<Vec<_>, _>(longer).collect();
+    }
+    tuples.iter().map(|tuple| item.key(&tuple.iter().map(Vec::as_slice).collect::<Vec<_>>())).collect()
+}
+
+/// What can stand at a place of a key, by its width: the subnet, then a uid; or an account.
+fn parts(at: &Block, place: usize, bytes: usize) -> Vec<Vec<u8>> {
+    let subnet = &at.subnet;
+    match (bytes, place) {
+        (2, 0) => vec![subnet.netuid.0.to_le_bytes().to_vec()],
+        (2, _) => (0..subnet.neurons.len() as u16).map(|uid| uid.to_le_bytes().to_vec()).collect(),
+        (32, _) => subnet.neurons.iter().flat_map(|of| [of.hotkey.to_vec(), of.coldkey.to_vec()]).collect(),
+        _ => Vec::new(),
+    }
+}
