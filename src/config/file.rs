@@ -50,15 +50,29 @@ pub fn token(key: &'static str, path: &Path) -> Result<Secret, FileError> {
 /// Larger than any key, token or password.
 const MAX_SECRET_BYTES: u64 = 64 * 1024;
 
-/// The bytes of a file that holds a secret; warns when others than its owner can read it.
+/// The bytes of a file that holds a secret; warns when it is not its owner's alone.
 pub fn secret(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
     let file = File::open(path)?;
-    if file.metadata()?.mode() & 0o077 != 0 && !is_credential(path) {
-        log::warn!(target: "config", "{} can be read by others than its owner; chmod 600 it", path.display());
+    if is_open_to_others(file.metadata()?.mode()) && !is_credential(path) {
+        let path = path.display();
+        log::warn!(target: "config", "{path} can be read by others than its owner: `chmod 600 {path}`");
     }
+    bounded(file)
+}
+
+/// The bytes of a small file that everybody may read.
+pub fn public(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
+    bounded(File::open(path)?)
+}
+
+fn bounded(file: File) -> io::Result<Zeroizing<Vec<u8>>> {
     let mut bytes = Zeroizing::new(Vec::new());
     file.take(MAX_SECRET_BYTES).read_to_end(&mut bytes)?;
     Ok(bytes)
+}
+
+fn is_open_to_others(mode: u32) -> bool {
+    mode & 0o077 != 0
 }
 
 /// systemd guards its credentials by an access list, which shows as bits of the group.
@@ -92,6 +106,12 @@ mod tests {
         }
         let missing = token("token_file", &dir.path().join("none")).unwrap_err();
         assert!(missing.to_string().starts_with("token_file: cannot read "), "{missing}");
+    }
+
+    #[test]
+    fn a_file_of_its_owner_alone_is_not_open_to_others() {
+        assert!([0o600, 0o400, 0o700].iter().all(|mode| !is_open_to_others(*mode)));
+        assert!([0o640, 0o604, 0o620, 0o666].iter().all(|mode| is_open_to_others(*mode)));
     }
 
     #[test]

@@ -63,6 +63,9 @@ pub struct Workers {
 
 impl Role for Config {
     const NAME: &'static str = "miner";
+    const ABOUT: &'static str =
+        "Speaks for the workers of one hotkey: reports them to the validators, fetches challenges, returns proofs";
+    const FILES: &'static str = "hotkey, token";
 
     fn read(form: &mut Form) -> Config {
         let netuid = shared::netuid(form);

@@ -10,6 +10,7 @@ pub mod form;
 pub mod logging;
 pub mod miner;
 pub mod networks;
+pub mod on_chain;
 mod shared;
 pub mod subtensor;
 mod suggest;
@@ -90,6 +91,10 @@ impl fmt::Display for ConfigError {
 pub trait Role: Sized {
     /// `validator`, `miner` or `worker`.
     const NAME: &'static str;
+    /// What the daemon does, for its help.
+    const ABOUT: &'static str;
+    /// The files that its configuration names, for its help.
+    const FILES: &'static str;
     /// Takes every key that the role knows out of the form.
     fn read(form: &mut form::Form) -> Self;
     /// For the logger, before anything else runs.

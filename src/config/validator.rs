@@ -102,6 +102,9 @@ pub struct RateLimit {
 
 impl Role for Config {
     const NAME: &'static str = "validator";
+    const ABOUT: &'static str =
+        "Makes challenges for the workers of all miners, verifies them, scores, and sets weights on the chain";
+    const FILES: &'static str = "hotkey, database";
 
     fn read(form: &mut Form) -> Config {
         let listen = SocketAddr::new(form.ip("host", ANY), shared::port(form, "port", 9091));
@@ -129,7 +132,7 @@ impl Role for Config {
     }
 }
 
-fn announce(form: &mut Form, listen_port: u16) -> Option<SocketAddr> {
+pub(super) fn announce(form: &mut Form, listen_port: u16) -> Option<SocketAddr> {
     let ip = form.value("external_ip", Node::Null, "the IPv4 or IPv6 address that miners reach, or null", |node| {
         text_of(node)?.parse::<IpAddr>().ok().filter(|ip| !ip.is_unspecified() && !ip.is_multicast())
     });

@@ -86,6 +86,8 @@ const NO_GPU: &str = "this version of the worker computes on the CPU only";
 
 impl Role for Config {
     const NAME: &'static str = "worker";
+    const ABOUT: &'static str = "Computes challenges on this host for its miner, and reports the hardware";
+    const FILES: &'static str = "token";
 
     fn read(form: &mut Form) -> Config {
         let config = Config {

@@ -27,7 +27,7 @@ use crate::{
 
 /// What each daemon takes.
 #[derive(Parser)]
-#[command(version, about = "A daemon of ByteLeap's compute network")]
+#[command(version)]
 struct Arguments {
     /// The configuration file (YAML); without it, ROLE.yaml in the working directory
     #[arg(long, short, value_name = "FILE")]
@@ -35,7 +35,7 @@ struct Arguments {
     /// Check the configuration, say what is wrong with it, and end; touches no other file
     #[arg(long)]
     check: bool,
-    /// Check the configuration and the files that it names (hotkey, tokens, database), say what is wrong, and end
+    /// Check the configuration and the files that it names, say what is wrong, and end
     #[arg(long)]
     check_files: bool,
 }
@@ -47,7 +47,7 @@ fn start<R: Role>(
     files: impl FnOnce(&R) -> Vec<Failure>,
     run: impl FnOnce(R) -> Result<Exit, Failure>,
 ) -> ExitCode {
-    let arguments = match arguments(R::NAME, words) {
+    let arguments = match arguments::<R>(words) {
         Ok(arguments) => arguments,
         Err(why) => return usage(&why),
     };
@@ -91,8 +91,13 @@ fn failures<const N: usize>(attempts: [Result<(), Failure>; N]) -> Vec<Failure> 
     attempts.into_iter().filter_map(Result::err).collect()
 }
 
-fn arguments(role: &'static str, words: impl Iterator<Item = OsString>) -> Result<Arguments, clap::Error> {
-    let matches = Arguments::command().name(role).try_get_matches_from(words)?;
+fn arguments<R: Role>(words: impl Iterator<Item = OsString>) -> Result<Arguments, clap::Error> {
+    let files =
+        format!("Check the configuration and the files that it names ({}), say what is wrong, and end", R::FILES);
+    let config = format!("The configuration file (YAML); without it, {}.yaml in the working directory", R::NAME);
+    let command = Arguments::command().name(R::NAME).about(R::ABOUT);
+    let command = command.mut_arg("check_files", |of| of.help(files)).mut_arg("config", |of| of.help(config));
+    let matches = command.try_get_matches_from(words)?;
     Arguments::from_arg_matches(&matches)
 }
 

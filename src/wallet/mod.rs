@@ -1,7 +1,8 @@
 //! Hotkeys on disk, in Bittensor's layout: `<path>/<name>/hotkeys/<hotkey>`.
 //!
-//! Read once at start, written by the operator's tool. Only hotkeys: it never looks at a coldkey. It holds
-//! no key longer than a call, prints none, and overwrites no file.
+//! Read once at start, written by the operator's tool. Daemons read hotkeys alone; the tool opens a coldkey's file
+//! when it is named, to buy a place in the subnet. It holds no key longer than a call, prints none, and overwrites
+//! no file.
 
 mod create;
 pub mod keyfile;
@@ -39,7 +40,9 @@ pub enum WalletError {
     PasswordFile { path: PathBuf, source: io::Error },
     #[error("the password file {} holds no text", path.display())]
     NoPassword { path: PathBuf },
-    #[error("the hotkey {} does not open", path.display())]
+    #[error("cannot read the coldkey {}", path.display())]
+    Coldkey { path: PathBuf, source: io::Error },
+    #[error("the key file {} does not open", path.display())]
     Keyfile { path: PathBuf, source: KeyfileError },
     #[error("{} exists already; nothing was written", path.display())]
     Exists { path: PathBuf },
@@ -65,6 +68,19 @@ pub fn load(wallet: &Wallet) -> Result<Keypair, WalletError> {
     keyfile::keypair(&text).map_err(|source| WalletError::Keyfile { path, source })
 }
 
+/// The key pair of a coldkey's file. `password` is asked when it is encrypted.
+pub fn load_coldkey(
+    path: &Path,
+    password: impl FnOnce() -> Result<Secret, WalletError>,
+) -> Result<Keypair, WalletError> {
+    let path = from_home(path);
+    let bytes = file::secret(&path).map_err(|source| WalletError::Coldkey { path: path.clone(), source })?;
+    let damaged = |source| WalletError::Keyfile { path: path.clone(), source };
+    let is_encrypted = nacl::is_encrypted(&bytes);
+    let text = if is_encrypted { nacl::open(&bytes, password()?.reveal().as_bytes()).map_err(damaged)? } else { bytes };
+    keyfile::keypair(&text).map_err(damaged)
+}
+
 /// Whose hotkey it is. For an encrypted one the public file beside it answers when no password is given.
 pub fn show(wallet: &Wallet) -> Result<Shown, WalletError> {
     let path = hotkey_path(wallet);
@@ -74,7 +90,7 @@ pub fn show(wallet: &Wallet) -> Result<Shown, WalletError> {
         return Ok(Shown { path, hotkey, encrypted });
     }
     let public = public_path(&path);
-    let text = read(&public, wallet).map_err(|_| WalletError::Encrypted { path: path.clone() })?;
+    let text = file::public(&public).map_err(|_| WalletError::Encrypted { path: path.clone() })?;
     let hotkey = keyfile::public(&text).map_err(|source| WalletError::Keyfile { path: public, source })?;
     Ok(Shown { path, hotkey, encrypted })
 }
@@ -114,18 +130,18 @@ fn remedy(wallet: &Wallet) -> String {
 
 fn decrypt(path: &Path, wallet: &Wallet, bytes: &[u8]) -> Result<Zeroizing<Vec<u8>>, WalletError> {
     let password_file = wallet.password_file.as_ref().ok_or(WalletError::Encrypted { path: path.to_owned() })?;
-    let password = password(&from_home(password_file))?;
+    let password = password(password_file)?;
     let opened = nacl::open(bytes, password.reveal().as_bytes());
     opened.map_err(|source| WalletError::Keyfile { path: path.to_owned(), source })
 }
 
 /// The first line of a password file.
-fn password(path: &Path) -> Result<Secret, WalletError> {
-    let bytes = file::secret(path);
-    let bytes = bytes.map_err(|source| WalletError::PasswordFile { path: path.to_owned(), source })?;
+pub fn password(path: &Path) -> Result<Secret, WalletError> {
+    let path = from_home(path);
+    let bytes = file::secret(&path).map_err(|source| WalletError::PasswordFile { path: path.clone(), source })?;
     match str::from_utf8(&bytes).ok().and_then(|text| text.lines().next()) {
         Some(line) if !line.is_empty() => Ok(Secret::new(line.to_owned())),
-        _ => Err(WalletError::NoPassword { path: path.to_owned() }),
+        _ => Err(WalletError::NoPassword { path }),
     }
 }
 

@@ -138,6 +138,20 @@ fn an_encrypted_hotkey_needs_its_password() {
 }
 
 #[test]
+fn a_coldkey_opens_from_its_file_and_asks_only_for_the_password_that_it_needs() {
+    let home = home();
+    let path = home.dir.path().join("coldkey");
+    fs::write(&path, recorded("plain.json")).unwrap();
+    let unasked = || -> Result<Secret, WalletError> { panic!("a plain file needs no password") };
+    assert_eq!(load_coldkey(&path, unasked).unwrap().hotkey().as_str(), PLAIN);
+    fs::write(&path, recorded("encrypted.nacl")).unwrap();
+    let opened = load_coldkey(&path, || Ok(Secret::new(PASSWORD.into())));
+    assert_eq!(opened.unwrap().hotkey().as_str(), ENCRYPTED);
+    let missing = load_coldkey(Path::new("/nowhere/coldkey"), unasked).map(drop).unwrap_err();
+    assert_eq!(missing.to_string(), "cannot read the coldkey /nowhere/coldkey");
+}
+
+#[test]
 fn a_wrong_password_is_named() {
     let mut home = home();
     home.put(&recorded("encrypted.nacl"));

@@ -149,7 +149,7 @@ fn files_that_can_be_used_pass_and_nothing_is_made() {
     fs::write(&token, "0123456789abcdef\n").unwrap();
     let output = check_files(WORKER, &format!("token_file: {}\n", token.display()));
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
-    assert!(said(&output).contains("can be read by others than its owner; chmod 600 it"), "{}", said(&output));
+    assert!(said(&output).contains("can be read by others than its owner: `chmod 600 "), "{}", said(&output));
 }
 
 #[test]

@@ -1,18 +1,22 @@
 //! The operator's tool. One file a subcommand; this one only reads the command line and ends the process.
 
 mod bench;
+mod chain;
 mod devnet;
+mod print;
 mod run;
 mod subtensor_sim;
 mod wallet;
 
-use std::{error::Error, process::ExitCode};
+use std::{collections::BTreeMap, error::Error, process::ExitCode};
 
 use byteleap::{
+    config::logging::Logging,
     devnet::process::end_with_parent,
     exit::{self, Failure},
 };
 use clap::{Parser, Subcommand};
+use log::LevelFilter;
 
 /// ByteLeap's compute network: the operator's tool
 #[derive(Parser)]
@@ -36,6 +40,8 @@ enum Tool {
     Devnet(devnet::Options),
     /// A simulated chain for trying and testing
     SubtensorSim(subtensor_sim::Arguments),
+    /// Ask the chain, or act on it, by hand
+    Chain(Box<chain::Arguments>),
     /// Make a hotkey, or say whose it is
     Wallet(wallet::Arguments),
     /// Measure this build on this machine
@@ -55,11 +61,23 @@ fn main() -> ExitCode {
     }
 }
 
+/// What the house has to warn of is said, as the daemons would; the rest is the tool's own to say.
+fn warn() {
+    byteleap::log::init(&Logging { level: LevelFilter::Warn, targets: BTreeMap::new() });
+}
+
 fn work(tool: Tool) -> Result<(), Failure> {
     match tool {
         Tool::Devnet(options) => devnet::main(&options).map_err(Failure::failed),
         Tool::SubtensorSim(arguments) => subtensor_sim::run(arguments),
-        Tool::Wallet(arguments) => wallet::run(arguments),
+        Tool::Chain(arguments) => {
+            warn();
+            chain::main(*arguments)
+        }
+        Tool::Wallet(arguments) => {
+            warn();
+            wallet::run(arguments)
+        }
         Tool::Bench(arguments) => bench::main(&arguments).map_err(Failure::failed),
     }
 }

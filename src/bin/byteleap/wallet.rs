@@ -1,15 +1,14 @@
 //! `byteleap wallet new|show`: hotkeys in Bittensor's layout. It never asks for a coldkey.
 
-use std::{
-    io::{self, Write},
-    path::PathBuf,
-};
+use std::path::PathBuf;
 
 use byteleap::{
     config::wallet::{DEFAULT_NAME, DEFAULT_PATH, Wallet},
     exit::Failure,
     wallet::{self, WalletError},
 };
+
+use crate::print;
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -67,7 +66,7 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::New { place, print_mnemonic } => new(&place.wallet(None), print_mnemonic),
         Command::Show { place, password_file } => show(&place.wallet(password_file)),
     };
-    writeln!(io::stdout(), "{}", text.map_err(Failure::config)?).map_err(Failure::failed)
+    print::line(&text.map_err(Failure::config)?).map_err(Failure::failed)
 }
 
 fn new(wallet: &Wallet, print_mnemonic: bool) -> Result<String, WalletError> {

@@ -113,6 +113,15 @@ impl Metadata {
         &self.extensions
     }
 
+    pub fn types(&self) -> &PortableRegistry {
+        &self.types
+    }
+
+    /// The pallet with that index, and the type of its calls.
+    pub fn calls_at(&self, index: u8) -> Option<(&str, u32)> {
+        self.pallet_at(index).and_then(|(name, pallet)| Some((name.as_str(), pallet.calls?)))
+    }
+
     pub fn address_type(&self) -> u32 {
         self.address
     }

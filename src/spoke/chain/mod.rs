@@ -19,7 +19,9 @@ pub mod timelock;
 mod answer;
 
 mod find;
+mod inspect;
 mod runtime;
+mod shown;
 mod submit;
 
 use std::{collections::BTreeMap, sync::Arc};

@@ -1,12 +1,6 @@
 //! `byteleap bench axon`: starts a simulated chain and a validator, loads the axon with heartbeats, says how it did.
 
-use std::{
-    cell::RefCell,
-    io::{self, Write},
-    path::Path,
-    rc::Rc,
-    time::Duration,
-};
+use std::{cell::RefCell, path::Path, rc::Rc, time::Duration};
 
 use byteleap::{
     devnet::{
@@ -22,7 +16,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::load::{Load, LoadMachine, Measured};
-use crate::Fault;
+use crate::{Fault, print};
 
 #[derive(Args, Debug)]
 pub struct Options {
@@ -67,7 +61,7 @@ pub fn main(options: &Options) -> Result<(), Fault> {
     if let Some(fault) = &measured.fault {
         return Err(format!("after {} answers: {fault}", measured.latencies.len()).into());
     }
-    writeln!(io::stdout(), "{}", report(options, &measured, usage.peak_rss_kib))?;
+    print::line(&report(options, &measured, usage.peak_rss_kib))?;
     Ok(())
 }
 

@@ -3,11 +3,7 @@
 //! A validator with ten kept connections of miners that have sent a heartbeat, a miner with ten workers, and those
 //! workers, all with the intervals that daemons have by default. No challenge is due while it is measured.
 
-use std::{
-    io::{self, Write},
-    path::PathBuf,
-    time::Duration,
-};
+use std::{path::PathBuf, time::Duration};
 
 use byteleap::{
     devnet::{
@@ -24,7 +20,7 @@ use crossbeam::channel::after;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::Fault;
+use crate::{Fault, print};
 
 const CONNECTIONS: usize = 10;
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -69,8 +65,7 @@ pub fn main(options: &Options) -> Result<(), Fault> {
     let costs = measure(&mut subnet, options.seconds)?;
     drop(held);
     subnet.stop()?;
-    writeln!(io::stdout(), "{}", report(options, &costs))?;
-    Ok(())
+    Ok(print::line(&report(options, &costs))?)
 }
 
 /// A null is the daemon's own default.

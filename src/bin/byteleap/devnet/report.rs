@@ -16,7 +16,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::run::Worker;
-use crate::Fault;
+use crate::{Fault, print};
 
 /// Where lines go: progress never mixes with the JSON object.
 pub struct Show {
@@ -90,19 +90,18 @@ impl Show {
 
     /// Prints what there is, then says what is wrong with it.
     pub fn outcome(&self, outcome: Result<Outcome, Fault>) -> Result<(), Fault> {
-        let mut out = io::stdout().lock();
         let fault = match outcome {
             Ok(outcome) if self.json => {
-                writeln!(out, "{}", as_json(&outcome))?;
+                print::line(&as_json(&outcome).to_string())?;
                 outcome.fault
             }
             Ok(outcome) => {
-                out.write_all(table(&outcome).as_bytes())?;
+                print::all(&table(&outcome))?;
                 outcome.fault
             }
             Err(why) => {
                 if self.json {
-                    writeln!(out, "{}", json!({"fault": why.to_string()}))?;
+                    print::line(&json!({"fault": why.to_string()}).to_string())?;
                 }
                 Some(why.to_string())
             }

@@ -11,20 +11,14 @@ mod measure;
 mod numpy;
 mod peak;
 
-use std::{
-    io::{self, Write},
-    num::NonZeroUsize,
-    path::PathBuf,
-    thread,
-    time::Duration,
-};
+use std::{num::NonZeroUsize, path::PathBuf, thread, time::Duration};
 
 use byteleap::net::Clock;
 use clap::Args;
 
 pub use self::gemm_i8::ChildOptions;
 use self::{figures::Figures, machine::Machine};
-use crate::Fault;
+use crate::{Fault, print};
 
 #[derive(Args, Debug)]
 pub struct Options {
@@ -87,12 +81,12 @@ pub fn main(options: &Options, parts: &[Part]) -> Result<(), Fault> {
         (false, true) => figures.markdown(),
         (false, false) => figures.table(),
     };
-    Ok(writeln!(io::stdout(), "{text}")?)
+    Ok(print::line(&text)?)
 }
 
 /// One whole challenge in a process of its own, for the process that measures.
 pub fn child(options: &ChildOptions) -> Result<(), Fault> {
-    Ok(writeln!(io::stdout(), "{}", gemm_i8::child(options)?)?)
+    Ok(print::line(&gemm_i8::child(options)?)?)
 }
 
 fn measure(bench: &Bench, parts: &[Part]) -> Result<Figures, Fault> {

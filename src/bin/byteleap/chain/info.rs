@@ -1,0 +1,255 @@
+//! `byteleap chain info`: the node, the subnet, and where a hotkey stands in it.
+
+use byteleap::{
+    config::subtensor::Subtensor,
+    exit::Failure,
+    machine::contract::chain::{Feature, Head, Metagraph, Neuron, Preflight, PreflightState, Standing},
+    spoke::chain::rpc::to_hex,
+    units::{Hotkey, Wall},
+};
+use serde_json::{Value, json};
+
+use super::{
+    Told,
+    metagraph::{axon, hyperparameters, neuron_json, yes_or_no},
+    node::{Node, Place, Who},
+    table::Facts,
+};
+
+/// A block is made each 12 seconds; one that is older than this, or from the future, is not in order.
+const BLOCK_AGE_MAX_S: f64 = 60.0;
+const BLOCK_AHEAD_MAX_S: f64 = 5.0;
+
+/// What the real chain takes for a block.
+const BLOCK_TIME_S: u64 = 12;
+
+#[derive(clap::Args)]
+pub struct Options {
+    #[command(flatten)]
+    pub place: Place,
+    #[command(flatten)]
+    pub who: Who,
+}
+
+/// All that was asked.
+struct Seen {
+    settings: Subtensor,
+    options: String,
+    head: Head,
+    now: Wall,
+    graph: Metagraph,
+    preflight: Preflight,
+    /// Of our neuron, or of any: the epoch is everybody's.
+    standing: Option<Standing>,
+    hotkey: Option<Hotkey>,
+}
+
+pub fn tell(options: &Options) -> Result<Told, Failure> {
+    let settings = options.place.settings()?;
+    let hotkey = options.who.hotkey(&options.place, &settings)?;
+    let mut node = Node::reading(settings)?;
+    let head = node.head()?;
+    let now = node.now();
+    let graph = node.metagraph()?;
+    let preflight = node.preflight()?;
+    let of = hotkey.as_ref().and_then(|hotkey| graph.neuron(hotkey)).or(graph.neurons.first()).cloned();
+    let standing = match of.filter(|_| preflight.broken(Feature::Standing).is_none()) {
+        Some(neuron) => Some(node.standing(0, &neuron)?),
+        None => None,
+    };
+    let (options, settings) = (node.options(), node.settings.subtensor);
+    let seen = Seen { settings, options, head, now, graph, preflight, standing, hotkey };
+    Ok(Told::new(seen.text(), seen.json()))
+}
+
+impl Seen {
+    fn text(&self) -> String {
+        let mut text = format!("{}\n{}", self.node(), self.subnet());
+        if let Some(hotkey) = &self.hotkey {
+            text += &format!("\n{}", self.standing_of(hotkey));
+        }
+        text
+    }
+
+    fn node(&self) -> Facts {
+        let head = &self.head;
+        let mut facts = Facts::of("node");
+        facts.add("endpoints", self.settings.endpoints.join(", "));
+        facts.add("chain", &head.chain);
+        facts.add("genesis", to_hex(&head.genesis));
+        let upgrading = if head.upgrading { ", from the next block on" } else { "" };
+        facts.add("runtime", format!("spec {}{upgrading}", head.spec_version));
+        facts.add("best block", head.best);
+        facts.add("finalized", format!("{} ({} behind)", head.finalized, head.best.saturating_sub(head.finalized)));
+        facts.add("clock", clock(self.age_s()));
+        let bad = self.preflight.rows.iter().filter(|row| row.state != PreflightState::Good).count();
+        facts.add(
+            "preflight",
+            match bad {
+                0 => format!("good ({} names)", self.preflight.rows.len()),
+                bad => {
+                    format!("{bad} of {} names are not as known: byteleap chain preflight", self.preflight.rows.len())
+                }
+            },
+        );
+        facts
+    }
+
+    /// Age of the best block by our clock; negative when it is from our future.
+    fn age_s(&self) -> Option<f64> {
+        self.head.best_at.map(|at| self.now.as_secs_f64() - at.as_secs_f64())
+    }
+
+    fn subnet(&self) -> Facts {
+        let graph = &self.graph;
+        let mut facts = Facts::of(format!("subnet {} at block {}", graph.netuid.0, graph.block));
+        let permits = graph.neurons.iter().filter(|neuron| neuron.validator_permit).count();
+        facts.add("neurons", format!("{}, {permits} with a validator's permit", graph.neurons.len()));
+        facts.add("tempo", format!("{} blocks", graph.tempo));
+        if let Some(standing) = &self.standing {
+            let blocks = standing.next_epoch_block.saturating_sub(self.head.best);
+            facts.add("epoch", standing.epoch);
+            facts.add("next epoch", format!("block {}, {}", standing.next_epoch_block, ahead(blocks)));
+        }
+        facts.add("weights", self.path());
+        facts.add("weights rate limit", format!("{} blocks between two settings", graph.weights_rate_limit));
+        facts.add("weights version", format!("{} at least", graph.weights_version));
+        facts.add("weights at least", graph.min_allowed_weights);
+        let limit = graph.max_weights_limit;
+        facts.add("a weight at most", format!("{:.4} of all", f64::from(limit) / f64::from(u16::MAX)));
+        facts.add("serving rate limit", format!("{} blocks between two announcements", graph.serving_rate_limit));
+        facts
+    }
+
+    /// How weights are set here, now.
+    fn path(&self) -> String {
+        let graph = &self.graph;
+        let broken = |feature| self.preflight.broken(feature).map(|row| row.name.clone());
+        let choice = match (graph.commit_reveal, broken(Feature::TimelockedCommit)) {
+            (false, _) => ("in the open (commit-reveal is off)", broken(Feature::SetWeights)),
+            (true, None) => ("committed, encrypted to a round of drand; the chain opens them", None),
+            (true, Some(_)) => ("committed by hash and revealed later", broken(Feature::HashCommit)),
+        };
+        let after = match graph.commit_reveal {
+            true => format!(", {} epochs later", graph.reveal_period),
+            false => String::new(),
+        };
+        match choice {
+            (path, None) => format!("{path}{after}"),
+            (path, Some(name)) => format!("{path}{after}: impossible, {name} is not as known"),
+        }
+    }
+
+    fn standing_of(&self, hotkey: &Hotkey) -> Facts {
+        let mut facts = Facts::of(format!("hotkey {hotkey}"));
+        let Some(neuron) = self.graph.neuron(hotkey) else {
+            facts.add("registered", format!("no; run `byteleap chain register --burned {} …`", self.options));
+            return facts;
+        };
+        facts.add("registered", "yes");
+        facts.add("uid", neuron.uid.0);
+        facts.add("permit", yes_or_no(neuron.validator_permit));
+        facts.add("stake", format!("{:.3} TAO", neuron.stake_tao));
+        facts.add("active", yes_or_no(neuron.active));
+        facts.add("axon", axon(neuron));
+        facts.add("last update", format!("block {}, {}", neuron.last_update, self.ago(neuron.last_update)));
+        facts.add("weights", self.may_set(neuron));
+        if let Some(standing) = &self.standing {
+            facts.add("commitments", format!("{} wait to be opened", standing.commits.len()));
+        }
+        facts
+    }
+
+    fn ago(&self, block: u64) -> String {
+        let blocks = self.head.best.saturating_sub(block);
+        format!("{blocks} blocks ago")
+    }
+
+    fn may_set(&self, neuron: &Neuron) -> String {
+        match self.blocks_until_weights(neuron) {
+            _ if !neuron.validator_permit => "not without a validator's permit, which more stake gives".into(),
+            0 => "may be set now".into(),
+            blocks => format!("may be set {}", ahead(blocks)),
+        }
+    }
+
+    /// The chain counts from the last update to the block that includes the setting.
+    fn blocks_until_weights(&self, neuron: &Neuron) -> u64 {
+        match neuron.last_update {
+            0 => 0,
+            last => (last + self.graph.weights_rate_limit).saturating_sub(self.head.best + 1),
+        }
+    }
+
+    fn json(&self) -> Value {
+        let (head, graph) = (&self.head, &self.graph);
+        json!({
+            "node": {
+                "network": self.settings.network,
+                "endpoints": self.settings.endpoints,
+                "chain": head.chain,
+                "genesis": to_hex(&head.genesis),
+                "spec_version": head.spec_version,
+                "upgrading": head.upgrading,
+                "best": head.best,
+                "finalized": head.finalized,
+                "best_age_s": self.age_s(),
+                "preflight_good": self.preflight.rows.iter().all(|row| row.state == PreflightState::Good),
+            },
+            "subnet": {
+                "netuid": graph.netuid,
+                "block": graph.block,
+                "neurons": graph.neurons.len(),
+                "epoch": self.standing.as_ref().map(|standing| standing.epoch),
+                "next_epoch_block": self.standing.as_ref().map(|standing| standing.next_epoch_block),
+                "weights_path": self.path(),
+                "hyperparameters": hyperparameters(graph),
+            },
+            "hotkey": self.hotkey.as_ref().map(|hotkey| self.hotkey_json(hotkey)),
+        })
+    }
+
+    fn hotkey_json(&self, hotkey: &Hotkey) -> Value {
+        let neuron = self.graph.neuron(hotkey);
+        json!({
+            "hotkey": hotkey,
+            "registered": neuron.is_some(),
+            "neuron": neuron.map(neuron_json),
+            "blocks_until_weights": neuron.map(|neuron| self.blocks_until_weights(neuron)),
+            "commitments": neuron.and(self.standing.as_ref()).map(|standing| standing.commits.len()),
+        })
+    }
+}
+
+fn ahead(blocks: u64) -> String {
+    let minutes = blocks * BLOCK_TIME_S / 60;
+    format!("in {blocks} blocks, about {minutes} min")
+}
+
+/// What the age of the best block says of the two clocks.
+fn clock(age_s: Option<f64>) -> String {
+    match age_s {
+        None => "unknown: the best block has no timestamp".into(),
+        Some(age) if age < -BLOCK_AHEAD_MAX_S => {
+            format!("this machine's is {:.0} s behind the chain's: set it, or every signature is refused", -age)
+        }
+        Some(age) if age > BLOCK_AGE_MAX_S => {
+            format!("the best block is {age:.0} s old: this machine's clock is ahead, or the node stands still")
+        }
+        Some(age) => format!("agrees with the chain's; the best block is {:.0} s old", age.max(0.0)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_off_is_named() {
+        assert_eq!(clock(Some(7.4)), "agrees with the chain's; the best block is 7 s old");
+        assert_eq!(clock(Some(-2.0)), "agrees with the chain's; the best block is 0 s old");
+        assert!(clock(Some(-61.0)).starts_with("this machine's is 61 s behind"));
+        assert!(clock(Some(95.0)).contains("95 s old: this machine's clock is ahead, or the node stands still"));
+        assert!(clock(None).contains("no timestamp"));
+    }
+}
