@@ -6,3 +6,6 @@ mod recorded;
 mod recordings;
 mod rpc_errors;
 mod simulated;
+mod simulated_faults;
+mod simulated_upgrade;
+mod simulation;

@@ -1,6 +1,6 @@
 //! The chain spoke and the simulated subtensor in one process: whole conversations, and each refusal by name.
 
-use std::{cell::RefCell, net::IpAddr, rc::Rc, time::Duration};
+use std::{cell::RefCell, net::IpAddr, rc::Rc};
 
 use byteleap::{
     machine::contract::chain::{ChainFaultKind, ChainReply, ChainRequest, Head, Inclusion, Metagraph, Submission},
@@ -11,96 +11,19 @@ use byteleap::{
             metadata::Metadata,
             rpc::{Call, NodeError, Rpc, RpcError, from_hex, to_hex},
         },
-        subtensor_sim::{Genesis, GenesisNeuron, Hyperparameters, InProcess, Node},
+        subtensor_sim::{Hyperparameters, InProcess},
     },
-    units::{Mono, Netuid, Now, Uid, Wall},
+    units::{Netuid, Uid},
     wire::keys::Keypair,
 };
 use serde_json::{Value as Json, json};
 
-use crate::recordings::{V15, metadata};
+use crate::{
+    recordings::{V15, metadata},
+    simulation::{NETUID, Simulation, key},
+};
 
-const NETUID: Netuid = Netuid(128);
-const BLOCK_TIME: Duration = Duration::from_secs(12);
 const LOCALHOST: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
-
-fn key(seed: u8) -> Keypair {
-    Keypair::from_seed([seed; 32]).unwrap()
-}
-
-/// A subnet with a validator (uid 0) and two miners, and virtual time.
-struct Simulation {
-    node: Rc<RefCell<Node>>,
-    now: Now,
-}
-
-impl Simulation {
-    fn new(hyperparameters: Hyperparameters) -> Simulation {
-        let neuron = |uid: u16| GenesisNeuron {
-            uid,
-            hotkey: key(uid as u8 + 1).hotkey().clone(),
-            coldkey: key(100).hotkey().clone(),
-            stake_tao: 1000.0,
-            validator_permit: uid == 0,
-            axon: (uid == 2).then(|| "198.51.100.10:8091".parse().unwrap()),
-        };
-        let genesis = Genesis::new(NETUID, (0..3).map(neuron).collect(), hyperparameters).unwrap();
-        let now = Now { mono: Mono(0), wall: Wall::from_secs(1_800_000_000) };
-        let node = Rc::new(RefCell::new(Node::new(genesis, BLOCK_TIME, now).unwrap()));
-        let mut simulation = Simulation { node, now };
-        simulation.blocks(5);
-        simulation
-    }
-
-    fn plain() -> Simulation {
-        Simulation::new(Hyperparameters::default())
-    }
-
-    fn blocks(&mut self, count: u64) {
-        for _ in 0..count {
-            let mono = self.node.borrow().deadline();
-            self.now = Now { mono, wall: self.now.wall + BLOCK_TIME };
-            self.node.borrow_mut().advance(self.now);
-        }
-    }
-
-    fn rpc(&self) -> InProcess {
-        InProcess::new(self.node.clone())
-    }
-
-    fn chain(&self, key: &Keypair) -> Chain<InProcess> {
-        Chain::new(self.rpc(), Some(key.clone()))
-    }
-
-    fn call(&self, method: &'static str, params: Json) -> Result<Json, NodeError> {
-        self.rpc().batch(&[Call::new(method, params)]).unwrap().remove(0)
-    }
-
-    fn journal(&self) -> Vec<Json> {
-        let lines = std::iter::from_fn(|| self.node.borrow_mut().take_journal_line());
-        lines.map(|line| serde_json::from_str(&line).unwrap()).collect()
-    }
-
-    /// What a well-made extrinsic of `signer` binds now.
-    fn context(&self, birth: u64, nonce: u64) -> Context {
-        let hash = |number: u64| -> [u8; 32] {
-            let hash = self.call("chain_getBlockHash", json!([number])).unwrap();
-            from_hex(hash.as_str().unwrap()).unwrap().try_into().unwrap()
-        };
-        Context {
-            genesis: hash(0),
-            spec_version: 425,
-            transaction_version: 1,
-            era: Some(Era::from_birth(birth, 8)),
-            birth_hash: hash(birth),
-            nonce,
-        }
-    }
-
-    fn submit(&self, bytes: &[u8]) -> Result<Json, NodeError> {
-        self.call("author_submitExtrinsic", json!([to_hex(bytes)]))
-    }
-}
 
 fn some_weights(metadata: &Metadata) -> Vec<u8> {
     metadata.call(calls::PALLET, "set_weights", calls::set_weights(NETUID, &[(Uid(1), 65535)], 0)).unwrap()

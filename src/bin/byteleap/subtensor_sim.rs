@@ -17,11 +17,11 @@ use byteleap::{
     spoke::{
         self,
         subtensor_sim::{
-            CHAIN_NAME, Genesis, Node,
+            CHAIN_NAME, Genesis, Node, UpgradeKind,
             server::{Server, append, door},
         },
     },
-    units::Netuid,
+    units::{BlockNumber, Netuid},
 };
 use log::LevelFilter;
 
@@ -37,17 +37,30 @@ pub struct Arguments {
     /// with that list as "neurons", and "hyperparameters" (tempo, weights_rate_limit, …) beside it
     #[arg(long, value_name = "FILE")]
     neurons: PathBuf,
-    /// Seconds between two blocks; fractions allowed
+    /// Seconds between two blocks, fractions allowed; 0 or "manual" makes them on demand alone (`sim_makeBlocks`)
     #[arg(long, value_name = "S", default_value = "12", value_parser = block_time)]
     block_time_s: Duration,
+    /// Put another runtime in place with block N, and say what changes beside its spec version: version (nothing),
+    /// shuffle, newtype, empty-extension or extension; may be given several times
+    #[arg(long, value_name = "N[:KIND]", value_parser = upgrade)]
+    upgrade_at: Vec<(BlockNumber, UpgradeKind)>,
     /// Append one JSON line for each accepted or refused extrinsic
     #[arg(long, value_name = "FILE")]
     log: Option<PathBuf>,
 }
 
 fn block_time(text: &str) -> Result<Duration, &'static str> {
-    let seconds = text.parse::<f64>().ok().filter(|seconds| (0.01..=3600.0).contains(seconds));
-    seconds.map(Duration::from_secs_f64).ok_or("seconds from 0.01 to 3600")
+    if text == "manual" {
+        return Ok(Duration::ZERO);
+    }
+    let seconds = text.parse::<f64>().ok().filter(|seconds| *seconds == 0.0 || (0.01..=3600.0).contains(seconds));
+    seconds.map(Duration::from_secs_f64).ok_or("seconds from 0.01 to 3600, or 0 for blocks on demand")
+}
+
+fn upgrade(text: &str) -> Result<(BlockNumber, UpgradeKind), String> {
+    let (block, kind) = text.split_once(':').unwrap_or((text, "version"));
+    let block = block.parse().map_err(|_| format!("{block:?} is no block number"))?;
+    Ok((block, kind.parse()?))
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -66,9 +79,13 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
     let text = fs::read_to_string(&arguments.neurons).map_err(at(&arguments.neurons))?;
     let genesis = Genesis::read(&text, Netuid(arguments.netuid)).map_err(at(&arguments.neurons))?;
     let (count, block_s) = (genesis.neurons.len(), arguments.block_time_s.as_secs_f64());
-    log::info!(target: "subtensor-sim", "{CHAIN_NAME}: subnet {}, {count} neurons, a block each {block_s} s", arguments.netuid);
+    let pace = if block_s > 0.0 { format!("a block each {block_s} s") } else { "blocks on demand".to_owned() };
+    log::info!(target: "subtensor-sim", "{CHAIN_NAME}: subnet {}, {count} neurons, {pace}", arguments.netuid);
     let hub = Hub::new(16).map_err(Failure::failed)?;
-    let node = Node::new(genesis, arguments.block_time_s, hub.clock().now()).map_err(Failure::failed)?;
+    let mut node = Node::new(genesis, arguments.block_time_s, hub.clock().now()).map_err(Failure::failed)?;
+    for (block, kind) in arguments.upgrade_at {
+        node.upgrade_at(block, kind).map_err(Failure::config)?;
+    }
     let listener = Listener::bind(arguments.listen, door(), Connections::default());
     let listener = listener.map_err(Failure::config)?;
     // Whoever wanted to read it may be gone; the chain goes on.

@@ -6,9 +6,9 @@ use parity_scale_codec::{Compact, Encode};
 use scale_value::Value;
 
 use super::{
-    METADATA_V14, METADATA_V15, Node,
+    Node,
     blocks::Block,
-    methods::client_error,
+    params::client_error,
     storage::{axon, blocks_since_step, pairs},
     subnet::Neuron,
 };
@@ -45,73 +45,73 @@ impl Node {
     }
 
     fn api(&self, api: &str, arguments: &[u8], at: &Block) -> Answer {
-        let metadata = &self.metadata;
+        let metadata = &at.runtime.metadata;
         let output = metadata.api(api).map_err(|_| Refused::Unknown)?.output;
-        let arguments = self.arguments(api, arguments)?;
+        let arguments = cut_arguments(metadata, api, arguments)?;
         match api {
             "Core_version" => Ok(metadata.constant("System", "Version")?.1.to_vec()),
-            "Metadata_metadata" => Ok(METADATA_V14.encode()),
+            "Metadata_metadata" => Ok(at.runtime.v14.encode()),
             "Metadata_metadata_versions" => Ok(vec![14u32, 15].encode()),
             "Metadata_metadata_at_version" => Ok(match number(&arguments, 0)? {
-                14 => Some(METADATA_V14).encode(),
-                15 => Some(METADATA_V15).encode(),
+                14 => Some(&at.runtime.v14).encode(),
+                15 => Some(&at.runtime.v15).encode(),
                 _ => None::<Vec<u8>>.encode(),
             }),
             "AccountNonceApi_account_nonce" => {
                 let account = arguments.first().and_then(|bytes| (*bytes).try_into().ok()).ok_or(Refused::Arguments)?;
                 Ok(metadata.encode(api, output, &Value::u128(at.subnet.nonce(account).into()))?)
             }
-            _ => self.subnet_api(api, &arguments, output, at),
+            _ => subnet_api(api, &arguments, output, at),
         }
     }
+}
 
-    /// What is known of one subnet; `None` (or an empty list) for every other.
-    fn subnet_api(&self, api: &str, arguments: &[&[u8]], output: u32, at: &Block) -> Answer {
-        let metadata = &self.metadata;
-        let exists = number(arguments, 0)? == u64::from(at.subnet.netuid.0);
-        let whole = |exists: bool, of: &dyn Fn(&str) -> Option<Value>| -> Answer {
-            if !exists {
-                return Ok(vec![0]);
-            }
-            Ok([vec![1], of_struct(metadata, metadata.some_type(output)?, of)?].concat())
-        };
-        match api {
-            "SubnetInfoRuntimeApi_get_metagraph"
-            | "SubnetInfoRuntimeApi_get_subnet_state"
-            | "SubnetInfoRuntimeApi_get_subnet_hyperparams"
-            | "SubnetInfoRuntimeApi_get_subnet_hyperparams_v2" => whole(exists, &|name| field(at, name)),
-            "SubnetInfoRuntimeApi_get_selective_metagraph" if !exists => Ok(vec![0]),
-            "SubnetInfoRuntimeApi_get_selective_metagraph" => selective(metadata, arguments, output, at),
-            "SubnetInfoRuntimeApi_get_next_epoch_start_block" if exists => {
-                let tempo = u64::from(at.subnet.hyperparameters.tempo).max(1);
-                Ok(Some(at.number - blocks_since_step(at) + tempo).encode())
-            }
-            "SubnetInfoRuntimeApi_get_next_epoch_start_block" => Ok(vec![0]),
-            "NeuronInfoRuntimeApi_get_neuron" | "NeuronInfoRuntimeApi_get_neuron_lite" => {
-                let uid = number(arguments, 1)?;
-                let neuron = usize::try_from(uid).ok().and_then(|uid| at.subnet.neurons.get(uid));
-                whole(exists && neuron.is_some(), &|name| neuron_field(at, uid, neuron?, name))
-            }
-            "NeuronInfoRuntimeApi_get_neurons" | "NeuronInfoRuntimeApi_get_neurons_lite" => {
-                let neurons = if exists { at.subnet.neurons.as_slice() } else { &[] };
-                let mut bytes = Compact(neurons.len() as u32).encode();
-                for (uid, neuron) in (0..).zip(neurons) {
-                    let of = |name: &str| neuron_field(at, uid, neuron, name);
-                    bytes.extend(of_struct(metadata, metadata.element(output)?, &of)?);
-                }
-                Ok(bytes)
-            }
-            _ => Err(Refused::Unknown),
+/// What is known of one subnet; `None` (or an empty list) for every other.
+fn subnet_api(api: &str, arguments: &[&[u8]], output: u32, at: &Block) -> Answer {
+    let metadata = &at.runtime.metadata;
+    let exists = number(arguments, 0)? == u64::from(at.subnet.netuid.0);
+    let whole = |exists: bool, of: &dyn Fn(&str) -> Option<Value>| -> Answer {
+        if !exists {
+            return Ok(vec![0]);
         }
+        Ok([vec![1], of_struct(metadata, metadata.some_type(output)?, of)?].concat())
+    };
+    match api {
+        "SubnetInfoRuntimeApi_get_metagraph"
+        | "SubnetInfoRuntimeApi_get_subnet_state"
+        | "SubnetInfoRuntimeApi_get_subnet_hyperparams"
+        | "SubnetInfoRuntimeApi_get_subnet_hyperparams_v2" => whole(exists, &|name| field(at, name)),
+        "SubnetInfoRuntimeApi_get_selective_metagraph" if !exists => Ok(vec![0]),
+        "SubnetInfoRuntimeApi_get_selective_metagraph" => selective(metadata, arguments, output, at),
+        "SubnetInfoRuntimeApi_get_next_epoch_start_block" if exists => {
+            let tempo = u64::from(at.subnet.hyperparameters.tempo).max(1);
+            Ok(Some(at.number - blocks_since_step(at) + tempo).encode())
+        }
+        "SubnetInfoRuntimeApi_get_next_epoch_start_block" => Ok(vec![0]),
+        "NeuronInfoRuntimeApi_get_neuron" | "NeuronInfoRuntimeApi_get_neuron_lite" => {
+            let uid = number(arguments, 1)?;
+            let neuron = usize::try_from(uid).ok().and_then(|uid| at.subnet.neurons.get(uid));
+            whole(exists && neuron.is_some(), &|name| neuron_field(at, uid, neuron?, name))
+        }
+        "NeuronInfoRuntimeApi_get_neurons" | "NeuronInfoRuntimeApi_get_neurons_lite" => {
+            let neurons = if exists { at.subnet.neurons.as_slice() } else { &[] };
+            let mut bytes = Compact(neurons.len() as u32).encode();
+            for (uid, neuron) in (0..).zip(neurons) {
+                let of = |name: &str| neuron_field(at, uid, neuron, name);
+                bytes.extend(of_struct(metadata, metadata.element(output)?, &of)?);
+            }
+            Ok(bytes)
+        }
+        _ => Err(Refused::Unknown),
     }
+}
 
-    /// The arguments of an API, one by one.
-    fn arguments<'a>(&self, api: &str, mut bytes: &'a [u8]) -> Result<Vec<&'a [u8]>, Refused> {
-        let inputs = &self.metadata.api(api)?.inputs;
-        let cut = inputs.iter().map(|id| self.metadata.cut(api, *id, &mut bytes));
-        let arguments = cut.collect::<Result<_, _>>().map_err(|_| Refused::Arguments)?;
-        if bytes.is_empty() { Ok(arguments) } else { Err(Refused::Arguments) }
-    }
+/// The arguments of an API, one by one.
+fn cut_arguments<'a>(metadata: &Metadata, api: &str, mut bytes: &'a [u8]) -> Result<Vec<&'a [u8]>, Refused> {
+    let inputs = &metadata.api(api)?.inputs;
+    let cut = inputs.iter().map(|id| metadata.cut(api, *id, &mut bytes));
+    let arguments = cut.collect::<Result<_, _>>().map_err(|_| Refused::Arguments)?;
+    if bytes.is_empty() { Ok(arguments) } else { Err(Refused::Arguments) }
 }
 
 /// A little-endian number of up to eight bytes.

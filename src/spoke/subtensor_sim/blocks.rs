@@ -1,15 +1,17 @@
-//! Blocks: drafting one, and the ones that were made.
+//! Blocks: drafting one, and what it is when it is made.
 //!
 //! Roots are hashes of what they stand for, not Merkle tries: nothing here proves storage.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::sync::Arc;
 
 use parity_scale_codec::{Compact, Encode};
 use scale_value::Value;
 use serde_json::{Value as Json, json};
 
 use super::{
-    Dispatched, event,
+    Dispatched,
+    event::{self, Event},
+    runtime::Runtime,
     subnet::{Neuron, Subnet},
 };
 use crate::{
@@ -18,14 +20,8 @@ use crate::{
         metadata::{Metadata, ShapeFault},
         rpc::to_hex,
     },
-    units::{AccountId, BlockNumber, Wall},
+    units::{AccountId, BlockNumber},
 };
-
-/// Blocks that are kept. A real node knows as many hashes (`System.BlockHashCount` is 2400).
-const BLOCKS_MAX: usize = 2400;
-
-/// Blocks between the best and the finalized one.
-const FINALITY_LAG: u64 = 2;
 
 /// Version 4, unsigned: an inherent.
 const BARE_V4: u8 = 4;
@@ -39,15 +35,38 @@ pub struct Block {
     state_root: Hash,
     extrinsics_root: Hash,
     pub extrinsics: Vec<Vec<u8>>,
-    /// SCALE of `System.Events`.
+    /// SCALE of `System.Events`, by the runtime that executed the block.
     pub events: Vec<u8>,
     pub timestamp_ms: u64,
     pub subnet: Arc<Subnet>,
+    /// What executed it, and so wrote its storage.
+    pub executor: Arc<Runtime>,
+    /// What its state holds: the runtime of the next block. Another one than the executor in the block of an
+    /// upgrade alone.
+    pub runtime: Arc<Runtime>,
 }
 
 impl Block {
-    fn new(parent: Hash, number: BlockNumber, draft: Draft, events: Vec<u8>, subnet: Arc<Subnet>) -> Block {
-        let state_root = blake2_256(&(number, subnet.netuid.0, standing(&subnet)).encode());
+    pub fn genesis(subnet: Arc<Subnet>, runtime: Arc<Runtime>) -> Block {
+        let draft = Draft {
+            extrinsics: Vec::new(),
+            records: Vec::new(),
+            timestamp_ms: 0,
+            executor: runtime.clone(),
+            branch: 0,
+        };
+        Block::new([0; 32], 0, draft, vec![0], subnet, runtime)
+    }
+
+    fn new(
+        parent: Hash,
+        number: BlockNumber,
+        draft: Draft,
+        events: Vec<u8>,
+        subnet: Arc<Subnet>,
+        runtime: Arc<Runtime>,
+    ) -> Block {
+        let state_root = blake2_256(&(number, draft.branch, subnet.netuid.0, standing(&subnet)).encode());
         let extrinsics_root = blake2_256(&draft.extrinsics.encode());
         let header = (parent, Compact(number), state_root, extrinsics_root, Vec::<u8>::new());
         Block {
@@ -60,6 +79,8 @@ impl Block {
             events,
             timestamp_ms: draft.timestamp_ms,
             subnet,
+            executor: draft.executor,
+            runtime,
         }
     }
 
@@ -86,22 +107,25 @@ fn standing(subnet: &Subnet) -> Vec<(AccountId, u64, u64)> {
 }
 
 /// A block in the making.
-#[derive(Default)]
 pub struct Draft {
     extrinsics: Vec<Vec<u8>>,
     records: Vec<Value>,
     timestamp_ms: u64,
+    executor: Arc<Runtime>,
+    /// Forks so far: it tells the blocks of two branches apart.
+    branch: u64,
 }
 
 impl Draft {
-    /// Begins with the author's timestamp.
-    pub fn new(metadata: &Metadata, wall: Wall) -> Draft {
-        let mut draft = Draft { timestamp_ms: wall.as_millis(), ..Draft::default() };
-        let now = vec![("now", Value::u128(wall.as_millis().into()))];
-        match metadata.call("Timestamp", "set", now) {
+    /// Begins with what the chain does by itself, and the author's timestamp.
+    pub fn new(executor: Arc<Runtime>, timestamp_ms: u64, branch: u64, initial: &[Event]) -> Draft {
+        let records = event::initialization(initial);
+        let mut draft = Draft { extrinsics: Vec::new(), records, timestamp_ms, executor, branch };
+        let now = vec![("now", Value::u128(timestamp_ms.into()))];
+        match draft.executor.metadata.call("Timestamp", "set", now) {
             Ok(call) => {
                 let body = [&[BARE_V4][..], &call].concat();
-                draft.push(metadata, &body.encode(), Ok(Vec::new()));
+                draft.push(&body.encode(), Ok(Vec::new()));
             }
             Err(fault) => log::error!(target: "subtensor-sim", "no timestamp in the (simulated) block: {fault}"),
         }
@@ -109,78 +133,30 @@ impl Draft {
     }
 
     /// Adds an extrinsic that was executed.
-    pub fn push(&mut self, metadata: &Metadata, bytes: &[u8], dispatched: Dispatched) {
+    pub fn push(&mut self, bytes: &[u8], dispatched: Dispatched) {
         let index = u32::try_from(self.extrinsics.len()).unwrap_or(u32::MAX);
-        match event::records(metadata, index, &dispatched) {
+        match event::records(&self.executor.metadata, index, &dispatched) {
             Ok(records) => self.records.extend(records),
             Err(fault) => log::error!(target: "subtensor-sim", "no events for a (simulated) extrinsic: {fault}"),
         }
         self.extrinsics.push(bytes.to_vec());
     }
 
-    pub fn finish(mut self, metadata: &Metadata, parent: &Block, subnet: Arc<Subnet>) -> Block {
+    /// `upgrade`: the runtime that this block puts in place, if any.
+    pub fn finish(mut self, parent: &Block, subnet: Arc<Subnet>, upgrade: Option<Arc<Runtime>>) -> Block {
+        if upgrade.is_some() {
+            self.records.extend(event::initialization(&[Event::system("CodeUpdated")]));
+        }
         let records = Value::unnamed_composite(std::mem::take(&mut self.records));
-        let events = encode_events(metadata, &records).unwrap_or_else(|fault| {
+        let events = encode_events(&self.executor.metadata, &records).unwrap_or_else(|fault| {
             log::error!(target: "subtensor-sim", "events of a (simulated) block: {fault}");
             vec![0]
         });
-        Block::new(parent.hash, parent.number + 1, self, events, subnet)
+        let runtime = upgrade.unwrap_or_else(|| self.executor.clone());
+        Block::new(parent.hash, parent.number + 1, self, events, subnet, runtime)
     }
 }
 
 fn encode_events(metadata: &Metadata, records: &Value) -> Result<Vec<u8>, ShapeFault> {
     metadata.encode("System.Events", metadata.storage("System", "Events")?.value, records)
-}
-
-/// The blocks that are known, oldest first; never empty.
-pub struct History {
-    genesis: Hash,
-    best: Block,
-    /// All before the best one.
-    older: VecDeque<Block>,
-}
-
-impl History {
-    pub fn new(subnet: Arc<Subnet>) -> History {
-        let genesis = Block::new([0; 32], 0, Draft::default(), vec![0], subnet);
-        History { genesis: genesis.hash, best: genesis, older: VecDeque::new() }
-    }
-
-    pub fn push(&mut self, block: Block) {
-        self.older.push_back(std::mem::replace(&mut self.best, block));
-        if self.older.len() > BLOCKS_MAX {
-            self.older.pop_front();
-        }
-    }
-
-    pub fn genesis(&self) -> Hash {
-        self.genesis
-    }
-
-    pub fn best(&self) -> &Block {
-        &self.best
-    }
-
-    pub fn finalized(&self) -> &Block {
-        let number = self.best.number.saturating_sub(FINALITY_LAG);
-        self.by_number(number).unwrap_or(&self.best)
-    }
-
-    pub fn by_number(&self, number: BlockNumber) -> Option<&Block> {
-        if number == self.best.number {
-            return Some(&self.best);
-        }
-        let first = self.older.front()?.number;
-        let place = usize::try_from(number.checked_sub(first)?).ok()?;
-        self.older.get(place)
-    }
-
-    pub fn by_hash(&self, hash: &Hash) -> Option<&Block> {
-        std::iter::once(&self.best).chain(self.older.iter().rev()).find(|block| block.hash == *hash)
-    }
-
-    /// Hash of a block, also of the first one when that is no longer kept.
-    pub fn hash_of(&self, number: BlockNumber) -> Option<Hash> {
-        if number == 0 { Some(self.genesis) } else { self.by_number(number).map(|block| block.hash) }
-    }
 }

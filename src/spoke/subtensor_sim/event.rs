@@ -8,25 +8,45 @@ use crate::{
     units::AccountId,
 };
 
-/// What a call deposits.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
-    WeightsSet { netuid: u16, uid: u16 },
-    AxonServed { netuid: u16, hotkey: AccountId },
+/// What happened, by the names of the metadata, its fields in order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    pallet: &'static str,
+    name: &'static str,
+    fields: Vec<Value>,
 }
 
 impl Event {
-    fn value(&self) -> Value {
-        let event = match self {
-            Event::WeightsSet { netuid, uid } => {
-                Value::unnamed_variant("WeightsSet", [Value::u128((*netuid).into()), Value::u128((*uid).into())])
-            }
-            Event::AxonServed { netuid, hotkey } => {
-                Value::unnamed_variant("AxonServed", [Value::u128((*netuid).into()), Value::from_bytes(hotkey)])
-            }
-        };
-        Value::unnamed_variant("SubtensorModule", [event])
+    /// An event of `System` without fields.
+    pub fn system(name: &'static str) -> Event {
+        Event { pallet: "System", name, fields: Vec::new() }
     }
+
+    pub fn weights_set(index: u16, uid: u16) -> Event {
+        Event::subtensor("WeightsSet", [number(index), number(uid)])
+    }
+
+    pub fn axon_served(netuid: u16, hotkey: &AccountId) -> Event {
+        Event::subtensor("AxonServed", [number(netuid), Value::from_bytes(hotkey)])
+    }
+
+    fn subtensor<const N: usize>(name: &'static str, fields: [Value; N]) -> Event {
+        Event { pallet: "SubtensorModule", name, fields: fields.into() }
+    }
+
+    fn value(&self) -> Value {
+        let event = Value::unnamed_variant(self.name, self.fields.clone());
+        Value::unnamed_variant(self.pallet, [event])
+    }
+}
+
+fn number(of: impl Into<u128>) -> Value {
+    Value::u128(of.into())
+}
+
+/// The records of what the chain does by itself when a block begins.
+pub fn initialization(events: &[Event]) -> Vec<Value> {
+    events.iter().map(|event| record(Value::unnamed_variant("Initialization", []), event.value())).collect()
 }
 
 /// The records of one extrinsic: its events and its end.
@@ -45,15 +65,12 @@ pub fn records(metadata: &Metadata, index: u32, dispatched: &Dispatched) -> Resu
         }
     };
     events.push(Value::unnamed_variant("System", [end]));
-    Ok(events.into_iter().map(|event| record(index, event)).collect())
+    let phase = || Value::unnamed_variant("ApplyExtrinsic", [number(index)]);
+    Ok(events.into_iter().map(|event| record(phase(), event)).collect())
 }
 
-fn record(index: u32, event: Value) -> Value {
-    Value::named_composite([
-        ("phase", Value::unnamed_variant("ApplyExtrinsic", [Value::u128(index.into())])),
-        ("event", event),
-        ("topics", Value::unnamed_composite([])),
-    ])
+fn record(phase: Value, event: Value) -> Value {
+    Value::named_composite([("phase", phase), ("event", event), ("topics", Value::unnamed_composite([]))])
 }
 
 /// Weight calls are free, and nothing here measures their weight.

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, net::SocketAddr};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::units::{Hotkey, Netuid};
 
@@ -32,7 +32,7 @@ impl GenesisNeuron {
 }
 
 /// What the owner of a subnet sets. The defaults are those of the real chain, but commit-reveal is off.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Hyperparameters {
     /// Blocks per epoch.

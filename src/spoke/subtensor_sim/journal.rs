@@ -34,11 +34,11 @@ pub fn refused(
     Json::Object(line).to_string()
 }
 
-/// The pool had it, and its era or its nonce went by.
-pub fn dropped(wall: Wall, block: BlockNumber, extrinsic: &Extrinsic) -> String {
+/// It left the pool or its block otherwise: `dropped` (its era, its nonce or its runtime is over), `forgotten`,
+/// `lost` or `retracted`.
+pub fn left(wall: Wall, block: BlockNumber, extrinsic: &Extrinsic, how: &str) -> String {
     let mut line = line(wall, block, &extrinsic.hash, Some(extrinsic));
-    line.insert("result".into(), json!("dropped"));
-    line.insert("error".into(), json!("its era or its nonce is over"));
+    line.insert("result".into(), json!(how));
     Json::Object(line).to_string()
 }
 

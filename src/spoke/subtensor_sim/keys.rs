@@ -6,8 +6,9 @@ use crate::spoke::chain::metadata::{Metadata, ShapeFault, Storage};
 impl Node {
     /// The keys below `prefix` that have a value, in order. The prefix of an item must be whole.
     pub(super) fn keys(&self, prefix: &[u8], at: &Block) -> Vec<Vec<u8>> {
-        let Some(item) = storage::item_of(&self.metadata, prefix) else { return Vec::new() };
-        let candidates = candidates(&self.metadata, item, at).unwrap_or_default();
+        let metadata = &at.executor.metadata;
+        let Some(item) = storage::item_of(metadata, prefix) else { return Vec::new() };
+        let candidates = candidates(metadata, item, at).unwrap_or_default();
         let mut keys: Vec<_> = candidates.into_iter().filter(|key| key.starts_with(prefix)).collect();
         keys.retain(|key| self.storage(key, at).is_some());
         keys.sort_unstable();

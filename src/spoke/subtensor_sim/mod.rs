@@ -2,120 +2,105 @@
 //! shapes, with the metadata that a real one served.
 //!
 //! It is for trying and testing, and says "simulated" in its chain name, its node name and its log. There is no
-//! consensus, no money and no emission: it makes a block each few seconds, keeps neurons, axons and weights, and
-//! executes `set_weights` and `serve_axon` with the checks of the pallet. Every other call is refused by its
-//! pool. One deliberate leniency: loopback addresses may be announced, which the real chain forbids.
+//! consensus, no money and no emission: it makes a block each few seconds or on demand, keeps neurons, axons and
+//! weights, and executes calls with the checks of the pallet. Every other call is refused by its pool. One
+//! deliberate leniency: loopback addresses may be announced, which the real chain forbids.
+//!
+//! It can do what real chains do at bad moments: upgrade its runtime, fork, stall, lag, forget its pool, lose
+//! extrinsics, ask for fewer requests. Each is a method of [`Node`], and a method `sim_*` of its RPC.
 //!
 //! [`Node`] is pure: the time and a request go in, an answer comes out. [`server`] gives it a socket, through the
 //! loop that all daemons run on; [`InProcess`] lends it to a chain spoke in the same process.
 
 mod apis;
+mod author;
 mod blocks;
+mod control;
 mod event;
+mod faults;
 mod genesis;
+mod held;
+mod history;
 mod in_process;
 mod journal;
 mod keys;
 mod methods;
 mod pallet;
+mod params;
 mod pool;
 mod reply;
+mod runtime;
 pub mod server;
 mod storage;
 mod subnet;
 mod subscriptions;
 mod topic;
+mod upgrade;
 mod verify;
 
+pub use faults::{Answered, ControlError, RateCode, Retracted};
 pub use genesis::{Genesis, GenesisError, GenesisNeuron, Hyperparameters};
-pub use in_process::InProcess;
+pub use in_process::{Broken, InProcess};
+pub use upgrade::UpgradeKind;
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
 use self::{
-    blocks::{Block, History},
-    event::Event,
-    pool::Pool,
+    author::Clock, blocks::Block, event::Event, faults::Faults, history::History, pool::Pool, runtime::Runtime,
     subnet::Subnet,
 };
-use super::chain::metadata::{Metadata, ShapeFault};
-use crate::units::{BlockNumber, Mono, Now, Wall};
+use super::chain::metadata::ShapeFault;
+use crate::units::{BlockNumber, Now};
 
 /// What the node calls its chain.
 pub const CHAIN_NAME: &str = "Subtensor (simulated)";
 /// What it calls itself.
 pub const NODE_NAME: &str = "Subtensor node (simulated)";
 
-/// As a node of spec 425 serves them, without their documentation texts.
-const METADATA_V15: &[u8] = include_bytes!("data/spec425_v15.scale");
-const METADATA_V14: &[u8] = include_bytes!("data/spec425_v14.scale");
-
-/// Blocks made at once when the clock jumped; the rest of the gap is skipped.
-const CATCH_UP_MAX: u32 = 64;
-
 /// Journal lines that wait to be taken; the oldest is dropped beyond.
 const JOURNAL_MAX: usize = 4096;
 
 /// The simulated node.
 pub struct Node {
-    metadata: Metadata,
-    spec_version: u32,
-    transaction_version: u32,
     history: History,
-    subnet: Arc<Subnet>,
     pool: Pool,
     journal: VecDeque<String>,
-    block_time: Duration,
-    next_block: Mono,
-    wall: Wall,
+    clock: Clock,
+    faults: Faults,
+    /// By the block whose state holds the new runtime.
+    upgrades: BTreeMap<BlockNumber, UpgradeKind>,
+    /// What the owner of the subnet has set, for the next block.
+    next_hyperparameters: Option<Hyperparameters>,
+    /// Forks so far.
+    branch: u64,
 }
 
 impl Node {
-    /// A chain at block 0; its first block is due one `block_time` from `now`.
+    /// A chain at block 0; its first block is due one `block_time` from `now`, and on demand when that is zero.
     pub fn new(genesis: Genesis, block_time: Duration, now: Now) -> Result<Node, ShapeFault> {
-        let metadata = Metadata::parse(METADATA_V15)?;
-        let (spec_version, transaction_version) = methods::versions(&metadata)?;
         let subnet = Arc::new(Subnet::new(genesis));
         Ok(Node {
-            history: History::new(subnet.clone()),
-            metadata,
-            spec_version,
-            transaction_version,
-            subnet,
+            history: History::new(subnet, Runtime::recorded()?),
             pool: Pool::default(),
             journal: VecDeque::new(),
-            block_time,
-            next_block: now.mono + block_time,
-            wall: now.wall,
+            clock: Clock::new(block_time, now),
+            faults: Faults::default(),
+            upgrades: BTreeMap::new(),
+            next_hyperparameters: None,
+            branch: 0,
         })
     }
 
-    /// When the next block is due.
-    pub fn deadline(&self) -> Mono {
-        self.next_block
-    }
-
-    /// Makes the blocks that are due.
-    pub fn advance(&mut self, now: Now) {
-        self.wall = now.wall;
-        for _ in 0..CATCH_UP_MAX {
-            if now.mono < self.next_block {
-                return;
-            }
-            self.next_block = self.next_block + self.block_time;
-            self.make_block();
-        }
-        self.next_block = now.mono + self.block_time;
-    }
-
-    /// Answers the body of one HTTP request: a call or a batch. `None` when nothing in it asks for an answer.
+    /// The text that [`Node::respond`] answers with, if any.
     pub fn answer(&mut self, body: &[u8]) -> Option<String> {
-        self.answer_by(body, &mut Node::call)
-    }
-
-    /// The same with methods that a connection has besides.
-    fn answer_by(&mut self, body: &[u8], call: reply::Callee) -> Option<String> {
-        reply::to(self, body, call)
+        match self.respond(body) {
+            Answered::Text(text) => Some(text),
+            Answered::Nothing | Answered::TooManyRequests => None,
+        }
     }
 
     /// The number of the best block.
@@ -123,17 +108,8 @@ impl Node {
         self.history.best().number
     }
 
-    /// The best block that the node has seen.
-    fn head(&self) -> &Block {
-        self.history.best()
-    }
-
-    fn finalized(&self) -> &Block {
-        self.history.finalized()
-    }
-
     /// The oldest line of the journal that was not taken yet: one JSON object for each extrinsic, when it was
-    /// refused, or when its block was made.
+    /// refused, when its block was made, and when it left the pool or its block otherwise.
     pub fn take_journal_line(&mut self) -> Option<String> {
         self.journal.pop_front()
     }
@@ -145,25 +121,19 @@ impl Node {
         self.journal.push_back(line);
     }
 
-    /// Everything that waits and may be included, in order, and the author's timestamp before it.
-    fn make_block(&mut self) {
-        let number = self.best() + 1;
-        let mut draft = blocks::Draft::new(&self.metadata, self.wall);
-        let ready = self.pool.take_ready(number, |signer| self.subnet.nonce(signer));
-        let mut subnet = self.subnet.clone();
-        for pooled in ready.included {
-            let (state, signer) = (Arc::make_mut(&mut subnet), &pooled.extrinsic.signer);
-            state.count_nonce(signer);
-            let result = pallet::dispatch(state, number, signer, &pooled.call);
-            let error = result.as_ref().err().copied();
-            draft.push(&self.metadata, &pooled.bytes, result);
-            self.write_journal(journal::included(self.wall, number, &pooled.extrinsic, error));
-        }
-        for pooled in ready.dropped {
-            self.write_journal(journal::dropped(self.wall, number, &pooled.extrinsic));
-        }
-        self.subnet = subnet;
-        self.history.push(draft.finish(&self.metadata, self.history.best(), self.subnet.clone()));
+    /// The best block that the node has seen.
+    fn head(&self) -> &Block {
+        self.history.behind(self.faults.lag)
+    }
+
+    /// The newest block that is final, as far as the node has seen.
+    fn finalized(&self) -> &Block {
+        self.history.finalized(self.faults.lag)
+    }
+
+    /// The state of the best block.
+    fn state(&self) -> &Subnet {
+        &self.history.best().subnet
     }
 }
 

@@ -95,14 +95,14 @@ pub fn dispatch(subnet: &mut Subnet, number: BlockNumber, signer: &AccountId, ca
                 neuron.weights = dests.iter().copied().zip(upscaled(weights)).collect();
                 neuron.last_update = number;
             }
-            Ok(vec![Event::WeightsSet { netuid: *netuid, uid }])
+            Ok(vec![Event::weights_set(*netuid, uid)])
         }
         PalletCall::ServeAxon { netuid, axon } => {
             serve(subnet, number, signer, *netuid, axon)?;
             if let Some(neuron) = subnet.neuron_mut(signer) {
                 neuron.axon = Some(Axon { block: number, ..*axon });
             }
-            Ok(vec![Event::AxonServed { netuid: *netuid, hotkey: *signer }])
+            Ok(vec![Event::axon_served(*netuid, signer)])
         }
     }
 }
@@ -219,7 +219,7 @@ mod tests {
     fn weights_are_kept_upscaled_and_move_the_last_update() {
         let mut subnet = subnet(Hyperparameters::default());
         let done = dispatch(&mut subnet, 10, &VALIDATOR, &weights(&[1, 2], &[100, 50])).unwrap();
-        assert_eq!(done, [Event::WeightsSet { netuid: 128, uid: 0 }]);
+        assert_eq!(done, [Event::weights_set(128, 0)]);
         assert_eq!(subnet.neurons[0].weights, [(1, 65535), (2, 32767)]);
         assert_eq!(subnet.neurons[0].last_update, 10);
     }

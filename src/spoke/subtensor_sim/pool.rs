@@ -35,6 +35,8 @@ pub struct Pooled {
     pub bytes: Vec<u8>,
     /// Last block that may include it.
     pub until: BlockNumber,
+    /// Of the runtime that it was signed for.
+    pub spec_version: u32,
     pub call: PalletCall,
     pub extrinsic: Extrinsic,
 }
@@ -90,7 +92,7 @@ impl Refusal {
 #[derive(Default)]
 pub struct Taken {
     pub included: Vec<Pooled>,
-    /// Their era or their nonce is over.
+    /// Their era, their nonce or their runtime is over.
     pub dropped: Vec<Pooled>,
 }
 
@@ -122,13 +124,13 @@ impl Pool {
     }
 
     /// Takes what block `number` may include: by signer in the order of nonces, without a gap.
-    pub fn take_ready(&mut self, number: BlockNumber, nonce: impl Fn(&AccountId) -> u32) -> Taken {
+    pub fn take_ready(&mut self, number: BlockNumber, spec_version: u32, nonce: impl Fn(&AccountId) -> u32) -> Taken {
         let mut taken = Taken::default();
         let mut next: BTreeMap<AccountId, u64> = BTreeMap::new();
         for (key, pooled) in std::mem::take(&mut self.waiting) {
             let (signer, own) = key;
             let expected = next.entry(signer).or_insert_with(|| nonce(&signer).into());
-            if pooled.until < number || own < *expected {
+            if pooled.until < number || own < *expected || pooled.spec_version != spec_version {
                 self.ban(pooled.extrinsic.hash);
                 taken.dropped.push(pooled);
             } else if own == *expected {
@@ -159,6 +161,16 @@ impl Pool {
     /// Whether it was in a block, or will never be in one.
     pub fn has_banned(&self, hash: &Hash) -> bool {
         self.banned.contains(hash)
+    }
+
+    /// Empties the pool.
+    pub fn forget(&mut self) -> Vec<Pooled> {
+        std::mem::take(&mut self.waiting).into_values().collect()
+    }
+
+    /// The extrinsic may come back: it is in no block any more.
+    pub fn unban(&mut self, hash: &Hash) {
+        self.banned.retain(|banned| banned != hash);
     }
 
     fn ban(&mut self, hash: Hash) {

@@ -6,7 +6,7 @@
 
 use std::{collections::VecDeque, fs::File, io::Write};
 
-use super::{Node, subscriptions::Subscriptions};
+use super::{Answered, Node, held::Held, subscriptions::Subscriptions};
 use crate::{
     machine::{Exit, Gone, Input, Link, Machine, Message, Output},
     metrics::Page,
@@ -34,6 +34,7 @@ pub type Written = Result<(), String>;
 pub struct Server {
     node: Node,
     subscriptions: Subscriptions,
+    held: Held,
     outbox: VecDeque<Output<String>>,
     /// Whether anybody wants the journal.
     journal: bool,
@@ -47,6 +48,7 @@ impl Server {
         Server {
             node,
             subscriptions: Subscriptions::default(),
+            held: Held::default(),
             outbox: VecDeque::new(),
             journal,
             writing: false,
@@ -54,25 +56,42 @@ impl Server {
         }
     }
 
-    fn answer(&mut self, peer: PeerId, request: &Request) {
+    fn answer(&mut self, now: Now, peer: PeerId, request: &Request) {
         let mut headers = Headers::new();
         let response = if request.method == "POST" {
             headers.push("content-type", "application/json");
-            let body = self.node.answer(&request.body).unwrap_or_default().into_bytes();
-            Response { status: 200, headers, body }
+            let (status, body) = match self.node.respond(&request.body) {
+                Answered::Text(text) => (200, text.into_bytes()),
+                Answered::Nothing => (200, Vec::new()),
+                Answered::TooManyRequests => (429, b"too many requests\n".to_vec()),
+            };
+            Response { status, headers, body }
         } else {
             headers.push("allow", "POST");
             Response { status: 405, headers, body: b"JSON-RPC is asked by POST\n".to_vec() }
         };
-        self.outbox.push_back(Output::Send { peer, message: Message::Response(response) });
+        self.send(now, peer, Message::Response(response));
     }
 
-    fn converse(&mut self, peer: PeerId, text: &str) {
+    /// Now, or later where the node is slow on purpose.
+    fn send(&mut self, now: Now, peer: PeerId, message: Message) {
+        self.held.push(now.mono + self.node.answer_delay(), peer, message);
+    }
+
+    fn send_due(&mut self, now: Now) {
+        while let Some((peer, message)) = self.held.pop(now.mono) {
+            self.outbox.push_back(Output::Send { peer, message });
+        }
+    }
+
+    fn converse(&mut self, now: Now, peer: PeerId, text: &str) {
         let subscriptions = &mut self.subscriptions;
         let answer = self
             .node
             .answer_by(text.as_bytes(), &mut |node, method, params| subscriptions.call(node, peer, method, params));
-        self.outbox.extend(answer.map(|text| Output::Send { peer, message: Message::Text(text) }));
+        if let Some(text) = answer {
+            self.send(now, peer, Message::Text(text));
+        }
     }
 
     fn tell_news(&mut self) {
@@ -82,6 +101,7 @@ impl Server {
 
     fn part(&mut self, peer: PeerId, reason: &Gone) {
         self.subscriptions.forget(peer);
+        self.held.forget(peer);
         if let Gone::Limit(limit) = reason {
             log::warn!(target: "subtensor-sim", "{peer} was closed: {limit}");
         }
@@ -111,8 +131,8 @@ impl Machine for Server {
     fn handle(&mut self, now: Now, input: Input<Written>) {
         self.node.advance(now);
         match input {
-            Input::Received { peer, message: Message::Request(request), .. } => self.answer(peer, &request),
-            Input::Received { peer, message: Message::Text(text), .. } => self.converse(peer, &text),
+            Input::Received { peer, message: Message::Request(request), .. } => self.answer(now, peer, &request),
+            Input::Received { peer, message: Message::Text(text), .. } => self.converse(now, peer, &text),
             Input::Closed { peer, reason } => self.part(peer, &reason),
             Input::Event(written) => {
                 self.writing = false;
@@ -123,6 +143,7 @@ impl Machine for Server {
             Input::Stop => self.stopping = true,
             _ => {}
         }
+        self.send_due(now);
         self.tell_news();
         self.write_journal();
     }
@@ -132,7 +153,7 @@ impl Machine for Server {
     }
 
     fn deadline(&self) -> Option<Mono> {
-        Some(self.node.deadline())
+        self.node.deadline().into_iter().chain(self.held.deadline()).min()
     }
 
     fn observe(&self, _page: &mut Page) {}
@@ -148,7 +169,7 @@ mod tests {
     use std::time::Duration;
 
     use super::{
-        super::{Genesis, Hyperparameters},
+        super::{Genesis, Hyperparameters, RateCode},
         *,
     };
     use crate::units::Netuid;
@@ -176,6 +197,34 @@ mod tests {
         assert_eq!(answer.status, 200);
         assert!(String::from_utf8(answer.body).unwrap().contains("Subtensor (simulated)"));
         assert_eq!(ask(&mut server(false), "GET", "").status, 405);
+    }
+
+    #[test]
+    fn a_slow_node_holds_its_answers_back() {
+        let mut server = server(false);
+        server.node.delay(Duration::from_secs(3));
+        let request = Request {
+            method: "POST".into(),
+            target: "/".into(),
+            headers: Headers::new(),
+            body: br#"{"jsonrpc":"2.0","id":1,"method":"system_chain"}"#.to_vec(),
+        };
+        let message = Message::Request(request);
+        server.handle(Now::default(), Input::Received { peer: PeerId::accepted(PEER), message, at: Mono(0) });
+        assert!(server.poll().is_none());
+        let due = Now { mono: server.deadline().unwrap(), ..Now::default() };
+        assert_eq!(due.mono, Mono(0) + Duration::from_secs(3));
+        server.handle(due, Input::Deadline);
+        assert!(matches!(server.poll(), Some(Output::Send { .. })));
+    }
+
+    #[test]
+    fn too_many_requests_have_their_status() {
+        let mut server = server(false);
+        server.node.limit_rate(Some((0, RateCode::Http429)));
+        assert_eq!(ask(&mut server, "POST", r#"{"jsonrpc":"2.0","id":1,"method":"system_chain"}"#).status, 429);
+        let off = r#"{"jsonrpc":"2.0","id":1,"method":"sim_rateLimit","params":["off"]}"#;
+        assert_eq!(ask(&mut server, "POST", off).status, 200);
     }
 
     #[test]

@@ -37,11 +37,11 @@ const SUBTENSOR: &[&str] = &[
     "WeightsSetRateLimit",
     "WeightsVersionKey",
 ];
-const SYSTEM: &[&str] = &["Account", "BlockHash", "Events", "Number"];
+const SYSTEM: &[&str] = &["Account", "BlockHash", "Events", "LastRuntimeUpgrade", "Number"];
 
 impl Node {
     pub(super) fn storage(&self, key: &[u8], at: &Block) -> Option<Vec<u8>> {
-        let metadata = &self.metadata;
+        let metadata = &at.executor.metadata;
         if let Some((name, item)) = find(metadata, "SubtensorModule", SUBTENSOR, key) {
             let parts = Parts::read(metadata, item, key)?;
             return metadata.encode(name, item.value, &subtensor(at, name, &parts)?).ok();
@@ -57,7 +57,15 @@ impl Node {
     fn system(&self, at: &Block, name: &str, parts: &Parts, item: &Storage) -> Option<Vec<u8>> {
         match name {
             "Events" => Some(at.events.clone()),
-            "Number" => self.metadata.encode(name, item.value, &Value::u128(at.number.into())).ok(),
+            "Number" => at.executor.metadata.encode(name, item.value, &Value::u128(at.number.into())).ok(),
+            // Storage is migrated when the first block of a new runtime begins.
+            "LastRuntimeUpgrade" => {
+                let info = Value::named_composite([
+                    ("spec_version", Value::u128(at.executor.spec_version().into())),
+                    ("spec_name", Value::string(at.executor.spec_name())),
+                ]);
+                at.executor.metadata.encode(name, item.value, &info).ok()
+            }
             "BlockHash" => {
                 // The runtime writes the hash of a block with the next one.
                 let number = u64::from(parts.u32(0)?);
@@ -70,10 +78,10 @@ impl Node {
     /// Nobody has money here: all but the nonce is zero.
     fn account(&self, at: &Block, account: &AccountId, item: &Storage) -> Result<Vec<u8>, ShapeFault> {
         let mut bytes = Vec::new();
-        for (name, id) in self.metadata.fields(item.value)? {
+        for (name, id) in at.executor.metadata.fields(item.value)? {
             bytes.extend(match name {
-                "nonce" => self.metadata.encode(name, id, &Value::u128(at.subnet.nonce(account).into()))?,
-                _ => self.metadata.zero(name, id)?,
+                "nonce" => at.executor.metadata.encode(name, id, &Value::u128(at.subnet.nonce(account).into()))?,
+                _ => at.executor.metadata.zero(name, id)?,
             });
         }
         Ok(bytes)

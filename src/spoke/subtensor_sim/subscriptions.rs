@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value as Json, json};
 
-use super::{Node, methods::error, topic::Topic};
+use super::{Node, params::error, topic::Topic};
 use crate::{spoke::chain::rpc::NodeError, units::PeerId};
 
 /// Subscriptions that a connection may hold.

@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 use super::{
     Node,
     blocks::{Block, Hash},
-    methods::{Params, invalid},
+    params::{Params, invalid},
 };
 use crate::{
     spoke::chain::{
@@ -64,7 +64,7 @@ impl Topic {
     pub fn extrinsic(node: &mut Node, params: &Json) -> Result<Topic, NodeError> {
         let bytes = Params::new(params)?.bytes(0)?;
         let searched = node.finalized().number;
-        let hash = node.submit(&bytes)?;
+        let hash = node.hand_in(&bytes)?;
         Ok(Topic::Extrinsic(Watch { hash, searched, stage: Stage::Submitted }))
     }
 
@@ -102,13 +102,12 @@ fn heads(node: &Node, of: Which, told: &mut Option<(BlockNumber, Hash)>) -> Vec<
 }
 
 fn runtime_version(node: &Node, told: &mut Json) -> Vec<Json> {
-    match node.runtime_version() {
-        Ok(version) if version != *told => {
-            *told = version.clone();
-            vec![version]
-        }
-        _ => Vec::new(),
+    let version = node.head().runtime.json();
+    if version == *told {
+        return Vec::new();
     }
+    *told = version.clone();
+    vec![version]
 }
 
 /// Keys and the values that were told of them.
@@ -173,7 +172,7 @@ impl Watch {
 
     /// In a block by now, or out of the pool without one?
     fn look(&mut self, node: &Node) -> Option<Json> {
-        let (best, finalized) = (node.best(), node.finalized().number);
+        let (best, finalized) = (node.head().number, node.finalized().number);
         let mut blocks = (self.searched + 1..=best).filter_map(|number| node.history.by_number(number));
         if let Some(block) = blocks.find(|block| self.is_in(block)) {
             self.stage = Stage::InBlock(block.number, block.hash);

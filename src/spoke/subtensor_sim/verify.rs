@@ -19,6 +19,12 @@ use crate::{
 };
 
 impl Node {
+    /// An extrinsic that was handed in, once, or twice where the fault wants it so.
+    pub(super) fn hand_in(&mut self, bytes: &[u8]) -> Result<Hash, NodeError> {
+        let first = self.submit(bytes);
+        if self.faults.duplicating { self.submit(bytes) } else { first }
+    }
+
     /// Takes an extrinsic into the pool, or refuses it; a refusal goes to the journal.
     pub(super) fn submit(&mut self, bytes: &[u8]) -> Result<Hash, NodeError> {
         let hash = blake2_256(bytes);
@@ -27,20 +33,35 @@ impl Node {
             Ok((signed, extrinsic)) => self.validate(bytes, signed, extrinsic),
             Err(refusal) => Err(refusal.clone()),
         };
-        let Err(refusal) = admitted.and_then(|pooled| self.pool.add(pooled)) else { return Ok(hash) };
+        let Err(refusal) = admitted.and_then(|pooled| self.take(pooled)) else { return Ok(hash) };
         let error = refusal.error();
         let extrinsic = read.ok().map(|(_, extrinsic)| extrinsic);
-        self.write_journal(journal::refused(self.wall, self.best(), &hash, extrinsic.as_ref(), &error));
+        self.write_journal(journal::refused(self.clock.wall, self.best(), &hash, extrinsic.as_ref(), &error));
         Err(error)
     }
 
+    fn take(&mut self, pooled: Pooled) -> Result<(), Refusal> {
+        if !self.faults.loses() {
+            return self.pool.add(pooled);
+        }
+        self.write_journal(journal::left(self.clock.wall, self.best(), &pooled.extrinsic, "lost"));
+        Ok(())
+    }
+
+    /// What signed extrinsic these bytes are, by the runtime of now.
+    pub(super) fn read_signed(&self, bytes: &[u8]) -> Option<(Hash, Extrinsic)> {
+        let hash = blake2_256(bytes);
+        self.describe(bytes, hash).ok().map(|(_, extrinsic)| (hash, extrinsic))
+    }
+
     fn describe<'a>(&self, bytes: &'a [u8], hash: Hash) -> Result<(Signed<'a>, Extrinsic), Refusal> {
+        let metadata = &self.runtime().metadata;
         let format = |why: ShapeFault| Refusal::Format(why.to_string());
-        let signed = match parse(&self.metadata, bytes).map_err(format)? {
+        let signed = match parse(metadata, bytes).map_err(format)? {
             Parsed::Signed(signed) => signed,
             Parsed::Bare { .. } => return Err(Refusal::Format("an inherent cannot be submitted".into())),
         };
-        let (name, value) = self.metadata.read_call(signed.call).map_err(format)?;
+        let (name, value) = metadata.read_call(signed.call).map_err(format)?;
         let call = PalletCall::read(&name, &value);
         let arguments = journal::to_json(&value);
         let extrinsic = Extrinsic { hash, signer: signed.signer, nonce: signed.nonce, call, name, arguments };
@@ -51,9 +72,10 @@ impl Node {
         let next = self.best() + 1;
         self.check(signed, &extrinsic.hash, next)?;
         let call = extrinsic.call.clone().ok_or(Refusal::Call)?;
-        pallet::admit(&self.subnet, next, &signed.signer, &call).map_err(Refusal::Custom)?;
+        pallet::admit(self.state(), next, &signed.signer, &call).map_err(Refusal::Custom)?;
         let until = signed.era.map_or(BlockNumber::MAX, |era| era.last(next));
-        Ok(Pooled { bytes: bytes.to_vec(), until, call, extrinsic: extrinsic.clone() })
+        let spec_version = self.runtime().spec_version();
+        Ok(Pooled { bytes: bytes.to_vec(), until, spec_version, call, extrinsic: extrinsic.clone() })
     }
 
     /// Signature, era and nonce, as the next block would see them.
@@ -65,17 +87,18 @@ impl Node {
         };
         let context = Context {
             genesis: self.history.genesis(),
-            spec_version: self.spec_version,
-            transaction_version: self.transaction_version,
+            spec_version: self.runtime().spec_version(),
+            transaction_version: self.runtime().transaction_version(),
             era: signed.era,
             birth_hash,
             nonce: signed.nonce,
         };
-        let payload = signed.payload(&self.metadata, &context).map_err(|why| Refusal::Format(why.to_string()))?;
+        let payload =
+            signed.payload(&self.runtime().metadata, &context).map_err(|why| Refusal::Format(why.to_string()))?;
         if !keys::verify(&Hotkey::from_account(&signed.signer), &payload, &signed.signature) {
             return Err(Refusal::BadSignature);
         }
-        if signed.nonce < u64::from(self.subnet.nonce(&signed.signer)) {
+        if signed.nonce < u64::from(self.state().nonce(&signed.signer)) {
             return Err(Refusal::Stale);
         }
         Ok(())

@@ -1,0 +1,120 @@
+//! Making blocks: on time, on demand, and again on another branch.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{ControlError, Node, UpgradeKind, blocks, journal, pallet, pool::Pooled, runtime::Runtime, subnet::Subnet};
+use crate::units::{BlockNumber, Mono, Now, Wall};
+
+/// Blocks made at once when the clock jumped; the rest of the gap is skipped.
+const CATCH_UP_MAX: u32 = 64;
+
+/// When blocks are due, and what time it is.
+pub struct Clock {
+    /// `None`: blocks are made on demand alone.
+    block_time: Option<Duration>,
+    next_block: Mono,
+    pub mono: Mono,
+    pub wall: Wall,
+}
+
+impl Clock {
+    pub fn new(block_time: Duration, now: Now) -> Clock {
+        let next_block = now.mono + block_time;
+        let block_time = Some(block_time).filter(|time| !time.is_zero());
+        Clock { block_time, next_block, mono: now.mono, wall: now.wall }
+    }
+}
+
+impl Node {
+    /// When the next block is due; `None` when blocks are made on demand.
+    pub fn deadline(&self) -> Option<Mono> {
+        self.clock.block_time.map(|_| self.clock.next_block)
+    }
+
+    /// Makes the blocks that are due.
+    pub fn advance(&mut self, now: Now) {
+        (self.clock.mono, self.clock.wall) = (now.mono, now.wall);
+        let Some(block_time) = self.clock.block_time else { return };
+        for _ in 0..CATCH_UP_MAX {
+            if now.mono < self.clock.next_block {
+                return;
+            }
+            self.clock.next_block = self.clock.next_block + block_time;
+            if !self.faults.stalled {
+                self.make_block();
+            }
+        }
+        self.clock.next_block = now.mono + block_time;
+    }
+
+    /// Makes so many blocks now, whatever the time is.
+    pub fn make_blocks(&mut self, count: u32) {
+        (0..count).for_each(|_| self.make_block());
+    }
+
+    /// The block after the next one is executed by another runtime.
+    pub fn upgrade(&mut self, kind: UpgradeKind) -> Result<(), ControlError> {
+        self.upgrade_at(self.best() + 1, kind)
+    }
+
+    /// The state of `block` holds another runtime: it executes every block after that one.
+    pub fn upgrade_at(&mut self, block: BlockNumber, kind: UpgradeKind) -> Result<(), ControlError> {
+        if block <= self.best() {
+            return Err(ControlError::Made(block));
+        }
+        // Tried out now, so that it cannot fail when its block is made.
+        self.history.best().runtime.upgraded(kind)?;
+        self.upgrades.insert(block, kind);
+        Ok(())
+    }
+
+    /// What block `number` puts in place.
+    fn due_upgrade(&self, number: BlockNumber, executor: &Runtime) -> Option<Arc<Runtime>> {
+        let kind = self.upgrades.get(&number)?;
+        match executor.upgraded(*kind) {
+            Ok(runtime) => Some(runtime),
+            Err(fault) => {
+                log::error!(target: "subtensor-sim", "no (simulated) upgrade at block {number}: {fault}");
+                None
+            }
+        }
+    }
+
+    /// Everything that waits and may be included, in order, and the author's timestamp before it.
+    pub(super) fn make_block(&mut self) {
+        self.make_block_at(self.clock.wall.as_millis(), true);
+    }
+
+    /// `open`: whether what waits in the pool may enter.
+    pub(super) fn make_block_at(&mut self, timestamp_ms: u64, open: bool) {
+        let parent = self.history.best();
+        let (number, executor) = (parent.number + 1, parent.runtime.clone());
+        let mut subnet = parent.subnet.clone();
+        let state = Arc::make_mut(&mut subnet);
+        if let Some(hyperparameters) = self.next_hyperparameters.take() {
+            state.hyperparameters = hyperparameters;
+        }
+        let mut draft = blocks::Draft::new(executor.clone(), timestamp_ms, self.branch, &[]);
+        let waiting = if open { self.take_ready(number, state) } else { Vec::new() };
+        for pooled in waiting {
+            let signer = &pooled.extrinsic.signer;
+            state.count_nonce(signer);
+            let result = pallet::dispatch(state, number, signer, &pooled.call);
+            let error = result.as_ref().err().copied();
+            draft.push(&pooled.bytes, result);
+            self.write_journal(journal::included(self.clock.wall, number, &pooled.extrinsic, error));
+        }
+        let upgrade = self.due_upgrade(number, &executor);
+        self.history.push(draft.finish(self.history.best(), subnet, upgrade));
+    }
+
+    /// Takes out of the pool what block `number` may include. What was signed for another runtime is dropped.
+    fn take_ready(&mut self, number: BlockNumber, state: &Subnet) -> Vec<Pooled> {
+        let spec_version = self.history.best().runtime.spec_version();
+        let taken = self.pool.take_ready(number, spec_version, |signer| state.nonce(signer));
+        for pooled in taken.dropped {
+            self.write_journal(journal::left(self.clock.wall, number, &pooled.extrinsic, "dropped"));
+        }
+        taken.included
+    }
+}
