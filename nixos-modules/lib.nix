@@ -105,6 +105,8 @@ in
           RestartPreventExitStatus = 78;
           # fed by the event loop itself: one that hangs is ended and restarted
           WatchdogSec = 60;
+          # the chain's metadata: see subtensor.metadata_cache
+          CacheDirectory = "byteleap-${role}";
           StateDirectory = "byteleap-${role}";
           WorkingDirectory = "%S/byteleap-${role}";
           LoadCredential = lib.mapAttrsToList (name: path: "${name}:${path}") cfg.credentials;

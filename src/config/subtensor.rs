@@ -1,7 +1,9 @@
-//! `subtensor.*`: which nodes of the chain are asked.
+//! `subtensor.*`: which nodes of which chain are asked, how often, and what is kept of it.
+
+use std::{path::PathBuf, time::Duration};
 
 use super::{
-    form::{Form, text_of},
+    form::{Form, number_of, text_of},
     yaml::Node,
 };
 
@@ -11,6 +13,21 @@ pub struct Subtensor {
     /// As the operator named it.
     pub network: String,
     pub endpoints: Vec<String>,
+    /// Of the one chain that is spoken with; `None`: of the first that answers.
+    pub genesis: Option<[u8; 32]>,
+    /// Between two requests to one node; `None`: as the node's address suggests.
+    pub request_interval: Option<Duration>,
+    pub metadata_cache: CachePlace,
+}
+
+/// Where metadata is kept between two starts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CachePlace {
+    /// Where the service manager or the user's environment has caches.
+    Usual,
+    /// As written; a leading `~` stands for the home directory.
+    Directory(PathBuf),
+    Nowhere,
 }
 
 const NETWORKS: [(&str, &str); 3] = [
@@ -19,8 +36,14 @@ const NETWORKS: [(&str, &str); 3] = [
     ("local", "http://127.0.0.1:9944"),
 ];
 
+/// Of network finney.
+const FINNEY_GENESIS: &str = "0x2f0555cc76fc2840a25a6ea3b9637146806f1f44b090c175ffde2a7e5ab36c03";
+
 /// More than any operator has; each costs a connection.
 const MAX_ENDPOINTS: usize = 8;
+
+/// Longer waits would eat the time that a whole call has.
+const MAX_REQUEST_INTERVAL_S: f64 = 10.0;
 
 pub fn read(form: &mut Form) -> Subtensor {
     let allowed = "finney, test, local, or the URL of a node (http, https, ws, wss)";
@@ -29,7 +52,41 @@ pub fn read(form: &mut Form) -> Subtensor {
     let (network, node) = network.unwrap_or(default);
     let allowed = "a list of 1 to 8 URLs of nodes (http, https, ws, wss)";
     let endpoints = form.value("subtensor.endpoints", Node::Null, allowed, endpoints_of);
-    Subtensor { network, endpoints: endpoints.unwrap_or_else(|| vec![node]) }
+    // Endpoints alone may be of any chain; the network's own node, or its name beside them, says which.
+    let is_finney = network == "finney" && (endpoints.is_none() || form.is_set("subtensor.network"));
+    Subtensor {
+        network,
+        genesis: genesis(form).or_else(|| is_finney.then(|| hash_of(FINNEY_GENESIS)).flatten()),
+        endpoints: endpoints.unwrap_or_else(|| vec![node]),
+        request_interval: request_interval(form),
+        metadata_cache: metadata_cache(form),
+    }
+}
+
+fn genesis(form: &mut Form) -> Option<[u8; 32]> {
+    let allowed = "the hash of the chain's first block: 0x and 64 hex digits";
+    form.value("subtensor.genesis", Node::Null, allowed, |node| hash_of(&text_of(node)?))
+}
+
+fn hash_of(text: &str) -> Option<[u8; 32]> {
+    hex::decode(text.strip_prefix("0x")?).ok()?.try_into().ok()
+}
+
+fn request_interval(form: &mut Form) -> Option<Duration> {
+    let allowed = "seconds from 0 to 10";
+    form.value("subtensor.request_interval", Node::Null, allowed, |node| {
+        let seconds = number_of(node).filter(|seconds| (0.0..=MAX_REQUEST_INTERVAL_S).contains(seconds))?;
+        Some(Duration::from_secs_f64(seconds))
+    })
+}
+
+fn metadata_cache(form: &mut Form) -> CachePlace {
+    let allowed = "a directory, or false to keep nothing";
+    let place = form.value("subtensor.metadata_cache", Node::Null, allowed, |node| match node {
+        Node::Bool(false) => Some(CachePlace::Nowhere),
+        node => text_of(node).map(|text| CachePlace::Directory(text.into())),
+    });
+    place.unwrap_or(CachePlace::Usual)
 }
 
 fn network_of(node: &Node) -> Option<(String, String)> {

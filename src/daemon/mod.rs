@@ -3,6 +3,7 @@
 //! One file a role; this one holds what all three do first. It runs on the main thread and hands checked settings
 //! to the role. The binaries of the roles and `byteleap run` both start here.
 
+pub mod chain;
 pub mod miner;
 pub mod validator;
 pub mod worker;

@@ -205,6 +205,16 @@ fn addresses_and_urls_are_checked() {
         let told = line::<miner::Config>(&format!("subtensor: {{network: \"{text}\"}}"));
         assert!(told.starts_with("subtensor.network: is"), "{told}");
     }
+    for text in ["genesis: 0x2f05", "genesis: finney", "genesis: 1", "genesis: 0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a"] {
+        let told = line::<miner::Config>(&format!("subtensor: {{{text}}}"));
+        assert!(told.starts_with("subtensor.genesis: is") && told.ends_with("0x and 64 hex digits"), "{told}");
+    }
+    for text in ["-1", "10.5", ".nan", "often"] {
+        let told = line::<miner::Config>(&format!("subtensor: {{request_interval: {text}}}"));
+        assert!(told.ends_with("allowed: seconds from 0 to 10"), "{told}");
+    }
+    let told = line::<miner::Config>("subtensor: {metadata_cache: true}");
+    assert_eq!(told, "subtensor.metadata_cache: is true; allowed: a directory, or false to keep nothing");
     for text in ["postgresql:///x", "sqlite://", "sqlite:///", "sqlite:///:memory:", "sqlite:///dir/", "x.db"] {
         let told = line::<validator::Config>(&format!("database: {{url: \"{text}\"}}"));
         assert!(told.starts_with("database.url: is"), "{told}");

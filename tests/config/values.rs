@@ -5,6 +5,7 @@ use std::{path::Path, time::Duration};
 use byteleap::config::{
     Checked, Role,
     miner::{self},
+    subtensor::CachePlace,
     validator::{self, ChallengeType, GemmSize, Policy, Verifiers},
     worker,
 };
@@ -66,6 +67,31 @@ fn networks_have_names_urls_and_lists() {
     assert_eq!(endpoints("subtensor: {network: 'ws://10.0.0.1:9944'}"), ["http://10.0.0.1:9944"]);
     assert_eq!(endpoints("subtensor: {network: 'wss://node.example:443'}"), ["https://node.example:443"]);
     assert_eq!(endpoints("subtensor: {endpoints: ['http://a:1', 'https://b:2']}"), ["http://a:1", "https://b:2"]);
+}
+
+#[test]
+fn which_chain_it_is_follows_from_the_network_that_is_named() {
+    let genesis = |text: &str| accepted::<miner::Config>(text).config.subtensor.genesis;
+    let finney = genesis("").unwrap();
+    assert_eq!(hex::encode(finney), "2f0555cc76fc2840a25a6ea3b9637146806f1f44b090c175ffde2a7e5ab36c03");
+    assert_eq!(genesis("subtensor: {network: finney, endpoints: ['http://a:1']}"), Some(finney));
+    let own = format!("subtensor: {{genesis: '0x{}', network: local}}", "0a".repeat(32));
+    assert_eq!(genesis(&own), Some([10; 32]));
+    for of_any_chain in
+        ["{network: local}", "{network: test}", "{network: 'http://a:1'}", "{endpoints: ['http://a:1']}"]
+    {
+        assert_eq!(genesis(&format!("subtensor: {of_any_chain}")), None, "{of_any_chain}");
+    }
+}
+
+#[test]
+fn how_often_a_node_is_asked_and_what_is_kept_is_said_or_left_to_the_daemon() {
+    let subtensor = |text: &str| accepted::<validator::Config>(&format!("subtensor: {{{text}}}")).config.subtensor;
+    assert_eq!((subtensor("").request_interval, subtensor("").metadata_cache), (None, CachePlace::Usual));
+    assert_eq!(subtensor("request_interval: 0").request_interval, Some(Duration::ZERO));
+    assert_eq!(subtensor("request_interval: 2.5").request_interval, Some(Duration::from_millis(2500)));
+    assert_eq!(subtensor("metadata_cache: false").metadata_cache, CachePlace::Nowhere);
+    assert_eq!(subtensor("metadata_cache: ~/c").metadata_cache, CachePlace::Directory("~/c".into()));
 }
 
 #[test]
