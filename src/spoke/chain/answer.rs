@@ -1,12 +1,17 @@
 //! Reading the JSON of a node's answers: numbers, hashes, bytes. What is not there is named, never assumed.
 
+use scale_decode::DecodeAsType;
 use serde_json::Value as Json;
 
-use super::{ChainError, rpc::from_hex};
+use super::{
+    ChainError,
+    metadata::{Metadata, Storage},
+    rpc::from_hex,
+};
 use crate::units::BlockNumber;
 
 /// Exactly so many answers.
-pub fn exactly<const N: usize>(answers: Vec<Json>) -> Result<[Json; N], ChainError> {
+pub fn exactly<T, const N: usize>(answers: Vec<T>) -> Result<[T; N], ChainError> {
     let count = answers.len();
     answers
         .try_into()
@@ -31,6 +36,15 @@ pub fn bytes(method: &'static str, answer: &Json) -> Result<Vec<u8>, ChainError>
 pub fn u32_field(method: &'static str, answer: &Json, field: &str) -> Result<u32, ChainError> {
     let number = answer[field].as_u64().and_then(|number| u32::try_from(number).ok());
     number.ok_or_else(|| wrong(method, &format!("without {field}")))
+}
+
+/// A storage value, or what its absence stands for; `None` where that is nothing.
+pub fn stored<T: DecodeAsType>(item: &Storage, metadata: &Metadata, answer: &Json) -> Result<Option<T>, ChainError> {
+    let bytes = match answer {
+        Json::Null => item.default.clone(),
+        stored => Some(bytes("state_getStorage", stored)?),
+    };
+    Ok(bytes.map(|bytes| metadata.decode(&item.name, item.value, &bytes)).transpose()?)
 }
 
 pub fn wrong(method: &'static str, what: &str) -> ChainError {

@@ -6,6 +6,7 @@ use super::{
     Chain, ChainError, answer,
     events::{self, Outcome},
     hash::blake2_256,
+    remedy,
     rpc::{Call, Rpc, from_hex},
 };
 use crate::{
@@ -88,7 +89,10 @@ impl<R: Rpc> Chain<R> {
         let block = place.block;
         match events::outcome(&runtime.metadata, &events, place.index)? {
             Some(Outcome::Succeeded) => Ok(Inclusion::Succeeded { block, is_final: false }),
-            Some(Outcome::Failed(error)) => Ok(Inclusion::Refused { block, error, remedy: None }),
+            Some(Outcome::Failed(error)) => {
+                let remedy = remedy::dispatch(&error);
+                Ok(Inclusion::Refused { block, error, remedy })
+            }
             None => Err(answer::wrong("System.Events", "without the end of an extrinsic of its block")),
         }
     }

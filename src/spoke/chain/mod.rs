@@ -7,6 +7,7 @@
 pub mod cache;
 pub mod calls;
 pub mod endpoints;
+pub mod epochs;
 pub mod events;
 pub mod extrinsic;
 pub mod hash;
@@ -21,8 +22,10 @@ mod answer;
 
 mod find;
 mod inspect;
+mod remedy;
 mod runtime;
 mod shown;
+mod sign;
 mod submit;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -31,11 +34,15 @@ use serde_json::{Value as Json, json};
 
 use self::{
     metadata::ShapeFault,
+    remedy::Refusal,
     rpc::{Call, NodeError, Rpc, RpcError},
     runtime::Runtime,
+    timelock::TimelockFault,
 };
 use crate::{
-    machine::contract::chain::{ChainFault, ChainFaultKind, ChainReply, ChainRequest, Head, Metagraph, PoolFault},
+    machine::contract::chain::{
+        ChainCall, ChainFault, ChainFaultKind, ChainReply, ChainRequest, Head, Metagraph, WeightVector,
+    },
     units::{BlockNumber, Netuid, Uid},
     wire::keys::Keypair,
 };
@@ -47,8 +54,14 @@ pub enum ChainError {
     Rpc(#[from] RpcError),
     #[error("{method}: {error}")]
     Node { method: &'static str, error: NodeError },
-    #[error("{0}")]
-    Pool(String),
+    #[error(transparent)]
+    Pool(#[from] Refusal),
+    #[error("the runtime is being upgraded from spec {from} to {to}: the next block can be read again")]
+    Upgrading { from: u32, to: u32 },
+    #[error("weights are not encrypted: {0}")]
+    Timelock(#[from] TimelockFault),
+    #[error("no randomness from the system: {0}")]
+    Randomness(String),
     #[error(transparent)]
     Shape(#[from] ShapeFault),
     #[error("{method} answered {what}")]
@@ -65,9 +78,20 @@ impl ChainError {
             ChainError::Rpc(RpcError::Unreachable { .. }) => ChainFaultKind::Unreachable,
             ChainError::Rpc(RpcError::RateLimited { .. }) => ChainFaultKind::RateLimited,
             ChainError::Node { .. } | ChainError::NoSubnet(_) => ChainFaultKind::Node,
-            ChainError::Pool(_) => ChainFaultKind::Pool(PoolFault::Refused),
-            ChainError::Shape(_) | ChainError::Answer { .. } => ChainFaultKind::Shape,
-            ChainError::NoKey => ChainFaultKind::NoKey,
+            ChainError::Pool(refusal) => ChainFaultKind::Pool(refusal.fault),
+            ChainError::Upgrading { .. } => ChainFaultKind::Upgrading,
+            ChainError::Timelock(_) | ChainError::Shape(_) | ChainError::Answer { .. } => ChainFaultKind::Shape,
+            ChainError::NoKey | ChainError::Randomness(_) => ChainFaultKind::NoKey,
+        }
+    }
+
+    /// What an operator can do about it.
+    fn remedy(&self) -> Option<&'static str> {
+        match self {
+            ChainError::Pool(refusal) => refusal.remedy,
+            ChainError::NoSubnet(_) => Some(remedy::NETWORK),
+            ChainError::Shape(_) => Some(remedy::UPDATE),
+            _ => None,
         }
     }
 }
@@ -91,7 +115,8 @@ impl<R: Rpc> Chain<R> {
     pub fn serve(&mut self, request: ChainRequest) -> ChainReply {
         let asked = name(&request);
         self.answer(request).unwrap_or_else(|error| {
-            ChainReply::Failed(ChainFault { asked, kind: error.kind(), text: error.to_string(), remedy: None })
+            let (kind, remedy) = (error.kind(), error.remedy());
+            ChainReply::Failed(ChainFault { asked, kind, text: error.to_string(), remedy })
         })
     }
 
@@ -100,18 +125,18 @@ impl<R: Rpc> Chain<R> {
             ChainRequest::Head => ChainReply::Head(self.head()?),
             ChainRequest::Metagraph(netuid) => ChainReply::Metagraph(Box::new(self.metagraph(netuid)?)),
             ChainRequest::Weights { netuid, uid, .. } => ChainReply::Weights(self.weights(netuid, uid)?),
+            ChainRequest::Sign(call) => ChainReply::Signed(Box::new(self.sign(&call)?)),
+            ChainRequest::Submit(signed) => ChainReply::Submitted(self.submit(&signed)?),
             ChainRequest::ServeAxon { netuid, ip, port, version } => {
-                let arguments = calls::serve_axon(netuid, ip, port, version);
-                ChainReply::Submitted(self.submit("serve_axon", arguments)?)
+                let signed = self.sign(&ChainCall::ServeAxon { netuid, ip, port, version })?;
+                ChainReply::Submitted(self.submit(&signed)?)
             }
             ChainRequest::SetWeights { netuid, weights, version_key } => {
-                let arguments = calls::set_weights(netuid, &weights, version_key);
-                ChainReply::Submitted(self.submit("set_weights", arguments)?)
+                let vector = WeightVector { netuid, mechanism: 0, weights, version_key };
+                let signed = self.sign(&ChainCall::SetWeights(vector))?;
+                ChainReply::Submitted(self.submit(&signed)?)
             }
-            ChainRequest::Preflight
-            | ChainRequest::Standing { .. }
-            | ChainRequest::Sign(_)
-            | ChainRequest::Submit(_) => return Err(ChainError::NoKey),
+            ChainRequest::Preflight | ChainRequest::Standing { .. } => return Err(ChainError::NoKey),
             ChainRequest::Find(submission) => ChainReply::Found(self.find(&submission)?),
         })
     }
