@@ -9,3 +9,4 @@ mod simulated;
 mod simulated_faults;
 mod simulated_upgrade;
 mod simulation;
+mod subscriptions;

@@ -91,10 +91,10 @@ class Subnet:
             self.processes[name] = subprocess.Popen(command, stdout=stdout, stderr=log)
         return self.processes[name]
 
-    def chain(self, neurons):
+    def chain(self, neurons, **hyperparameters):
         """The simulated chain, and its URL."""
         with open(self.path("neurons.json"), "w") as file:
-            json.dump(neurons, file)
+            json.dump({"neurons": neurons, "hyperparameters": hyperparameters}, file)
         place = ["--listen", "127.0.0.1:0", "--netuid", str(NETUID), "--neurons", self.path("neurons.json")]
         command = ["byteleap", "subtensor-sim", *place, "--block-time-s", "1"]
         line = self.start("chain", *command, stdout=subprocess.PIPE).stdout.readline().decode()

@@ -30,13 +30,13 @@ fn candidates(metadata: &Metadata, item: &Storage, at: &Block) -> Result<Vec<Vec
     tuples.iter().map(|tuple| item.key(&tuple.iter().map(Vec::as_slice).collect::<Vec<_>>())).collect()
 }
 
-/// What can stand at a place of a key, by its width: the subnet, then a uid; or an account.
+/// What can stand at a place of a key, by its width: the subnet, behind another part also a uid; or an account.
 fn parts(at: &Block, place: usize, bytes: usize) -> Vec<Vec<u8>> {
     let subnet = &at.subnet;
-    match (bytes, place) {
-        (2, 0) => vec![subnet.netuid.0.to_le_bytes().to_vec()],
-        (2, _) => (0..subnet.neurons.len() as u16).map(|uid| uid.to_le_bytes().to_vec()).collect(),
-        (32, _) => subnet.neurons.iter().flat_map(|of| [of.hotkey.to_vec(), of.coldkey.to_vec()]).collect(),
+    let uids = if place == 0 { 0 } else { u16::try_from(subnet.neurons.len()).unwrap_or(u16::MAX) };
+    match bytes {
+        2 => (0..uids).chain([subnet.netuid.0]).map(|number| number.to_le_bytes().to_vec()).collect(),
+        32 => subnet.neurons.iter().flat_map(|of| [of.hotkey.to_vec(), of.coldkey.to_vec()]).collect(),
         _ => Vec::new(),
     }
 }
