@@ -101,6 +101,14 @@ impl Talk {
         self.ask(ALICE, "chain_getBlockHash", json!([number]))["result"].clone()
     }
 
+    /// The hash in the one thing that was told.
+    fn hash_told(&mut self, id: &Json, what: &str) -> Json {
+        let told = self.news(ALICE, id);
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0][what].is_string(), "{told:?}");
+        told[0][what].clone()
+    }
+
     /// Weights of the validator.
     fn signed(&mut self, metadata: &Metadata, nonce: u64, birth: u64) -> Vec<u8> {
         let mut hash =
@@ -137,14 +145,56 @@ fn each_new_head_is_told_and_the_finalized_ones_behind_it() {
 }
 
 #[test]
-fn heads_missed_in_a_jump_are_told_in_order_and_no_more_of_them_than_a_client_can_want() {
+fn heads_made_at_once_are_told_in_order_and_no_more_of_them_than_a_client_can_want() {
     let mut talk = Talk::new();
     let (id, _) = talk.subscribe(ALICE, "subscribe_newHead", json!([]));
-    talk.now.mono = talk.now.mono + BLOCK_TIME * 3;
-    talk.feed(Input::Deadline);
+    talk.ask(ALICE, "sim_makeBlocks", json!([3]));
     let heads = talk.news(ALICE, &id);
     assert_eq!(numbers(&heads), [1, 2, 3]);
     assert_eq!(heads[1]["parentHash"], talk.hash(1));
+    talk.ask(ALICE, "sim_makeBlocks", json!([1000]));
+    assert_eq!(numbers(&talk.news(ALICE, &id)), (940..=1003).collect::<Vec<_>>());
+}
+
+#[test]
+fn after_a_fork_the_new_head_is_told() {
+    let mut talk = Talk::new();
+    talk.blocks(5);
+    let (id, _) = talk.subscribe(ALICE, "chain_subscribeAllHeads", json!([]));
+    talk.ask(BOB, "sim_fork", json!([{"depth": 2}]));
+    assert_eq!(numbers(&talk.news(ALICE, &id)), [6]);
+    talk.blocks(1);
+    let next = talk.news(ALICE, &id);
+    assert_eq!(numbers(&next), [7]);
+    assert_eq!(next[0]["parentHash"], talk.hash(6));
+}
+
+#[test]
+fn a_slow_node_tells_nothing_before_the_id_of_its_subscription() {
+    let mut talk = Talk::new();
+    for (peer, method, params) in [(BOB, "sim_delay", json!([30_000])), (ALICE, "chain_subscribeNewHeads", json!([]))] {
+        talk.say(peer, json!({"jsonrpc": "2.0", "id": 7, "method": method, "params": params}).to_string());
+    }
+    assert!(talk.said.is_empty());
+    talk.blocks(2);
+    assert!(talk.said.is_empty());
+    talk.blocks(3);
+    assert_eq!(talk.said.pop_front().unwrap().0, BOB);
+    let id = talk.said.pop_front().unwrap().1["result"].clone();
+    assert_eq!(numbers(&talk.news(ALICE, &id)), [0, 1, 2]);
+}
+
+#[test]
+fn a_new_runtime_is_told_once() {
+    let mut talk = Talk::new();
+    let (id, at_once) = talk.subscribe(ALICE, "state_subscribeRuntimeVersion", json!([]));
+    let versions = |told: &[Json]| told.iter().map(|version| version["specVersion"].clone()).collect::<Vec<_>>();
+    assert_eq!(versions(&at_once), [json!(425)]);
+    talk.blocks(2);
+    assert!(talk.said.is_empty());
+    talk.ask(BOB, "sim_upgrade", json!(["version"]));
+    talk.blocks(3);
+    assert_eq!(versions(&talk.news(ALICE, &id)), [json!(426)]);
 }
 
 #[test]
@@ -205,6 +255,35 @@ fn an_extrinsic_whose_era_ends_before_its_turn_is_told_as_invalid() {
     assert!(talk.said.is_empty());
     talk.blocks(1);
     assert_eq!(talk.news(ALICE, &id), [json!("invalid")]);
+}
+
+#[test]
+fn an_extrinsic_that_a_fork_takes_out_is_retracted_and_told_again_when_it_is_back() {
+    let (metadata, mut talk) = (metadata(V15), Talk::new());
+    talk.blocks(5);
+    let bytes = talk.signed(&metadata, 0, 5);
+    let (id, _) = talk.subscribe(ALICE, "author_submitAndWatchExtrinsic", json!([to_hex(&bytes)]));
+    talk.blocks(1);
+    let block = talk.hash_told(&id, "inBlock");
+    talk.ask(BOB, "sim_fork", json!([{"depth": 1}]));
+    assert_eq!(talk.news(ALICE, &id), [json!({"retracted": block})]);
+    talk.blocks(1);
+    let again = talk.hash_told(&id, "inBlock");
+    assert_ne!(again, block);
+    talk.blocks(2);
+    assert_eq!(talk.hash_told(&id, "finalized"), again);
+}
+
+#[test]
+fn an_extrinsic_that_the_pool_forgot_is_told_as_dropped() {
+    let (metadata, mut talk) = (metadata(V15), Talk::new());
+    talk.blocks(5);
+    let bytes = talk.signed(&metadata, 0, 5);
+    let (id, _) = talk.subscribe(ALICE, "author_submitAndWatchExtrinsic", json!([to_hex(&bytes)]));
+    talk.ask(BOB, "sim_forgetPool", json!([]));
+    assert_eq!(talk.news(ALICE, &id), [json!("dropped")]);
+    talk.blocks(1);
+    assert!(talk.said.is_empty());
 }
 
 #[test]

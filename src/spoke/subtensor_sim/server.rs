@@ -1,8 +1,9 @@
 //! The simulated node as a machine, so that the loop that carries the daemons gives it its socket.
 //!
 //! Owns the node, the subscriptions of its connections and the answers on their way out. HTTP requests and the texts of
-//! WebSockets are the same calls; only those who can be pushed to may subscribe. Blocks come by deadline. Lines of the journal go to one
-//! spoke that appends them to a file, one at a time, so a slow disk delays the journal and not the chain.
+//! WebSockets are the same calls; only those who can be pushed to may subscribe. Blocks come by deadline. Lines of the
+//! journal go to one spoke that appends them to a file, one at a time, so a slow disk delays the journal and not the
+//! chain.
 
 use std::{collections::VecDeque, fs::File, io::Write};
 
@@ -94,9 +95,11 @@ impl Server {
         }
     }
 
-    fn tell_news(&mut self) {
-        let news = self.subscriptions.news(&self.node).into_iter();
-        self.outbox.extend(news.map(|(peer, text)| Output::Send { peer, message: Message::Text(text) }));
+    /// Behind the answers, so that who has subscribed knows the id.
+    fn tell_news(&mut self, now: Now) {
+        for (peer, text) in self.subscriptions.news(&self.node) {
+            self.send(now, peer, Message::Text(text));
+        }
     }
 
     fn part(&mut self, peer: PeerId, reason: &Gone) {
@@ -143,8 +146,8 @@ impl Machine for Server {
             Input::Stop => self.stopping = true,
             _ => {}
         }
+        self.tell_news(now);
         self.send_due(now);
-        self.tell_news();
         self.write_journal();
     }
 
