@@ -143,7 +143,9 @@ impl Seen {
     fn standing_of(&self, hotkey: &Hotkey) -> Facts {
         let mut facts = Facts::of(format!("hotkey {hotkey}"));
         let Some(neuron) = self.graph.neuron(hotkey) else {
-            facts.add("registered", format!("no; run `byteleap chain register --burned {} …`", self.options));
+            let run =
+                format!("`byteleap chain register --burned --hotkey {hotkey} {} --coldkey-file FILE`", self.options);
+            facts.add("registered", format!("no; run {run}"));
             return facts;
         };
         facts.add("registered", "yes");

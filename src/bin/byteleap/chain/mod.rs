@@ -6,12 +6,16 @@
 
 mod allowlist;
 mod decode_extrinsic;
+mod follow;
 mod info;
 mod metagraph;
 mod node;
 mod preflight;
+mod register;
 mod replace;
+mod serve;
 mod table;
+mod terminal;
 mod weights;
 
 use byteleap::exit::Failure;
@@ -35,6 +39,10 @@ enum Command {
     Metagraph(metagraph::Options),
     /// What a neuron's weights are, and what it has committed
     Weights(weights::Options),
+    /// Announce by hand where an axon is reached
+    Serve(serve::Options),
+    /// Buy a hotkey a place in the subnet; the only command that needs a coldkey
+    Register(register::Options),
     /// What an extrinsic says, by the chain's metadata or by a file of it
     DecodeExtrinsic(decode_extrinsic::Options),
     /// The addresses that the metagraph announces, for a firewall
@@ -61,6 +69,8 @@ pub fn main(arguments: Arguments) -> Result<(), Failure> {
         Command::Preflight(options) => (options.place.json, preflight::tell(&options)?),
         Command::Metagraph(options) => (options.place.json, metagraph::tell(&options)?),
         Command::Weights(options) => (options.place.json, weights::tell(&options)?),
+        Command::Serve(options) => (options.place.json, serve::tell(&options)?),
+        Command::Register(options) => (options.place.json, register::tell(&options)?),
         Command::DecodeExtrinsic(options) => (options.place.json, decode_extrinsic::tell(&options)?),
         Command::Allowlist(options) => (options.place.json, allowlist::tell(&options)?),
     };

@@ -14,7 +14,7 @@ use byteleap::{
     },
     net::Clock,
     spoke::chain::{Chain, http::Http},
-    units::{Hotkey, Netuid, Wall},
+    units::{Hotkey, Mono, Netuid, Wall},
     wallet,
     wire::keys::Keypair,
 };
@@ -127,7 +127,7 @@ pub struct Node {
 }
 
 /// The node answered, and something else than was asked for.
-fn unasked(asked: &str) -> Failure {
+pub fn unasked(asked: &str) -> Failure {
     Failure::failed(format!("{asked}: the answer is to another question"))
 }
 
@@ -147,6 +147,10 @@ impl Node {
 
     pub fn now(&self) -> Wall {
         self.clock.wall()
+    }
+
+    pub fn mono(&self) -> Mono {
+        self.clock.mono()
     }
 
     /// The spoke itself, for what no daemon asks.
@@ -204,6 +208,12 @@ impl Node {
             ChainReply::Standing(standing) => Ok(*standing),
             _ => Err(unasked("standing")),
         }
+    }
+
+    pub fn not_registered(&self, hotkey: &Hotkey) -> Failure {
+        let (netuid, options) = (self.netuid.0, self.options());
+        let run = format!("`byteleap chain register --burned --hotkey {hotkey} {options} --coldkey-file FILE`");
+        Failure::failed(format!("hotkey {hotkey}: registered in subnet {netuid}: no; run {run}"))
     }
 
     /// The options that name this chain and subnet again, for a command line that is proposed.

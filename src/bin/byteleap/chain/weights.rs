@@ -41,10 +41,7 @@ pub fn tell(options: &Options) -> Result<Told, Failure> {
             let found = graph.neurons.iter().find(|neuron| neuron.uid == Uid(uid));
             found.ok_or_else(|| Failure::failed(format!("no neuron has uid {uid} in subnet {}", node.netuid.0)))?
         }
-        (None, Some(hotkey)) => graph.neuron(&hotkey).ok_or_else(|| {
-            let run = format!("`byteleap chain register --burned {} …`", node.options());
-            Failure::failed(format!("hotkey {hotkey}: registered in subnet {}: no; run {run}", node.netuid.0))
-        })?,
+        (None, Some(hotkey)) => graph.neuron(&hotkey).ok_or_else(|| node.not_registered(&hotkey))?,
         (None, None) => {
             return Err(Failure::config("whose weights? --uid, --hotkey, or --config with a daemon's file"));
         }
