@@ -12,6 +12,8 @@
 //! | [`schedule`] | when each validator is next told and asked |
 //! | [`uplink`] | requests in flight ([`lanes`]), sessions ([`sessions`]), nonces |
 //! | [`metagraph`] | when the chain is next asked |
+//! | [`runtime`] | the chain's head, and whether its runtime has what is read of it |
+//! | [`registration`] | whether our hotkey is registered |
 
 pub mod admission;
 mod assignment;
@@ -20,7 +22,9 @@ mod flows;
 mod lanes;
 mod metagraph;
 mod observe;
+mod registration;
 mod report;
+mod runtime;
 mod schedule;
 mod sessions;
 mod spoke_side;
@@ -41,6 +45,8 @@ use rand_core::SeedableRng;
 use self::{
     flows::Flows,
     metagraph::Sync,
+    registration::Registration,
+    runtime::Runtime,
     schedule::{Reason, Schedule},
     uplink::{Patience, Uplink},
     validators::{Choice, PassingOver, Validators},
@@ -99,14 +105,14 @@ pub struct Miner {
     validators: Validators,
     schedule: Schedule,
     sync: Sync,
+    runtime: Runtime,
     uplink: Uplink,
     bulk: Credit<MinerBulk>,
     drift: Drift,
     counters: Counters,
     outbox: VecDeque<Wish>,
     last: Now,
-    /// Whether the last metagraph had our hotkey; `None` before the first.
-    registered: Option<bool>,
+    registration: Registration,
     neurons: Option<usize>,
     stop: Stop,
 }
@@ -147,13 +153,14 @@ impl Miner {
             validators: Validators::new(choice),
             schedule: Schedule::new(config.heartbeat_interval, config.task_poll_interval),
             sync: Sync::new(config.validators.sync_interval),
+            runtime: Runtime::default(),
             uplink: Uplink::new(key, patience),
             bulk: Credit::new(BULK_DEPTH),
             drift: Drift::default(),
             counters: Counters::default(),
             outbox: VecDeque::new(),
             last: now,
-            registered: None,
+            registration: Registration::default(),
             neurons: None,
             stop: Stop::No,
         };

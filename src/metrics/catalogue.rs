@@ -72,6 +72,8 @@ catalogue! {
     ChainRequests Counter "chain_requests_total" ["call", "outcome"] "Calls to a node of the chain."
     MetagraphAgeSeconds Gauge "metagraph_age_seconds" [] "Time since the metagraph was read."
     Neurons Gauge "neurons" [] "Neurons in the metagraph."
+    HotkeyRegistered Gauge "hotkey_registered" [] "1 when the metagraph has our hotkey, 0 when it has not."
+    ChainPreflight Gauge "chain_preflight" ["kind", "name"] "1 when the chain's runtime has what is used of it in the shape that is known, 0 when not."
 
     // validator: the axon
     Requests Counter "requests_total" ["synapse"] "Requests of miners, by synapse, answered or refused."

@@ -1,6 +1,7 @@
 //! The metagraph: when to ask the chain for it, and the age of the last good answer.
 //!
-//! Owns one request in flight at most. A failure keeps what was known; the wait before the next attempt
+//! A round asks for the head, for a preflight when the head is of another runtime, and for the metagraph. Owns one
+//! request in flight at most. A failure ends the round and keeps what was known; the wait before the next one
 //! grows up to the interval. It reads nothing out of a metagraph: [`super::validators`] does.
 
 use std::time::Duration;
@@ -12,11 +13,23 @@ use crate::{machine::backoff::Backoff, units::Mono};
 /// Longest wait before the first attempt after a failure.
 const FIRST_RETRY: Duration = Duration::from_secs(5);
 
+/// A runtime is replaced within a block.
+const UPGRADE_RETRY: Duration = Duration::from_secs(6);
+
+/// How far a round has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    Head,
+    Preflight,
+    Metagraph,
+}
+
 #[derive(Debug)]
 pub struct Sync {
     interval: Duration,
     backoff: Backoff,
-    asked: bool,
+    /// What is asked for.
+    asked: Option<Step>,
     next: Mono,
     last_good: Option<Mono>,
 }
@@ -25,18 +38,29 @@ impl Sync {
     /// Due at once.
     pub fn new(interval: Duration) -> Sync {
         let backoff = Backoff::new(FIRST_RETRY.min(interval), interval);
-        Sync { interval, backoff, asked: false, next: Mono::default(), last_good: None }
+        Sync { interval, backoff, asked: None, next: Mono::default(), last_good: None }
     }
 
-    /// Whether to ask now; counts as asked.
+    /// Whether to begin a round now; its first question counts as asked.
     pub fn take_due(&mut self, now: Mono) -> bool {
-        let due = !self.asked && self.next <= now;
-        self.asked |= due;
+        let due = self.asked.is_none() && self.next <= now;
+        if due {
+            self.asked = Some(Step::Head);
+        }
         due
     }
 
+    /// The round's next question counts as asked.
+    pub fn go_on(&mut self, step: Step) {
+        self.asked = Some(step);
+    }
+
+    pub fn step(&self) -> Option<Step> {
+        self.asked
+    }
+
     pub fn succeeded(&mut self, now: Mono) {
-        self.asked = false;
+        self.asked = None;
         self.last_good = Some(now);
         self.backoff.reset();
         self.next = now + self.interval;
@@ -44,10 +68,16 @@ impl Sync {
 
     /// Says when it will be tried again.
     pub fn failed(&mut self, now: Mono, rng: &mut impl RngCore) -> Duration {
-        self.asked = false;
+        self.asked = None;
         let wait = self.backoff.wait(rng);
         self.next = now + wait;
         wait
+    }
+
+    /// Nothing failed; the chain can be read again in a moment.
+    pub fn is_upgrading(&mut self, now: Mono) {
+        self.asked = None;
+        self.next = now + UPGRADE_RETRY.min(self.interval);
     }
 
     /// Age of what is known; `None` when nothing is.
@@ -56,7 +86,7 @@ impl Sync {
     }
 
     pub fn deadline(&self) -> Option<Mono> {
-        (!self.asked).then_some(self.next)
+        self.asked.is_none().then_some(self.next)
     }
 }
 
@@ -80,6 +110,15 @@ mod tests {
         sync.succeeded(at(101));
         assert_eq!(sync.deadline(), Some(at(161)));
         assert!(!sync.take_due(at(160)) && sync.take_due(at(161)));
+    }
+
+    #[test]
+    fn an_upgrade_is_waited_for_and_is_no_failure() {
+        let mut sync = Sync::new(Duration::from_secs(60));
+        assert!(sync.take_due(at(0)));
+        sync.go_on(Step::Metagraph);
+        sync.is_upgrading(at(10));
+        assert_eq!((sync.step(), sync.deadline()), (None, Some(at(16))));
     }
 
     #[test]

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use super::{Command, Miner};
+use super::{Command, Miner, metagraph::Step, runtime::Next};
 use crate::{
     machine::{
         Output,
         contract::{
             bulk::MinerBulkDone,
-            chain::{ChainFault, ChainReply, ChainRequest, Metagraph},
+            chain::{ChainFault, ChainFaultKind, ChainReply, ChainRequest, Head, Metagraph},
         },
     },
     metrics::Metric,
@@ -33,13 +33,23 @@ impl Miner {
 
     pub(super) fn ask_chain(&mut self, now: Mono) {
         if self.sync.take_due(now) {
-            self.counters.count(Metric::SpokeRequests, &["chain"]);
-            self.outbox.push_back(Output::Command(Command::Chain(ChainRequest::Metagraph(self.netuid))));
+            self.ask(ChainRequest::Head);
         }
+    }
+
+    fn ask(&mut self, request: ChainRequest) {
+        self.counters.count(Metric::SpokeRequests, &["chain"]);
+        self.outbox.push_back(Output::Command(Command::Chain(request)));
     }
 
     pub(super) fn chain_replied(&mut self, now: Now, reply: ChainReply) {
         match reply {
+            ChainReply::Head(head) => self.head_read(now.mono, head),
+            ChainReply::Preflight(table) => {
+                self.counters.count(Metric::ChainRequests, &["preflight", "good"]);
+                self.runtime.found(*table);
+                self.ask_metagraph();
+            }
             ChainReply::Metagraph(metagraph) => self.metagraph_read(now.mono, &metagraph),
             ChainReply::Failed(fault) => self.chain_failed(now.mono, &fault),
             // Never asked for.
@@ -47,11 +57,32 @@ impl Miner {
         }
     }
 
+    fn head_read(&mut self, now: Mono, head: Head) {
+        self.counters.count(Metric::ChainRequests, &["head", "good"]);
+        let (best, spec) = (head.best, head.spec_version);
+        match self.runtime.took(now, head) {
+            Next::Wait => {
+                log::info!(target: "miner", "block {best} brings runtime {spec}; the next block is waited for");
+                self.sync.is_upgrading(now);
+            }
+            Next::Preflight => {
+                self.sync.go_on(Step::Preflight);
+                self.ask(ChainRequest::Preflight);
+            }
+            Next::Metagraph => self.ask_metagraph(),
+        }
+    }
+
+    fn ask_metagraph(&mut self) {
+        self.sync.go_on(Step::Metagraph);
+        self.ask(ChainRequest::Metagraph(self.netuid));
+    }
+
     pub(super) fn metagraph_read(&mut self, now: Mono, metagraph: &Metagraph) {
         self.counters.count(Metric::ChainRequests, &["metagraph", "good"]);
         self.sync.succeeded(now);
         self.neurons = Some(metagraph.neurons.len());
-        self.check_registration(metagraph);
+        self.registration.look(now, self.uplink.hotkey(), metagraph);
         let before = self.validators.len();
         self.validators.update(metagraph);
         self.schedule.keep(now, self.validators.iter(), &mut self.rng);
@@ -63,27 +94,26 @@ impl Miner {
         }
     }
 
-    pub(super) fn check_registration(&mut self, metagraph: &Metagraph) {
-        let registered = metagraph.neuron(self.uplink.hotkey()).is_some();
-        if self.registered == Some(registered) {
-            return;
+    fn chain_failed(&mut self, now: Mono, fault: &ChainFault) {
+        self.counters.count(Metric::ChainRequests, &[fault.asked, "failed"]);
+        if fault.kind == ChainFaultKind::Upgrading {
+            log::info!(target: "miner", "{}: {}; the next block is waited for", fault.asked, fault.text);
+            return self.sync.is_upgrading(now);
         }
-        self.registered = Some(registered);
-        let (hotkey, netuid) = (self.uplink.hotkey(), self.netuid.0);
-        if registered {
-            log::info!(target: "miner", "hotkey {hotkey} is registered in subnet {netuid}");
-        } else {
-            log::error!(target: "miner", "hotkey {hotkey} is not registered in subnet {netuid}: validators will refuse it");
+        if self.sync.step() == Some(Step::Preflight) {
+            log::warn!(target: "miner", "{}: {}; it is tried again with the next metagraph", fault.asked, fault.text);
+            self.runtime.not_found();
+            return self.ask_metagraph();
         }
-    }
-
-    pub(super) fn chain_failed(&mut self, now: Mono, fault: &ChainFault) {
-        self.counters.count(Metric::ChainRequests, &["metagraph", "failed"]);
         let wait = self.sync.failed(now, &mut self.rng);
         let known = match self.sync.age(now) {
-            Some(age) => format!("the last one is {} s old and stays in use", age.as_secs()),
-            None => "there is none yet".into(),
+            Some(age) => format!("the last metagraph is {} s old and stays in use", age.as_secs()),
+            None => "there is no metagraph yet".into(),
         };
-        log::warn!(target: "miner", "{}: {}; {known}; again in {} s", fault.asked, fault.text, wait.as_secs());
+        let remedy = fault.remedy.map(|remedy| format!("; {remedy}")).unwrap_or_default();
+        log::warn!(
+            target: "miner",
+            "{}: {}{remedy}; {known}; again in {} s", fault.asked, fault.text, wait.as_secs()
+        );
     }
 }

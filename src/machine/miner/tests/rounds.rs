@@ -4,9 +4,9 @@ use std::{collections::BTreeSet, time::Duration};
 
 use super::{
     validator::Mood,
-    world::{World, heartbeat},
+    world::{World, heartbeat, row},
 };
-use crate::{metrics::Metric, units::WorkerId, wire::synapse::SynapseKind};
+use crate::{machine::contract::chain::PreflightState, metrics::Metric, units::WorkerId, wire::synapse::SynapseKind};
 
 /// Lets time pass while the workers keep telling that they live.
 fn pass_alive(world: &mut World, peers: &[crate::units::PeerId], secs: u64) {
@@ -232,7 +232,59 @@ fn without_the_chain_the_last_metagraph_stays_in_use() {
     pass_alive(&mut world, &[ann], 600);
     assert!(world.bob().polls.len() >= 19);
     assert!(world.metric(Metric::MetagraphAgeSeconds, &[]) > 560.0);
-    assert!(world.metric(Metric::ChainRequests, &["metagraph", "failed"]) > 5.0);
+    assert!(world.metric(Metric::ChainRequests, &["head", "failed"]) > 5.0);
+}
+
+#[test]
+fn a_runtime_upgrade_costs_no_metagraph_and_no_patience() {
+    let mut world = World::new(1);
+    let ann = world.join("ann");
+    pass_alive(&mut world, &[ann], 30);
+    world.head.upgrading = true;
+    world.head.spec_version = 426;
+    pass_alive(&mut world, &[ann], 60);
+    assert_eq!(world.chain_asked, 1, "nothing is read while the storage is not migrated");
+    world.head.upgrading = false;
+    world.mid_upgrade = true;
+    pass_alive(&mut world, &[ann], 13);
+    assert_eq!(world.chain_asked, 3, "refused once, and asked again after seconds");
+    assert!(world.metric(Metric::MetagraphAgeSeconds, &[]) < 13.0);
+    assert_eq!(world.metric(Metric::ChainRequests, &["preflight", "good"]), 2.0, "one for each runtime");
+    assert_eq!(world.metric(Metric::Validators, &["served"]), 1.0);
+}
+
+#[test]
+fn what_a_runtime_lacks_is_on_the_page_and_the_rest_goes_on() {
+    let mut world = World::new(1);
+    world.preflight = vec![row(PreflightState::Missing)];
+    world.head.spec_version = 426;
+    let ann = world.join("ann");
+    pass_alive(&mut world, &[ann], 70);
+    assert_eq!(world.metric(Metric::ChainPreflight, &["runtime API", "get_metagraph"]), 0.0);
+    assert_eq!(world.metric(Metric::ChainBlock, &[]), 1000.0);
+    assert!(!world.bob().heartbeats.is_empty());
+}
+
+#[test]
+fn a_preflight_that_does_not_come_is_asked_for_again() {
+    let mut world = World::new(1);
+    world.preflight.clear();
+    world.head.spec_version = 426;
+    let ann = world.join("ann");
+    pass_alive(&mut world, &[ann], 130);
+    assert_eq!(world.chain_asked, 3);
+    assert_eq!(world.metric(Metric::ChainRequests, &["preflight", "failed"]), 2.0);
+}
+
+#[test]
+fn a_hotkey_that_is_not_registered_shows() {
+    let mut world = World::new(1);
+    let ann = world.join("ann");
+    pass_alive(&mut world, &[ann], 10);
+    assert_eq!(world.metric(Metric::HotkeyRegistered, &[]), 1.0);
+    world.metagraph.as_mut().unwrap().neurons.remove(0);
+    pass_alive(&mut world, &[ann], 70);
+    assert_eq!(world.metric(Metric::HotkeyRegistered, &[]), 0.0);
 }
 
 #[test]

@@ -15,7 +15,10 @@ use crate::{
         Dial, Exit, Gone, Input, Link, Machine, Message, Output,
         contract::{
             bulk::MinerBulk,
-            chain::{ChainFault, ChainFaultKind, ChainReply, ChainRequest, Metagraph, Neuron},
+            chain::{
+                ChainFault, ChainFaultKind, ChainReply, ChainRequest, Feature, Head, Metagraph, Neuron, Preflight,
+                PreflightRow, PreflightState,
+            },
         },
         miner::{BULK_DEPTH, Command, Event, Miner},
     },
@@ -47,6 +50,11 @@ pub struct World {
     /// What the chain answers; `None`: it cannot be reached.
     pub metagraph: Option<Metagraph>,
     pub chain_asked: u32,
+    pub head: Head,
+    /// Empty: it does not come.
+    pub preflight: Vec<PreflightRow>,
+    /// The next metagraph is refused, because the runtime changed since the head.
+    pub mid_upgrade: bool,
     pub bulk_done: u32,
     /// The bulk spoke is slow: its work waits for [`World::work_bulk`].
     pub slow_bulk: bool,
@@ -81,6 +89,9 @@ impl World {
             workers: BTreeMap::new(),
             metagraph: Some(metagraph),
             chain_asked: 0,
+            head: head(),
+            preflight: vec![row(PreflightState::Good)],
+            mid_upgrade: false,
             bulk_done: 0,
             slow_bulk: false,
             bulk: VecDeque::new(),
@@ -180,13 +191,32 @@ impl World {
     }
 
     fn ask_chain(&mut self, request: &ChainRequest) -> ChainReply {
-        assert_eq!(request, &ChainRequest::Metagraph(Netuid(128)));
-        self.chain_asked += 1;
-        let unreachable = || {
-            let text = "no endpoint answered".into();
-            ChainReply::Failed(ChainFault { asked: "metagraph", kind: ChainFaultKind::Unreachable, text, remedy: None })
+        let asked = match request {
+            ChainRequest::Head => "head",
+            ChainRequest::Preflight => "preflight",
+            request => {
+                assert_eq!(request, &ChainRequest::Metagraph(Netuid(128)));
+                self.chain_asked += 1;
+                "metagraph"
+            }
         };
-        self.metagraph.clone().map_or_else(unreachable, |metagraph| ChainReply::Metagraph(Box::new(metagraph)))
+        let failed = |kind, text: &str| ChainReply::Failed(ChainFault { asked, kind, text: text.into(), remedy: None });
+        let Some(metagraph) = &self.metagraph else {
+            return failed(ChainFaultKind::Unreachable, "no endpoint answered");
+        };
+        match request {
+            ChainRequest::Head => ChainReply::Head(self.head.clone()),
+            ChainRequest::Preflight if self.preflight.is_empty() => failed(ChainFaultKind::Unreachable, "cut off"),
+            ChainRequest::Preflight => {
+                let (spec_version, rows) = (self.head.spec_version, self.preflight.clone());
+                ChainReply::Preflight(Box::new(Preflight { spec_version, metadata_version: 15, rows }))
+            }
+            _ if self.mid_upgrade => {
+                self.mid_upgrade = false;
+                failed(ChainFaultKind::Upgrading, "runtime 425 is being replaced")
+            }
+            _ => ChainReply::Metagraph(Box::new(metagraph.clone())),
+        }
     }
 
     fn call(&mut self, peer: PeerId, to: SocketAddr, request: http::Request) {
@@ -326,6 +356,16 @@ pub fn proof(message_id: &Value) -> Value {
     let proofs = json!([{"uuid": "-1", "row_hashes": ["aa"], "merkle_proofs": []}]);
     let debug = json!({"phase2_timestamps": {"worker_proof_completed_ts": 4}});
     json!({"type": "proof_response", "message_id": message_id, "data": {"success": true, "proofs": proofs, "debug": debug}})
+}
+
+fn head() -> Head {
+    let (genesis, chain) = ([1; 32], "Bittensor".to_owned());
+    Head { best: 1000, finalized: 997, best_at: None, spec_version: 425, upgrading: false, genesis, chain }
+}
+
+/// The one thing of the runtime that a miner needs.
+pub fn row(state: PreflightState) -> PreflightRow {
+    PreflightRow { kind: "runtime API", name: "get_metagraph".into(), used_by: &[Feature::Metagraph], state }
 }
 
 fn metagraph(miner: &Keypair, validators: &[Validator]) -> Metagraph {
