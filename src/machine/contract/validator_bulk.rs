@@ -14,7 +14,7 @@ use crate::{
     units::Hotkey,
     wire::{
         session::{Opener, SessionFault},
-        synapse::{AxonRefusal, SynapseKind},
+        synapse::{AxonRefusal, SynapseKind, btauth::Claim},
     },
 };
 
@@ -33,8 +33,10 @@ pub enum ValidatorBulk {
 pub struct SynapseWork {
     pub job: u64,
     pub kind: SynapseKind,
-    /// Whose signature the axon verified.
+    /// Whose signature the axon verified, or who is claimed to have signed.
     pub caller: Hotkey,
+    /// The signature covers the body: it is verified before anything is read.
+    pub claim: Option<Box<Claim>>,
     pub body: Vec<u8>,
     /// The caller's sessions by id; few.
     pub openers: Vec<(Arc<str>, Opener)>,
@@ -58,6 +60,8 @@ pub struct Unpacked {
 /// A body that was no request of the caller's sessions.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Unfit {
+    /// The claimed sender did not sign this body.
+    Unsigned(AxonRefusal),
     Axon(AxonRefusal),
     Session(SessionFault),
 }

@@ -5,13 +5,14 @@
 //! message. Big bodies make a detour through the bulk spoke and come back at the same place. It decides who
 //! is answered what; the rules of sessions and challenges are with their owners.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use super::{
     Command, Phase, Validator,
     bulk::Waiting,
     draw,
     fault::Fault,
+    gate::Verified,
     heartbeat,
     incoming::{self, Incoming},
     ledger::{Beat, Waiter},
@@ -32,7 +33,7 @@ use crate::{
         limits::BULK_BYTES,
         messages::{Failure, HeartbeatData, HeartbeatResponse},
         session::{Offer, SessionFault},
-        synapse::{self, AxonRefusal, Body, Head, SynapseKind},
+        synapse::{self, AxonRefusal, Body, Head, Signs, SynapseKind, btauth::Claim},
     },
 };
 
@@ -44,6 +45,8 @@ pub struct Pending {
     pub head: Head,
     /// When its last byte was read.
     pub arrived: Mono,
+    /// Its body is signed and not yet hashed: nothing says that it is the hotkey's. Then, where it came from.
+    pub unverified: Option<IpAddr>,
 }
 
 /// What the axon remembers between inputs.
@@ -66,7 +69,7 @@ impl Validator {
         };
         self.counters.count(Metric::Requests, &[pending.kind.class()]);
         if request.body.len() > BULK_BYTES {
-            return self.hand_to_bulk(now, pending, request.body);
+            return self.hand_to_bulk(now, pending, request);
         }
         let body = Body::parse(&request.body).and_then(|body| body.speaks_for(&pending.head.hotkey).map(|()| body));
         match body {
@@ -85,12 +88,18 @@ impl Validator {
     ) -> Result<Pending, AxonRefusal> {
         let chain = &self.chain;
         let ready = self.phase == Phase::Running && chain.graph().is_some();
-        let looked = self.gate.look(now, peer, request, |hotkey| !ready || chain.knows(hotkey))?;
+        let me = self.me.hotkey();
+        let Verified { kind, head } = self.gate.look(now, peer, request, me, |hotkey| !ready || chain.knows(hotkey))?;
         if !ready {
             return Err(AxonRefusal::Unavailable("the validator is starting or stopping"));
         }
-        self.gate.verify(now, &looked.head, self.me.hotkey())?;
-        Ok(Pending { peer, kind: looked.kind, head: looked.head, arrived })
+        // Hashing a big body is the bulk spoke's work.
+        let later = head.signs == Signs::Body && request.body.len() > BULK_BYTES;
+        if !later {
+            self.gate.verify(now, &head, request, me)?;
+        }
+        let unverified = self.gate.address(peer).filter(|_| later);
+        Ok(Pending { peer, kind, head, arrived, unverified })
     }
 
     fn body(&mut self, now: Now, pending: Pending, body: Body) {
@@ -130,20 +139,21 @@ impl Validator {
         }
     }
 
-    fn hand_to_bulk(&mut self, now: Now, pending: Pending, body: Vec<u8>) {
+    fn hand_to_bulk(&mut self, now: Now, pending: Pending, request: http::Request) {
         if pending.kind == SynapseKind::SessionInit {
             return self.refuse(pending.peer, &AxonRefusal::TooLarge);
         }
-        if !self.gate.within_rate(now, &pending.head.hotkey) {
+        if pending.unverified.is_none() && !self.gate.within_rate(now, &pending.head.hotkey) {
             return self.answer_fault(now, &pending, &SessionFault::RateLimited);
         }
-        if !self.axon.bulk.has_room(&pending.head.hotkey, body.len()) {
+        if !self.axon.bulk.has_room(&pending, request.body.len()) {
             return self.too_much_to_read(now, &pending);
         }
         let openers = self.sessions.openers(now.mono, &pending.head.hotkey);
-        let (kind, caller) = (pending.kind, pending.head.hotkey.clone());
+        let claim = Claim::of(&pending.head, &request, self.me.hotkey()).map(Box::new);
+        let (kind, caller, body) = (pending.kind, pending.head.hotkey.clone(), request.body);
         let job = self.axon.bulk.keep(pending, body.len());
-        let work = SynapseWork { job, kind, caller, body, openers };
+        let work = SynapseWork { job, kind, caller, claim, body, openers };
         self.command(Command::Bulk(ValidatorBulk::Synapse(Box::new(work))));
     }
 
@@ -157,15 +167,33 @@ impl Validator {
     /// A big body was read.
     pub(super) fn unpacked(&mut self, now: Now, job: u64, outcome: Result<Unpacked, Unfit>) {
         let Some(pending) = self.axon.bulk.take(job) else { return };
+        if let Err(fault) = self.belated(now, &pending, &outcome) {
+            return match fault {
+                Unfit::Session(fault) => self.answer_fault(now, &pending, &fault),
+                Unfit::Axon(refusal) | Unfit::Unsigned(refusal) => self.refuse(pending.peer, &refusal),
+            };
+        }
         let Unpacked { session, seq, said } = match outcome {
             Ok(unpacked) => unpacked,
-            Err(Unfit::Axon(refusal)) => return self.refuse(pending.peer, &refusal),
+            Err(Unfit::Axon(refusal) | Unfit::Unsigned(refusal)) => return self.refuse(pending.peer, &refusal),
             Err(Unfit::Session(fault)) => return self.answer_fault(now, &pending, &fault),
         };
         let admitted = self.sessions.admit(now.mono, &pending.head.hotkey, &session, seq);
         match admitted.and(said) {
             Ok(incoming) => self.understood(now, pending, session, incoming),
             Err(fault) => self.answer_fault(now, &pending, &fault),
+        }
+    }
+
+    /// What the gate does with a good signature, where it was the spoke that found it good.
+    fn belated(&mut self, now: Now, pending: &Pending, outcome: &Result<Unpacked, Unfit>) -> Result<(), Unfit> {
+        if pending.unverified.is_none() || matches!(outcome, Err(Unfit::Unsigned(_))) {
+            return Ok(());
+        }
+        self.gate.verified(now, &pending.head).map_err(Unfit::Axon)?;
+        match self.gate.within_rate(now, &pending.head.hotkey) {
+            true => Ok(()),
+            false => Err(Unfit::Session(SessionFault::RateLimited)),
         }
     }
 

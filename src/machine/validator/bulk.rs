@@ -23,6 +23,17 @@ pub const MOST_JOBS: usize = DEPTH - 8;
 pub const MOST_BYTES: usize = 128 << 20;
 /// A hotkey has at most one part in this many of both; the longest body fits into one.
 const SHARES: usize = 4;
+/// Bodies whose signature is not verified yet have one part in this many.
+const UNVERIFIED: usize = 2;
+
+impl Pending {
+    fn shares_with(&self, other: &Pending) -> bool {
+        match self.unverified {
+            Some(address) => other.unverified == Some(address),
+            None => other.unverified.is_none() && other.head.hotkey == self.head.hotkey,
+        }
+    }
+}
 
 /// Requests whose bodies the spoke reads.
 #[derive(Debug, Default)]
@@ -33,21 +44,28 @@ pub struct Waiting {
 }
 
 impl Waiting {
-    /// Whether a body of this size may be handed out now. A hotkey has its share, so that none takes it all.
-    pub fn has_room(&self, caller: &Hotkey, bytes: usize) -> bool {
-        let (jobs, held) = self.of(caller).fold((0, 0), |(jobs, held), (_, bytes)| (jobs + 1, held + bytes));
-        let share = jobs < MOST_JOBS / SHARES && held + bytes <= MOST_BYTES / SHARES;
-        share && self.jobs.len() < MOST_JOBS && self.bytes + bytes <= MOST_BYTES
+    /// Whether a body of this size may be handed out now. A hotkey has its share, so that none takes it all. As long
+    /// as nothing says that a body is the hotkey's, it counts for the address that it came from, and all of these
+    /// together have half of the room: who only uses names takes nothing from those who sign.
+    pub fn has_room(&self, pending: &Pending, bytes: usize) -> bool {
+        let within =
+            |held: (usize, usize), parts: usize| held.0 < MOST_JOBS / parts && held.1 + bytes <= MOST_BYTES / parts;
+        let unverified =
+            pending.unverified.is_none() || within(self.held(|other| other.unverified.is_some()), UNVERIFIED);
+        within(self.held(|other| pending.shares_with(other)), SHARES) && unverified && within(self.held(|_| true), 1)
+    }
+
+    /// How many bodies of those requests there are, and their bytes.
+    fn held(&self, which: impl Fn(&Pending) -> bool) -> (usize, usize) {
+        let held = self.jobs.values().filter(|(pending, _)| which(pending));
+        held.fold((0, 0), |(jobs, held), (_, bytes)| (jobs + 1, held + bytes))
     }
 
     /// Whether a commitment or a proof of that hotkey is being read that arrived by then.
     pub fn holds(&self, caller: &Hotkey, by: Mono) -> bool {
         let phase = |kind| matches!(kind, SynapseKind::Challenge | SynapseKind::ChallengeProof);
-        self.of(caller).any(|(pending, _)| phase(pending.kind) && pending.arrived <= by)
-    }
-
-    fn of<'a>(&'a self, caller: &'a Hotkey) -> impl Iterator<Item = &'a (Pending, usize)> {
-        self.jobs.values().filter(move |(pending, _)| pending.head.hotkey == *caller)
+        let mut of = self.jobs.values().filter(|(pending, _)| pending.head.hotkey == *caller);
+        of.any(|(pending, _)| phase(pending.kind) && pending.arrived <= by)
     }
 
     /// Keeps a request until its body was read; the number goes with the work.
@@ -84,6 +102,9 @@ pub fn serve(request: ValidatorBulk) -> ValidatorBulkDone {
 }
 
 fn unpack(work: &SynapseWork) -> Result<Unpacked, Unfit> {
+    if let Some(claim) = &work.claim {
+        claim.verify(&work.body).map_err(Unfit::Unsigned)?;
+    }
     let body = Body::parse(&work.body).map_err(Unfit::Axon)?;
     body.speaks_for(&work.caller).map_err(Unfit::Axon)?;
     let text = body.request.filter(|text| !text.is_empty());

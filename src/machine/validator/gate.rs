@@ -1,5 +1,6 @@
-//! Who may speak, asked in the order of what an answer costs: address, class, header, metagraph, nonce,
-//! signature, and only then the body and the hotkey's own allowance.
+//! Who may speak, asked in the order of what an answer costs: address, class, header, metagraph, receiver, nonce,
+//! signature, and only then the body and the hotkey's own allowance. Where the signature covers a big body, it is
+//! checked in the bulk spoke, and what depends on it waits for the verdict.
 //!
 //! Owns the addresses of open connections, the counters per address, the nonces and the rate of each hotkey.
 //! Nothing of a hotkey's moves before its signature was good. It knows no sessions and reads no request's
@@ -13,7 +14,7 @@ use crate::{
     units::{Hotkey, Now, PeerId},
     wire::{
         http,
-        synapse::{self, AxonRefusal, Head, SynapseKind},
+        synapse::{self, AxonRefusal, Head, Signs, SynapseKind, btauth::Claim},
     },
 };
 
@@ -29,6 +30,8 @@ pub struct Gate {
     peers: BTreeMap<PeerId, IpAddr>,
     sources: Sources,
     nonces: Nonces,
+    /// Of requests whose body is signed: each nonce counts once, in any order.
+    bodies: Nonces,
     rate: Rate,
 }
 
@@ -39,6 +42,7 @@ impl Gate {
             peers: BTreeMap::new(),
             sources: Sources::new(per_source),
             nonces: Nonces::default(),
+            bodies: Nonces::default(),
             rate: Rate::new(per_hotkey),
         }
     }
@@ -57,6 +61,7 @@ impl Gate {
         now: Now,
         peer: PeerId,
         request: &http::Request,
+        me: &Hotkey,
         in_metagraph: impl Fn(&Hotkey) -> bool,
     ) -> Result<Verified, AxonRefusal> {
         if !self.peers.get(&peer).is_some_and(|address| self.sources.admit(*address, now.mono)) {
@@ -70,26 +75,52 @@ impl Gate {
         if !in_metagraph(&head.hotkey) {
             return Err(AxonRefusal::NotInMetagraph);
         }
+        head.is_for(me)?;
         self.check_nonce(now, &head)?;
         Ok(Verified { kind, head })
     }
 
     fn check_nonce(&self, now: Now, head: &Head) -> Result<(), AxonRefusal> {
-        let nonce = head.nonce.ok_or(AxonRefusal::MissingNonce)?;
-        let uuid = head.uuid.as_deref().unwrap_or_default();
-        if self.nonces.is_used(&head.hotkey, uuid, nonce) {
-            return Err(AxonRefusal::NonceReused);
-        }
+        self.unused(head)?;
         head.fresh_nonce(now.wall).map(|_| ())
     }
 
-    /// The signature. From here on the request is the hotkey's own doing.
-    pub fn verify(&mut self, now: Now, head: &Head, me: &Hotkey) -> Result<(), AxonRefusal> {
-        head.verify(me)?;
-        if let (Some(uuid), Some(nonce)) = (&head.uuid, head.nonce) {
-            self.nonces.remember(&head.hotkey, uuid, nonce, now.wall);
+    fn unused(&self, head: &Head) -> Result<(), AxonRefusal> {
+        let nonce = head.nonce.ok_or(AxonRefusal::MissingNonce)?;
+        let uuid = head.uuid.as_deref().unwrap_or_default();
+        match head.signs {
+            Signs::Header if self.nonces.is_used(&head.hotkey, uuid, nonce) => Err(AxonRefusal::NonceReused),
+            Signs::Body if self.bodies.is_used(&head.hotkey, &nonce.to_string(), nonce) => Err(AxonRefusal::Replayed),
+            _ => Ok(()),
+        }
+    }
+
+    /// The signature, where it is checked here. From here on the request is the hotkey's own doing.
+    pub fn verify(&mut self, now: Now, head: &Head, request: &http::Request, me: &Hotkey) -> Result<(), AxonRefusal> {
+        match Claim::of(head, request, me) {
+            Some(claim) => claim.verify(&request.body)?,
+            None => head.verify(me)?,
+        }
+        self.verified(now, head)
+    }
+
+    /// The signature was found good, here or elsewhere: its nonce is used up. One that was used up meanwhile is
+    /// refused.
+    pub fn verified(&mut self, now: Now, head: &Head) -> Result<(), AxonRefusal> {
+        self.unused(head)?;
+        match (head.signs, &head.uuid, head.nonce) {
+            (Signs::Header, Some(uuid), Some(nonce)) => self.nonces.remember(&head.hotkey, uuid, nonce, now.wall),
+            (Signs::Body, _, Some(nonce)) => {
+                self.bodies.remember(&head.hotkey, &nonce.to_string(), nonce, now.wall);
+            }
+            _ => {}
         }
         Ok(())
+    }
+
+    /// Where an open connection comes from.
+    pub fn address(&self, peer: PeerId) -> Option<IpAddr> {
+        self.peers.get(&peer).copied()
     }
 
     /// Counts one verified, encrypted request of the hotkey; `false` when it is over its rate.
@@ -100,6 +131,7 @@ impl Gate {
     /// Forgets hotkeys that left the metagraph.
     pub fn retain(&mut self, known: impl Fn(&Hotkey) -> bool) {
         self.nonces.retain(&known);
+        self.bodies.retain(&known);
         self.rate.retain(known);
     }
 

@@ -1,6 +1,7 @@
 //! The validator against honest and other miners, in virtual time, with real crypto. No socket, no thread.
 
 mod bench;
+mod btauth;
 mod gate;
 mod gemm;
 mod life;

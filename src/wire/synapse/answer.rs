@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{BODY_HASH, Head, SynapseKind};
+use super::{BODY_HASH, Head, SynapseKind, btauth};
 use crate::wire::{
     http::{Headers, Response},
     json,
@@ -89,7 +89,9 @@ pub fn answer(kind: SynapseKind, head: &Head, response: &str, process_time: Dura
     };
     synapse.response = Some(response);
     let body = json::text(&synapse).into_bytes();
-    Response { status: 200, headers: headers(&synapse, body.len()), body }
+    let mut headers = headers(&synapse, body.len());
+    headers.push(btauth::ANNOUNCEMENT, btauth::PROTOCOL);
+    Response { status: 200, headers, body }
 }
 
 /// The header fields that mirror a synapse's object, in Bittensor's order. What is not known is left out.

@@ -5,17 +5,18 @@ use std::{
     time::Duration,
 };
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::{
     BITTENSOR_VERSION, SynapseKind,
     answer::{Synapse, Terminal, headers},
+    btauth::Unsigned,
     head::signed_text,
 };
 use crate::{
     units::Hotkey,
     wire::{
-        http::{Request, Response},
+        http::{Headers, Request, Response},
         json,
         keys::{Keypair, signature_text},
     },
@@ -104,6 +105,36 @@ impl SignedCall {
         headers.push("user-agent", concat!("byteleap/", env!("CARGO_PKG_VERSION")));
         Request { method: "POST".into(), target: self.kind.path().into(), headers, body }
     }
+}
+
+/// A call of an axon that takes [`super::btauth`]: its signature will cover its body, so it is signed last. It holds
+/// no secret, and may be written down elsewhere.
+#[derive(Clone, Debug)]
+pub struct OpenCall {
+    pub kind: SynapseKind,
+    pub to: Hotkey,
+    pub axon: SocketAddr,
+}
+
+impl OpenCall {
+    /// The request with `text` as its `request`, but for who sends it and when.
+    pub fn write(&self, text: &str) -> Unsigned {
+        let body = json::text(&Plain { name: self.kind.class(), request: text }).into_bytes();
+        let mut headers = Headers::new();
+        headers.push("content-type", "application/json");
+        headers.push("host", self.axon.to_string());
+        headers.push("accept", "*/*");
+        headers.push("user-agent", concat!("byteleap/", env!("CARGO_PKG_VERSION")));
+        let request = Request { method: "POST".into(), target: self.kind.path().into(), headers, body };
+        Unsigned::new(request, self.to.clone())
+    }
+}
+
+/// A synapse without the politeness of 9.10: who sends it stands in the header alone.
+#[derive(Serialize)]
+struct Plain<'a> {
+    name: &'a str,
+    request: &'a str,
 }
 
 /// Why a response is no answer. The session is kept: faults of the session come with status 200.

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{AxonRefusal, BODY_HASH};
+use super::{AxonRefusal, BODY_HASH, btauth};
 use crate::{
     units::{Hotkey, Wall},
     wire::{
@@ -13,7 +13,16 @@ use crate::{
     },
 };
 
-/// The header of a synapse. Nothing in it is to be believed before [`Head::verify`].
+/// What the signature of a request covers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signs {
+    /// Sender, receiver and moment: Bittensor 9.10.
+    Header,
+    /// These and the body: [`btauth`].
+    Body,
+}
+
+/// The header of a synapse. Nothing in it is to be believed before its signature was verified.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Head {
     /// Who it claims to be from. Text of an account, not yet looked up.
@@ -33,11 +42,16 @@ pub struct Head {
     pub axon_port: Option<u16>,
     pub dendrite_ip: Option<String>,
     pub body_hash: Option<String>,
+    pub signs: Signs,
 }
 
 impl Head {
-    /// Reads the header fields. No hotkey, or a text that is none, is a 403; a number that is none a 400.
+    /// Reads the header fields, of the one kind or the other. No hotkey, or a text that is none, is a 403; a number
+    /// that is none a 400.
     pub fn parse(headers: &Headers) -> Result<Head, AxonRefusal> {
+        if btauth::speaks(headers) {
+            return btauth::parse(headers);
+        }
         let text = |name| headers.get(name).map(str::to_owned);
         let uuid = headers.get("bt_header_dendrite_uuid");
         if uuid.is_some_and(|uuid| uuid.len() > limits::UUID_BYTES) {
@@ -55,7 +69,16 @@ impl Head {
             axon_ip: text("bt_header_axon_ip"),
             dendrite_ip: text("bt_header_dendrite_ip"),
             body_hash: text("computed_body_hash"),
+            signs: Signs::Header,
         })
+    }
+
+    /// Whether it is for `me`, as far as its kind says so in a header that counts.
+    pub fn is_for(&self, me: &Hotkey) -> Result<(), AxonRefusal> {
+        match self.signs {
+            Signs::Body if self.axon_hotkey.as_deref() != Some(me.as_str()) => Err(AxonRefusal::WrongReceiver),
+            _ => Ok(()),
+        }
     }
 
     /// How far a first nonce may be from our clock, either way: 4 s and the sender's time-out, at most 304 s.
@@ -68,6 +91,9 @@ impl Head {
     /// must also be greater than the last ([`AxonRefusal::NonceReused`]).
     pub fn fresh_nonce(&self, now: Wall) -> Result<u64, AxonRefusal> {
         let nonce = self.nonce.ok_or(AxonRefusal::MissingNonce)?;
+        if self.signs == Signs::Body {
+            return self.fresh_with_body(nonce, now);
+        }
         let allowed = self.nonce_window();
         let allowed_s = allowed.as_secs_f64();
         let (age, ahead) = (now.since(Wall(nonce)), Wall(nonce).since(now));
@@ -80,7 +106,19 @@ impl Head {
         Ok(nonce)
     }
 
-    /// Whether the hotkey signed this call to `me`. The expensive check (tens of microseconds).
+    fn fresh_with_body(&self, nonce: u64, now: Wall) -> Result<u64, AxonRefusal> {
+        let (age, ahead) = (now.since(Wall(nonce)), Wall(nonce).since(now));
+        let (most_age, most_ahead) = (btauth::MOST_AGE.as_secs_f64(), btauth::MOST_AHEAD.as_secs_f64());
+        if age > btauth::MOST_AGE {
+            return Err(AxonRefusal::NonceTooOld { allowed_s: most_age, age_s: age.as_secs_f64() });
+        }
+        if ahead > btauth::MOST_AHEAD {
+            return Err(AxonRefusal::NonceInFuture { allowed_s: most_ahead, ahead_s: ahead.as_secs_f64() });
+        }
+        Ok(nonce)
+    }
+
+    /// Whether the hotkey signed this call to `me`, where the header alone is signed. The expensive check (tens of microseconds).
     pub fn verify(&self, me: &Hotkey) -> Result<(), AxonRefusal> {
         let nonce = self.nonce.ok_or(AxonRefusal::MissingNonce)?;
         let signature = self.signature.as_ref().ok_or(AxonRefusal::MissingSignature)?;

@@ -1,12 +1,13 @@
 //! Synapses: Bittensor 9.10's calls from dendrite (client) to axon (server), one `POST` each.
 //!
 //! Client side: [`Call`] makes the request, [`parse_answer`] reads the response. Server side, in the order of
-//! checks: [`kind_of`], [`Head::parse`], (limits and metagraph: the machine's), nonce, [`Head::verify`],
-//! [`Body::parse`], [`Body::speaks_for`], then [`answer`] or [`AxonRefusal::response`]. It keeps no nonces and
+//! checks: [`kind_of`], [`Head::parse`], (limits and metagraph: the machine's), [`Head::is_for`], nonce,
+//! [`Head::verify`] (or [`btauth::Claim::verify`], where the body is signed, too), [`Body::parse`], [`Body::speaks_for`], then [`answer`] or [`AxonRefusal::response`]. It keeps no nonces and
 //! counts nothing.
 
 mod answer;
 mod body;
+pub mod btauth;
 mod call;
 mod head;
 mod refusal;
@@ -14,8 +15,8 @@ mod refusal;
 pub use self::{
     answer::answer,
     body::Body,
-    call::{Call, CallFault, SignedCall, parse_answer},
-    head::Head,
+    call::{Call, CallFault, OpenCall, SignedCall, parse_answer},
+    head::{Head, Signs},
     refusal::AxonRefusal,
 };
 

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::SynapseKind;
+use super::{SynapseKind, btauth};
 use crate::wire::{
     http::{Headers, Response},
     json,
@@ -18,6 +18,15 @@ pub enum AxonRefusal {
     /// A header that is no number, or too long.
     #[error("Bad header {0}")]
     BadHeader(&'static str),
+    /// `btauth/1` without one of its headers.
+    #[error("Not Verified with error: missing header {0}")]
+    MissingHeader(&'static str),
+    /// Both the headers of 9.10 and those of `btauth/1`: which of them is meant?
+    #[error("Bad header: both bt_header_dendrite and x-bittensor headers, send one kind")]
+    TwoKinds,
+    /// `btauth/1` for another hotkey, or for nobody in particular.
+    #[error("Not Verified with error: x-bittensor-receiver is not this validator's hotkey")]
+    WrongReceiver,
     /// Over a limit of the listener: requests of one source address.
     #[error("Too many requests")]
     TooManyRequests,
@@ -37,6 +46,9 @@ pub enum AxonRefusal {
     NonceInFuture { allowed_s: f64, ahead_s: f64 },
     #[error("Not Verified with error: Nonce is too old, a newer one was last processed")]
     NonceReused,
+    /// A request of `btauth/1` that came before.
+    #[error("Not Verified with error: this nonce was already accepted")]
+    Replayed,
     #[error("Not Verified with error: Missing Signature")]
     MissingSignature,
     #[error("Not Verified with error: computed_body_hash is not that of an empty text")]
@@ -75,10 +87,11 @@ impl AxonRefusal {
         match self {
             UnknownSynapse(..) => 404,
             Method => 405,
-            BadHeader(_) => 400,
+            BadHeader(_) | TwoKinds => 400,
+            MissingHeader(_) | WrongReceiver => 401,
             TooManyRequests => 429,
             MissingHotkey | NotInMetagraph => 403,
-            MissingNonce | NonceTooOld { .. } | NonceInFuture { .. } | NonceReused => 401,
+            MissingNonce | NonceTooOld { .. } | NonceInFuture { .. } | NonceReused | Replayed => 401,
             MissingSignature | BodyHash | Signature | OtherHotkey => 401,
             Body(_) => 422,
             TooLarge => 413,
@@ -93,6 +106,9 @@ impl AxonRefusal {
             UnknownSynapse(..) => "unknown_synapse",
             Method => "method",
             BadHeader(_) => "bad_header",
+            MissingHeader(_) => "missing_header",
+            TwoKinds => "two_kinds_of_headers",
+            WrongReceiver => "wrong_receiver",
             TooManyRequests => "too_many_requests",
             MissingHotkey => "missing_hotkey",
             NotInMetagraph => "not_in_metagraph",
@@ -100,6 +116,7 @@ impl AxonRefusal {
             NonceTooOld { .. } => "nonce_too_old",
             NonceInFuture { .. } => "nonce_in_future",
             NonceReused => "nonce_reused",
+            Replayed => "replayed",
             MissingSignature => "missing_signature",
             BodyHash => "body_hash",
             Signature => "signature",
@@ -115,6 +132,7 @@ impl AxonRefusal {
         let mut headers = Headers::new();
         headers.push("content-type", "application/json");
         headers.push("bt_header_axon_status_code", self.status().to_string());
+        headers.push(btauth::ANNOUNCEMENT, btauth::PROTOCOL);
         if *self == AxonRefusal::Method {
             headers.push("allow", "POST");
         }

@@ -206,11 +206,14 @@ fn a_commitment_without_its_proof_fails_after_the_proof_timeout() {
 
 /// A body of that miner that arrived now and is with the bulk spoke.
 fn being_read(bench: &mut Bench, alice: &mut Miner, kind: SynapseKind, bytes: usize) -> Option<u64> {
-    let request = alice.call(bench, kind, "");
-    let head = Head::parse(&request.headers).unwrap();
+    let pending = arrived(bench, alice, kind);
     let bulk = &mut bench.validator.axon.bulk;
-    let pending = Pending { peer: PeerId::accepted(1 << 40), kind, head, arrived: bench.now.mono };
-    bulk.has_room(alice.hotkey(), bytes).then(|| bulk.keep(pending, bytes))
+    bulk.has_room(&pending, bytes).then(|| bulk.keep(pending, bytes))
+}
+
+fn arrived(bench: &Bench, alice: &mut Miner, kind: SynapseKind) -> Pending {
+    let head = Head::parse(&alice.call(bench, kind, "").headers).unwrap();
+    Pending { peer: PeerId::accepted(1 << 40), kind, head, arrived: bench.now.mono, unverified: None }
 }
 
 #[test]
@@ -252,7 +255,44 @@ fn one_miner_with_big_bodies_leaves_room_for_the_others() {
     let text = format!(r#"{{"hotkey":"x","timestamp":1,"workers":[],"note":"{}"}}"#, "x".repeat(limits::BULK_BYTES));
     assert_eq!(alice.say(&mut bench, SynapseKind::Heartbeat, &text).code(), 1003, "come again");
     assert_eq!(bench.counted(Metric::Refusals, &["1003", "too_much_to_read"]), Some(1.0));
-    assert!(bench.validator.axon.bulk.has_room(Miner::new(9).hotkey(), limits::PROOF_BODY_BYTES));
+    let other = arrived(&bench, &mut Miner::new(9), SynapseKind::ChallengeProof);
+    assert!(bench.validator.axon.bulk.has_room(&other, limits::PROOF_BODY_BYTES));
+}
+
+#[test]
+fn big_bodies_in_another_name_take_no_room_from_those_who_sign() {
+    let (mut bench, mut alice) = alice_with(&["w1"]);
+    for source in 0..8u8 {
+        for _ in 0..100 {
+            let mut claimed = arrived(&bench, &mut alice, SynapseKind::ChallengeProof);
+            claimed.unverified = Some([198, 51, 100, source].into());
+            if bench.validator.axon.bulk.has_room(&claimed, 1_000_000) {
+                bench.validator.axon.bulk.keep(claimed, 1_000_000);
+            }
+        }
+    }
+    bench.validator.check_invariants();
+    assert_eq!(bench.validator.axon.bulk.count(), 67, "half of 128 MiB, from several addresses");
+    assert!(being_read(&mut bench, &mut alice, SynapseKind::ChallengeProof, 30_000_000).is_some());
+}
+
+#[test]
+fn one_address_has_its_share_of_what_is_not_verified() {
+    let (mut bench, mut alice) = alice_with(&["w1"]);
+    let mut taken = 0;
+    loop {
+        let mut claimed = arrived(&bench, &mut alice, SynapseKind::ChallengeProof);
+        claimed.unverified = Some([198, 51, 100, 7].into());
+        if !bench.validator.axon.bulk.has_room(&claimed, 100_000) {
+            break;
+        }
+        bench.validator.axon.bulk.keep(claimed, 100_000);
+        taken += 1;
+    }
+    assert_eq!(taken, 64);
+    let mut other = arrived(&bench, &mut alice, SynapseKind::ChallengeProof);
+    other.unverified = Some([198, 51, 100, 8].into());
+    assert!(bench.validator.axon.bulk.has_room(&other, 100_000));
 }
 
 #[test]
