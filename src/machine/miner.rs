@@ -17,6 +17,7 @@
 
 pub mod admission;
 mod assignment;
+mod failure;
 mod fault;
 mod flows;
 mod lanes;
@@ -27,6 +28,7 @@ mod report;
 mod runtime;
 mod schedule;
 mod sessions;
+mod signing;
 mod spoke_side;
 mod uplink;
 mod validator_side;

@@ -80,6 +80,7 @@ catalogue! {
     Refusals Counter "refusals_total" ["code", "reason"] "Requests refused, by code of the answer and reason."
     RequestSeconds Histogram "request_seconds" ["synapse"] "From the last byte of a request to its answer handed to the socket."
     Sessions Gauge "sessions" [] "Sessions that can be used."
+    SignedBodies Gauge "validators_signed_bodies" [] "Validators that announced btauth/1, so our requests to them are signed with their bodies."
     SessionsOpened Counter "sessions_opened_total" [] "Handshakes that succeeded."
     SessionsEnded Counter "sessions_ended_total" ["reason"] "Sessions that expired, were replaced or evicted."
     Heartbeats Counter "heartbeats_total" [] "Heartbeats accepted (validator: of miners; miner: of workers)."

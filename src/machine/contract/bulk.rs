@@ -13,7 +13,7 @@ use crate::{
         json::JsonFault,
         messages::{Answer, HeartbeatResponse, ProofRequests, Raw, StatusAnswer, TaskResponse},
         session::{Opener, Refusal, Sealer, SessionFault},
-        synapse::{CallFault, SignedCall, SynapseKind, parse_answer},
+        synapse::{CallFault, OpenCall, SignedCall, SynapseKind, btauth::Unsigned, parse_answer},
         websocket::{FrameFault, Register, RegisterRefusal, ToMiner},
     },
 };
@@ -30,7 +30,7 @@ pub enum MinerBulk {
 #[derive(Debug)]
 pub enum MinerBulkDone {
     Frame { peer: PeerId, words: Box<Words> },
-    Sealed { job: u64, request: http::Request },
+    Sealed { job: u64, sealed: Sealed },
     Opened { job: u64, letter: Result<Letter, Unusable> },
 }
 
@@ -38,7 +38,7 @@ impl MinerBulk {
     pub fn work(self) -> MinerBulkDone {
         match self {
             MinerBulk::Frame(frame) => MinerBulkDone::Frame { peer: frame.peer, words: Box::new(frame.read()) },
-            MinerBulk::Seal { job, sealing } => MinerBulkDone::Sealed { job, request: sealing.write() },
+            MinerBulk::Seal { job, sealing } => MinerBulkDone::Sealed { job, sealed: sealing.write() },
             MinerBulk::Open { job, opening } => MinerBulkDone::Opened { job, letter: opening.read() },
         }
     }
@@ -69,17 +69,43 @@ impl Frame {
     }
 }
 
-/// A request to a validator that is signed and numbered, but not yet encrypted and written.
+/// A request to a validator that is numbered, but not yet encrypted and written.
 #[derive(Debug)]
 pub struct Sealing {
     pub sealer: Sealer,
-    pub call: SignedCall,
+    pub call: Letterhead,
     pub plaintext: Arc<str>,
 }
 
+/// What a request says of its sender.
+#[derive(Clone, Debug)]
+pub enum Letterhead {
+    /// It is signed already, without its body.
+    Signed(SignedCall),
+    /// It will be signed with its body.
+    Open(OpenCall),
+}
+
+impl Letterhead {
+    pub fn write(&self, text: &str) -> Sealed {
+        match self {
+            Letterhead::Signed(call) => Sealed::Ready(call.request(text)),
+            Letterhead::Open(call) => Sealed::Unsigned(call.write(text)),
+        }
+    }
+}
+
+/// A request that is encrypted and written.
+#[derive(Debug)]
+pub enum Sealed {
+    Ready(http::Request),
+    /// What is signed with its body is signed last, by who holds the key.
+    Unsigned(Unsigned),
+}
+
 impl Sealing {
-    pub fn write(self) -> http::Request {
-        self.call.request(&self.sealer.seal(&self.plaintext))
+    pub fn write(self) -> Sealed {
+        self.call.write(&self.sealer.seal(&self.plaintext))
     }
 }
 

@@ -20,6 +20,7 @@ impl Miner {
         page.set(Metric::Flows, &["submitting"], submitting as f64);
         page.set(Metric::Flows, &["waiting"], self.flows.len().saturating_sub(busy + submitting) as f64);
         page.set(Metric::Sessions, &[], self.uplink.sessions_live(now) as f64);
+        page.set(Metric::SignedBodies, &[], self.uplink.signed_bodies() as f64);
         page.set(Metric::QueueDepth, &["bulk"], self.bulk.open() as f64);
         page.set(Metric::QueueDepth, &["validators"], self.uplink.messages() as f64);
         page.set_known(Metric::MetagraphAgeSeconds, &[], self.sync.age(now).map(|age| age.as_secs_f64()));

@@ -23,9 +23,9 @@ impl Miner {
                 self.workers.returned_from_bulk(peer);
                 self.frame_read(now, peer, *words);
             }
-            MinerBulkDone::Sealed { job, request } => {
+            MinerBulkDone::Sealed { job, sealed } => {
                 let Miner { validators, uplink, .. } = self;
-                uplink.sealed(now.mono, job, request, |hotkey| validators.axon(hotkey));
+                uplink.sealed(now, job, sealed, |hotkey| validators.axon(hotkey));
             }
             MinerBulkDone::Opened { job, letter } => self.uplink.read(now.mono, job, letter, &mut self.rng),
         }

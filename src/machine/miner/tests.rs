@@ -1,6 +1,7 @@
 //! The miner among workers and validators, in domain words. The validators here are made of the wire's own
 //! server side, so every handshake, package and signature is real.
 
+mod btauth;
 mod ends;
 mod passing_on;
 mod recordings;

@@ -14,25 +14,27 @@ use rand_core::RngCore;
 
 use super::{
     Command, Wish,
+    failure::Failure,
     flows::FlowKey,
     lanes::{Job, Lane, Lanes, Purpose},
     sessions::{HandshakeFault, Sessions},
+    signing::Signing,
 };
 use crate::{
     machine::{
         Dial, Gone, Output,
         backoff::Backoff,
         clock::Nonces,
-        contract::bulk::{Letter, MinerBulk, Opening, Reply, Sealing, Unusable},
+        contract::bulk::{Letter, Letterhead, MinerBulk, Opening, Reply, Sealed, Sealing, Unusable},
         credit::Credit,
     },
     units::{Hotkey, Mono, Now, PeerId},
     wire::{
-        http::{Request, Response},
+        http::Response,
         keys::Keypair,
         limits::{BULK_BYTES, HANDSHAKE_TIMEOUT},
         session::{Opener, Refusal},
-        synapse::{Call, CallFault, SignedCall, SynapseKind, parse_answer},
+        synapse::{Call, CallFault, OpenCall, SynapseKind, parse_answer},
     },
 };
 
@@ -76,54 +78,14 @@ pub struct Ended {
     pub took: Duration,
 }
 
-/// Why a message brought no reply.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Failure {
-    /// No connection, or no answer on it.
-    #[error("no answer: {0}")]
-    Silent(Gone),
-    /// Not sent in time: no session with that validator.
-    #[error("no session in time")]
-    NoSession,
-    /// An HTTP status other than 200.
-    #[error("status {status}: {message}")]
-    Status { status: u16, message: String },
-    /// A fault of the session or the rate limit.
-    #[error("refused: {0}")]
-    Refused(Refusal),
-    /// An answer that cannot be read.
-    #[error("unusable answer: {0}")]
-    Unusable(String),
-}
-
-impl Failure {
-    /// Whether the validator was there and said something, if only no.
-    pub fn is_answer(&self) -> bool {
-        match self {
-            Failure::Refused(_) => true,
-            Failure::Status { status, .. } => (400..500).contains(status),
-            Failure::Silent(_) | Failure::NoSession | Failure::Unusable(_) => false,
-        }
-    }
-
-    /// As a label of a counter.
-    pub fn label(&self) -> &'static str {
-        match self {
-            Failure::Silent(_) => "silent",
-            Failure::NoSession => "no_session",
-            Failure::Status { .. } => "status",
-            Failure::Refused(_) => "refused",
-            Failure::Unusable(_) => "unusable",
-        }
-    }
-}
-
 /// A request on its way.
 #[derive(Debug)]
 struct Flight {
     to: Hotkey,
     cargo: Cargo,
     stage: Stage,
+    /// Its signature covers its body.
+    signed_body: bool,
     started: Mono,
     /// When it is cancelled from here.
     until: Mono,
@@ -154,6 +116,7 @@ pub struct Uplink {
     nonces: Nonces,
     lanes: Lanes,
     sessions: Sessions,
+    signing: Signing,
     flights: BTreeMap<u64, Flight>,
     peers: BTreeMap<PeerId, u64>,
     flights_made: u64,
@@ -169,6 +132,7 @@ impl Uplink {
             nonces: Nonces::default(),
             lanes: Lanes::default(),
             sessions: Sessions::default(),
+            signing: Signing::default(),
             flights: BTreeMap::new(),
             peers: BTreeMap::new(),
             flights_made: 0,
@@ -207,6 +171,11 @@ impl Uplink {
 
     pub fn sessions_live(&self, now: Mono) -> usize {
         self.sessions.live_count(now)
+    }
+
+    /// Validators whose requests are signed with their bodies.
+    pub fn signed_bodies(&self) -> usize {
+        self.signing.validators()
     }
 
     /// Takes a message; [`Uplink::pump`] sends it.
@@ -278,9 +247,11 @@ impl Uplink {
     fn begin_handshake(&mut self, now: Now, to: &Hotkey, axon: SocketAddr, rng: &mut ChaCha20Rng) {
         let text = self.sessions.begin(to, now, &self.key, rng);
         let timeout = self.patience.request.min(HANDSHAKE_TIMEOUT);
-        let request = self.call(now, SynapseKind::SessionInit, to, axon, timeout, rng).request(&text);
-        let id = self.fly(now.mono, to, Cargo::Handshake, timeout);
-        self.dial(now.mono, id, axon, request, timeout);
+        let signed_body = self.signing.covers_body(to, text.len());
+        let call = OpenCall { kind: SynapseKind::SessionInit, to: to.clone(), axon };
+        let call = self.letterhead(now, call, timeout, signed_body, rng);
+        let id = self.fly(now.mono, to, Cargo::Handshake, timeout, signed_body);
+        self.dial(now, id, axon, call.write(&text), timeout);
     }
 
     fn launch(&mut self, now: Now, axon: SocketAddr, job: Job, bulk: &mut Credit<MinerBulk>, rng: &mut ChaCha20Rng) {
@@ -291,58 +262,70 @@ impl Uplink {
             return;
         };
         let timeout = lane.timeout(self.patience.request);
-        let call = self.call(now, lane.kind(), &job.to, axon, timeout, rng);
+        let signed_body = self.signing.covers_body(&job.to, job.plaintext.len());
+        let call = OpenCall { kind: lane.kind(), to: job.to.clone(), axon };
+        let call = self.letterhead(now, call, timeout, signed_body, rng);
         let (to, plaintext) = (job.to.clone(), job.plaintext.clone());
         let large = plaintext.len() > BULK_BYTES;
-        let id = self.fly(now.mono, &to, Cargo::Message { job, session, opener }, timeout);
+        let id = self.fly(now.mono, &to, Cargo::Message { job, session, opener }, timeout, signed_body);
         let sealing = Sealing { sealer, call, plaintext };
         if large {
             bulk.push(MinerBulk::Seal { job: id, sealing });
         } else {
-            self.dial(now.mono, id, axon, sealing.write(), timeout);
+            self.dial(now, id, axon, sealing.write(), timeout);
         }
     }
 
-    fn call(
+    /// Says who we are: now, or with the body when that is written.
+    fn letterhead(
         &mut self,
         now: Now,
-        kind: SynapseKind,
-        to: &Hotkey,
-        axon: SocketAddr,
+        call: OpenCall,
         timeout: Duration,
+        signed_body: bool,
         rng: &mut ChaCha20Rng,
-    ) -> SignedCall {
+    ) -> Letterhead {
+        if signed_body {
+            return Letterhead::Open(call);
+        }
+        let OpenCall { kind, to, axon } = call;
         let uuid = new_uuid(rng);
         let nonce = self.nonces.next(now.wall);
         let dendrite_ip = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-        Call { kind, from: &self.key, to, axon, dendrite_ip, nonce, uuid: &uuid, timeout }.sign()
+        Letterhead::Signed(
+            Call { kind, from: &self.key, to: &to, axon, dendrite_ip, nonce, uuid: &uuid, timeout }.sign(),
+        )
     }
 
-    fn fly(&mut self, now: Mono, to: &Hotkey, cargo: Cargo, timeout: Duration) -> u64 {
+    fn fly(&mut self, now: Mono, to: &Hotkey, cargo: Cargo, timeout: Duration, signed_body: bool) -> u64 {
         self.flights_made += 1;
         let until = now + timeout + MARGIN;
-        let flight = Flight { to: to.clone(), cargo, stage: Stage::Sealing, started: now, until };
+        let flight = Flight { to: to.clone(), cargo, stage: Stage::Sealing, signed_body, started: now, until };
         self.flights.insert(self.flights_made, flight);
         self.flights_made
     }
 
-    fn dial(&mut self, now: Mono, id: u64, to: SocketAddr, request: Request, timeout: Duration) {
+    fn dial(&mut self, now: Now, id: u64, to: SocketAddr, sealed: Sealed, timeout: Duration) {
         let Some(flight) = self.flights.get_mut(&id) else { return };
+        let request = match sealed {
+            Sealed::Ready(request) => request,
+            Sealed::Unsigned(request) => request.sign(&self.key, self.nonces.next(now.wall)),
+        };
         // Flights and dialed connections are numbered alike: each flight dials at most once.
         let peer = PeerId::dialed(id);
-        flight.stage = Stage::Dialing { peer, until: now + self.patience.connect.min(timeout) };
+        flight.stage = Stage::Dialing { peer, until: now.mono + self.patience.connect.min(timeout) };
         self.peers.insert(peer, id);
         self.wishes.push(Output::Dial { peer, dial: Dial::Http { to, request, timeout } });
     }
 
     /// The bulk spoke has encrypted a message.
-    pub fn sealed(&mut self, now: Mono, id: u64, request: Request, axon: impl Fn(&Hotkey) -> Option<SocketAddr>) {
+    pub fn sealed(&mut self, now: Now, id: u64, sealed: Sealed, axon: impl Fn(&Hotkey) -> Option<SocketAddr>) {
         let Some(flight) = self.flights.get(&id) else { return };
         let Cargo::Message { job, .. } = &flight.cargo else { return };
         let timeout = job.purpose.lane().timeout(self.patience.request);
         match axon(&flight.to) {
-            Some(axon) => self.dial(now, id, axon, request, timeout),
-            None => self.fail(now, id, Failure::NoSession),
+            Some(axon) => self.dial(now, id, axon, sealed, timeout),
+            None => self.fail(now.mono, id, Failure::NoSession),
         }
     }
 
@@ -364,6 +347,10 @@ impl Uplink {
     ) {
         let Some(id) = self.peers.remove(&peer) else { return };
         let Some(flight) = self.flights.get_mut(&id) else { return };
+        let again = self.signing.heard(&flight.to, now.mono, flight.signed_body, &response);
+        if again && matches!(flight.cargo, Cargo::Message { .. }) {
+            return self.send_again(now.mono, id);
+        }
         let Cargo::Message { job, opener, .. } = &flight.cargo else {
             return self.end_handshake(now, id, parse_answer(&response), rng);
         };
@@ -388,7 +375,7 @@ impl Uplink {
                 Ok(()) => self.end(now, id, Ok(Some(reply))),
                 Err(fault) => self.fail(now, id, Failure::Unusable(fault.to_string())),
             },
-            Err(Unusable::Call(fault)) => self.fail(now, id, failure_of(fault)),
+            Err(Unusable::Call(fault)) => self.fail(now, id, fault.into()),
             Err(Unusable::Package(fault)) => {
                 let (to, session) = (flight.to.clone(), session.clone());
                 self.sessions.lose(&to, &session);
@@ -396,6 +383,14 @@ impl Uplink {
             }
             Err(Unusable::Body(fault)) => self.fail(now, id, Failure::Unusable(fault.to_string())),
         }
+    }
+
+    /// Nothing of the message was taken: it goes out once more, in another envelope.
+    fn send_again(&mut self, now: Mono, id: u64) {
+        let Some(Flight { to, cargo: Cargo::Message { mut job, .. }, .. }) = self.flights.remove(&id) else { return };
+        job.give_up = now + HANDSHAKE_TIMEOUT + job.purpose.lane().timeout(self.patience.request);
+        self.lanes.landed(&to, job.purpose.lane());
+        self.lanes.put_back(job);
     }
 
     /// The validator does not know the session: a new one is made, and the message sent once more.
@@ -435,7 +430,7 @@ impl Uplink {
                 Err(HandshakeFault::Refused(refusal)) => Err(Failure::Refused(refusal)),
                 Err(fault) => Err(Failure::Unusable(fault.to_string())),
             },
-            Err(fault) => Err(failure_of(fault)),
+            Err(fault) => Err(fault.into()),
         };
         if outcome.is_err() {
             self.sessions.failed(&to, now.mono, rng);
@@ -500,8 +495,10 @@ impl Uplink {
 
     /// Forgets the sessions of validators that are neither listed nor in use.
     pub fn keep(&mut self, listed: impl Fn(&Hotkey) -> bool) {
-        let Uplink { sessions, lanes, flights, .. } = self;
-        sessions.keep(|to| listed(to) || lanes.is_used(to) || flights.values().any(|flight| flight.to == *to));
+        let Uplink { sessions, signing, lanes, flights, .. } = self;
+        let wanted = |to: &Hotkey| listed(to) || lanes.is_used(to) || flights.values().any(|flight| flight.to == *to);
+        sessions.keep(wanted);
+        signing.keep(wanted);
     }
 
     pub fn deadline(&self, now: Mono) -> Option<Mono> {
@@ -544,13 +541,6 @@ impl Stage {
             Stage::Dialing { peer, .. } | Stage::Open { peer } => Some(*peer),
             Stage::Sealing | Stage::Reading => None,
         }
-    }
-}
-
-fn failure_of(fault: CallFault) -> Failure {
-    match fault {
-        CallFault::Status { status, message } => Failure::Status { status, message },
-        CallFault::ContentType(_) | CallFault::Body(_) | CallFault::NoResponse => Failure::Unusable(fault.to_string()),
     }
 }
 

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use super::{
     Miner, assignment,
+    failure::Failure,
     fault::shortened,
     flows::End,
     lanes::{Lane, Purpose},
     report,
     schedule::{Reason, Round},
-    uplink::{self, Ended, Failure},
+    uplink::{self, Ended},
 };
 use crate::{
     machine::contract::bulk::Reply,

@@ -18,7 +18,10 @@ use crate::{
             TaskResponse,
         },
         session::{Offer, Package, Session, SessionFault},
-        synapse::{self, Body, Head, SynapseKind},
+        synapse::{
+            self, AxonRefusal, Body, Head, SynapseKind,
+            btauth::{self, Claim},
+        },
     },
 };
 
@@ -57,8 +60,14 @@ pub struct Validator {
     /// All commitments and proofs, as they came.
     pub texts: Vec<String>,
     pub proofs: Vec<ProofData<Raw>>,
-    /// Every (nonce, uuid) that came.
+    /// Every (nonce, uuid) that came; without a uuid, the body was signed.
     pub nonces: Vec<(u64, String)>,
+    /// It says that it takes requests whose bodies are signed.
+    pub announces: bool,
+    /// It takes them, whatever it says; else it knows only the headers of 9.10.
+    pub takes_signed_bodies: bool,
+    /// Requests whose bodies were signed, taken or not.
+    pub signed_bodies: u32,
     /// Seconds that a session lives.
     pub lifetime_s: u64,
     sessions: BTreeMap<String, Session>,
@@ -80,6 +89,9 @@ impl Validator {
             texts: Vec::new(),
             proofs: Vec::new(),
             nonces: Vec::new(),
+            announces: false,
+            takes_signed_bodies: false,
+            signed_bodies: 0,
             lifetime_s: 21_600,
             sessions: BTreeMap::new(),
         }
@@ -118,12 +130,34 @@ impl Validator {
             return http::Response { status, headers: http::Headers::new(), body: br#"{"message":"no"}"#.to_vec() };
         }
         let head = Head::parse(&request.headers).unwrap();
-        head.verify(self.hotkey()).unwrap();
-        self.nonces.push((head.nonce.unwrap(), head.uuid.clone().unwrap()));
+        if let Some(claim) = Claim::of(&head, request, self.hotkey()) {
+            self.signed_bodies += 1;
+            if !self.takes_signed_bodies {
+                return self.said(AxonRefusal::MissingHotkey.response());
+            }
+            head.is_for(self.hotkey()).and_then(|()| claim.verify(&request.body)).unwrap();
+            head.fresh_nonce(now.wall).unwrap();
+        } else {
+            head.verify(self.hotkey()).unwrap();
+        }
+        self.nonces.push((head.nonce.unwrap(), head.uuid.clone().unwrap_or_default()));
         let body = Body::parse(&request.body).unwrap();
         body.speaks_for(&head.hotkey).unwrap();
         let text = self.respond(now, kind, &head.hotkey, &body.request.unwrap());
-        synapse::answer(kind, &head, &text, std::time::Duration::ZERO)
+        self.said(synapse::answer(kind, &head, &text, std::time::Duration::ZERO))
+    }
+
+    /// With the announcement, or as those speak who do not know it.
+    fn said(&self, response: http::Response) -> http::Response {
+        let mut headers = http::Headers::new();
+        let kept = |name: &str| self.announces || name != btauth::ANNOUNCEMENT;
+        response.headers.iter().filter(|(name, _)| kept(name)).for_each(|(name, value)| headers.push(name, value));
+        http::Response { headers, ..response }
+    }
+
+    /// It takes requests whose bodies are signed, and says so.
+    pub fn knows_btauth(&mut self) {
+        (self.announces, self.takes_signed_bodies) = (true, true);
     }
 
     fn respond(&mut self, now: Now, kind: SynapseKind, from: &Hotkey, text: &str) -> String {
