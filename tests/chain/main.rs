@@ -10,3 +10,4 @@ mod simulated_faults;
 mod simulated_upgrade;
 mod simulation;
 mod subscriptions;
+mod writes;

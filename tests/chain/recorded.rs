@@ -156,7 +156,7 @@ fn recorded_extrinsics_are_found_in_their_blocks() {
         for (index, bytes) in block.extrinsics().iter().enumerate() {
             let of = Submission { hash: blake2_256(bytes), after: block.number - 1, until: block.number + 5 };
             let expected = match outcome(&metadata(V15), &block.events(), index as u32).unwrap() {
-                Some(Outcome::Succeeded) => Inclusion::Succeeded { block: block.number, is_final: false },
+                Some(Outcome::Succeeded) => Inclusion::Succeeded { block: block.number, is_final: true },
                 Some(Outcome::Failed(error)) => Inclusion::Refused { block: block.number, error, remedy: None },
                 None => panic!(),
             };

@@ -140,7 +140,7 @@ fn weights_are_set_found_and_read_back() {
     let submission = submitted(&mut validator, set_weights(&[(1, 65535), (2, 20000)]));
     assert_eq!((submission.after, submission.until), (5, 3 + 31));
     simulation.blocks(4);
-    assert_eq!(found(&mut validator, &submission), Inclusion::Succeeded { block: 6, is_final: false });
+    assert_eq!(found(&mut validator, &submission), Inclusion::Succeeded { block: 6, is_final: true });
     assert_eq!(metagraph(&mut validator).neurons[0].last_update, 6);
     let weights = ChainReply::Weights(vec![(Uid(1), 65535), (Uid(2), 20000)]);
     assert_eq!(validator.serve(ChainRequest::Weights { netuid: NETUID, mechanism: 0, uid: Uid(0) }), weights);
@@ -155,7 +155,7 @@ fn a_restarted_spoke_finds_what_was_submitted_before() {
     let mut simulation = Simulation::plain();
     let submission = submitted(&mut simulation.chain(&key(1)), set_weights(&[(1, 1)]));
     simulation.blocks(20);
-    assert_eq!(found(&mut simulation.chain(&key(1)), &submission), Inclusion::Succeeded { block: 6, is_final: false });
+    assert_eq!(found(&mut simulation.chain(&key(1)), &submission), Inclusion::Succeeded { block: 6, is_final: true });
 }
 
 #[test]

@@ -17,23 +17,43 @@ pub enum Outcome {
     Failed(String),
 }
 
-/// How the extrinsic at `index` of a block ended; `None` when the events do not say.
+/// Events that tell of a call inside another one, which succeeds although the inner call failed.
+const WRAPPERS: [(&str, &str); 8] = [
+    ("Utility", "ItemFailed"),
+    ("Utility", "BatchInterrupted"),
+    ("Utility", "DispatchedAs"),
+    ("Sudo", "Sudid"),
+    ("Sudo", "SudoAsDone"),
+    ("Proxy", "ProxyExecuted"),
+    ("Multisig", "MultisigExecuted"),
+    ("SubtensorModule", "BatchWeightItemFailed"),
+];
+
+/// How the extrinsic at `index` of a block ended; `None` when the events do not say. An extrinsic that succeeded
+/// around a call that failed has failed.
 pub fn outcome(metadata: &Metadata, events: &[u8], index: u32) -> Result<Option<Outcome>, ShapeFault> {
     let record = metadata.element(metadata.storage("System", "Events")?.value)?;
     let success = metadata.event_prefix("System", "ExtrinsicSuccess")?;
     let failure = metadata.event_prefix("System", "ExtrinsicFailed")?;
+    let wrappers: Vec<_> = WRAPPERS.iter().filter_map(|(pallet, of)| metadata.event_prefix(pallet, of).ok()).collect();
     let mut rest = events;
     let count = scale::cut_compact(&mut rest).map_err(|why| ShapeFault::Bytes { what: "System.Events".into(), why })?;
-    let mut found = None;
+    let (mut found, mut inside) = (None, None);
     for _ in 0..count {
         let Some((id, event)) = cut_record(metadata, record, index, &mut rest)? else { continue };
         if event.starts_with(&success) {
             found = Some(Outcome::Succeeded);
         } else if event.starts_with(&failure) {
-            found = Some(Outcome::Failed(error_name(metadata, &metadata.value("ExtrinsicFailed", id, event)?)));
+            let error = failed(metadata, &metadata.value("ExtrinsicFailed", id, event)?);
+            found = Some(Outcome::Failed(error.unwrap_or_else(|| "unnamed error".into())));
+        } else if inside.is_none() && wrappers.iter().any(|wrapper| event.starts_with(wrapper)) {
+            inside = failed(metadata, &metadata.value("event of a wrapper", id, event)?);
         }
     }
-    Ok(found)
+    Ok(match (found, inside) {
+        (Some(Outcome::Succeeded), Some(error)) => Some(Outcome::Failed(error)),
+        (found, _) => found,
+    })
 }
 
 /// The type and the bytes of the next event, if it belongs to extrinsic `index`.
@@ -61,16 +81,21 @@ fn is_apply(phase: &Value, index: u32) -> bool {
     phase.name == "ApplyExtrinsic" && at == Some(index.into())
 }
 
-/// The name of the error in `System.ExtrinsicFailed { dispatch_error, … }`, wrapped in its pallet's variant.
-fn error_name(metadata: &Metadata, event: &Value) -> String {
-    let error = inner(event).and_then(inner).and_then(|failed| match &failed.value {
-        ValueDef::Variant(error) => Some(error),
-        _ => None,
-    });
-    let Some(error) = error else { return "unnamed error".into() };
-    match module_error(&error.values) {
-        Some((pallet, index)) if error.name == "Module" => metadata.error_name(pallet, index),
-        _ => format!("{}{}", error.name, detail(&error.values)),
+/// The name of the error in an event such as `System.ExtrinsicFailed { dispatch_error, … }`, wrapped in its pallet's
+/// variant; `None` when it tells of a success.
+fn failed(metadata: &Metadata, event: &Value) -> Option<String> {
+    let ValueDef::Variant(event) = &inner(event)?.value else { return None };
+    event.values.values().find_map(|field| error_in(metadata, field))
+}
+
+/// The name of a `DispatchError`, or of the one in a `Result`.
+fn error_in(metadata: &Metadata, field: &Value) -> Option<String> {
+    let ValueDef::Variant(error) = &field.value else { return None };
+    match (error.name.as_str(), module_error(&error.values)) {
+        ("Ok", _) => None,
+        ("Err", _) => error.values.values().find_map(|field| error_in(metadata, field)),
+        ("Module", Some((pallet, index))) => Some(metadata.error_name(pallet, index)),
+        (name, _) => Some(format!("{name}{}", detail(&error.values))),
     }
 }
 

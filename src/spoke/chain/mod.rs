@@ -24,11 +24,12 @@ mod find;
 mod inspect;
 mod remedy;
 mod runtime;
+mod searches;
 mod shown;
 mod sign;
 mod submit;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
 
@@ -37,6 +38,7 @@ use self::{
     remedy::Refusal,
     rpc::{Call, NodeError, Rpc, RpcError},
     runtime::Runtime,
+    searches::Searches,
     timelock::TimelockFault,
 };
 use crate::{
@@ -101,14 +103,14 @@ pub struct Chain<R> {
     rpc: R,
     key: Option<Keypair>,
     runtime: Option<Arc<Runtime>>,
-    /// First block that is yet to be searched, by extrinsic: all before it are final and without it.
-    searched: BTreeMap<[u8; 32], BlockNumber>,
+    /// What is known of extrinsics on their way.
+    searches: Searches,
 }
 
 impl<R: Rpc> Chain<R> {
     /// `key` signs; without one, requests that need it are refused.
     pub fn new(rpc: R, key: Option<Keypair>) -> Chain<R> {
-        Chain { rpc, key, runtime: None, searched: BTreeMap::new() }
+        Chain { rpc, key, runtime: None, searches: Searches::default() }
     }
 
     /// Answers one request; a failure is an answer too.

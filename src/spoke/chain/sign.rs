@@ -26,13 +26,12 @@ use crate::{
 
 /// Blocks that an extrinsic has at least to get into one, and the longest era that we sign for.
 const INCLUSION_BLOCKS: u64 = 24;
-const ERA_BLOCKS_MAX: u64 = 64;
+pub const ERA_BLOCKS_MAX: u64 = 64;
 
 /// Blocks after the opening epoch's first one: the chain must have stored the round by then, and not before.
 const REVEAL_MARGIN_BLOCKS: u64 = 3;
 
 const NONCE_API: &str = "AccountNonceApi_account_nonce";
-const SLOT_API: &str = "AuraApi_slot_duration";
 
 /// Storage of a subnet that its epochs are foreseen from.
 const EPOCH_ITEMS: [&str; 6] =
@@ -165,8 +164,6 @@ fn call_reads(metadata: &Metadata, call: &ChainCall, at: &[u8; 32]) -> Result<Ve
             for (pallet, item) in BEACON_ITEMS {
                 reads.push(Call::storage(&metadata.storage(pallet, item)?.key(&[])?, Some(at)));
             }
-            metadata.api(SLOT_API)?;
-            reads.push(Call::state(SLOT_API, &[], Some(at)));
             Ok(reads)
         }
         ChainCall::CommitHash { weights, .. } => epoch_reads(metadata, weights.netuid, at),
@@ -204,7 +201,7 @@ fn foreseen(metadata: &Metadata, block: BlockNumber, answers: &[Json]) -> Result
     epochs.foresee(period).ok_or_else(|| ShapeFault::Other("the subnet's tempo is 0: no epoch opens it".into()).into())
 }
 
-/// Beside the subnet's epochs, what a timelock depends on; the slot's duration comes after them.
+/// Beside the subnet's epochs, what a timelock depends on.
 const BEACON_ITEMS: [(&str, &str); 4] = [
     (calls::PALLET, "CommitRevealWeightsVersion"),
     ("Timestamp", "Now"),
@@ -222,13 +219,14 @@ struct BeaconConfig {
 fn seal(moment: &Moment, of: &WeightVector, account: &AccountId, answers: &[Json]) -> Result<Planned, ChainError> {
     let metadata = &moment.runtime.metadata;
     let foreseen = foreseen(metadata, moment.best, answers)?;
-    let [version, now, config, stored_round, slot] = answers.get(EPOCH_ITEMS.len()..).unwrap_or_default() else {
+    let [version, now, config, stored_round] = answers.get(EPOCH_ITEMS.len()..).unwrap_or_default() else {
         return Err(answer::wrong("batch", "too few results"));
     };
     known_version(value(metadata, calls::PALLET, "CommitRevealWeightsVersion", version)?)?;
     let config: BeaconConfig = value(metadata, "Drand", "BeaconConfig", config)?;
     let beacon = Beacon { public_key: config.public_key, period_s: config.period, genesis_s: config.genesis_time };
-    let slot: u64 = metadata.decode(SLOT_API, metadata.api(SLOT_API)?.output, &answer::bytes(SLOT_API, slot)?)?;
+    let (slot, slot_bytes) = metadata.constant("Aura", "SlotDuration")?;
+    let slot: u64 = metadata.decode("Aura.SlotDuration", slot, slot_bytes)?;
     let now: u64 = value(metadata, "Timestamp", "Now", now)?;
     let blocks = foreseen.block.saturating_add(REVEAL_MARGIN_BLOCKS).saturating_sub(moment.best);
     let round = beacon.round_at(now.saturating_add(blocks.saturating_mul(slot)));
