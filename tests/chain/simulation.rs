@@ -42,7 +42,10 @@ impl Simulation {
             validator_permit: uid == 0,
             axon: (uid == 2).then(|| "198.51.100.10:8091".parse().unwrap()),
         };
-        let genesis = Genesis::new(NETUID, (0..3).map(neuron).collect(), hyperparameters).unwrap();
+        Simulation::of(Genesis::new(NETUID, (0..3).map(neuron).collect(), hyperparameters).unwrap())
+    }
+
+    pub fn of(genesis: Genesis) -> Simulation {
         let now = Now { mono: Mono(0), wall: Wall::from_secs(1_800_000_000) };
         let node = Rc::new(RefCell::new(Node::new(genesis, BLOCK_TIME, now).unwrap()));
         let mut simulation = Simulation { node, now };

@@ -2,7 +2,17 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{ControlError, Node, UpgradeKind, blocks, journal, pallet, pool::Pooled, runtime::Runtime, subnet::Subnet};
+use super::{
+    ControlError, Node, UpgradeKind, blocks,
+    commits::{self, Opened},
+    drand::Drand,
+    event::Event,
+    journal,
+    pallet::{self, Moment},
+    pool::Pooled,
+    runtime::Runtime,
+    subnet::Subnet,
+};
 use crate::units::{BlockNumber, Mono, Now, Wall};
 
 /// Blocks made at once when the clock jumped; the rest of the gap is skipped.
@@ -52,6 +62,11 @@ impl Node {
         (0..count).for_each(|_| self.make_block());
     }
 
+    /// The owner of the subnet wants an epoch to begin with that block; the chain knows it from the next block on.
+    pub fn trigger_epoch(&mut self, block: BlockNumber) {
+        self.next_epoch_at = Some(block);
+    }
+
     /// The block after the next one is executed by another runtime.
     pub fn upgrade(&mut self, kind: UpgradeKind) -> Result<(), ControlError> {
         self.upgrade_at(self.best() + 1, kind)
@@ -94,18 +109,35 @@ impl Node {
         if let Some(hyperparameters) = self.next_hyperparameters.take() {
             state.hyperparameters = hyperparameters;
         }
-        let mut draft = blocks::Draft::new(executor.clone(), timestamp_ms, self.branch, &[]);
+        if let Some(block) = self.next_epoch_at.take() {
+            state.epochs.pending_at = block;
+        }
+        let now = Moment { block: number, last_round: Drand::last_round(number) };
+        let initial = self.begin_block(state, now);
+        let mut draft = blocks::Draft::new(executor.clone(), timestamp_ms, self.branch, &initial);
         let waiting = if open { self.take_ready(number, state) } else { Vec::new() };
         for pooled in waiting {
             let signer = &pooled.extrinsic.signer;
             state.count_nonce(signer);
-            let result = pallet::dispatch(state, number, signer, &pooled.call);
+            let result = pallet::dispatch(state, now, signer, &pooled.call);
             let error = result.as_ref().err().copied();
             draft.push(&pooled.bytes, result);
             self.write_journal(journal::included(self.clock.wall, number, &pooled.extrinsic, error));
         }
         let upgrade = self.due_upgrade(number, &executor);
         self.history.push(draft.finish(self.history.best(), subnet, upgrade));
+    }
+
+    /// What the chain does by itself: it opens commitments, counts epochs, stores pulses.
+    fn begin_block(&mut self, state: &mut Subnet, now: Moment) -> Vec<Event> {
+        let mut events = Vec::new();
+        for Opened { hotkey, result } in commits::open_due(state, now, &self.drand) {
+            self.write_journal(journal::opened(self.clock.wall, now.block, &hotkey, result.as_ref().err()));
+            events.extend(result.unwrap_or_default());
+        }
+        state.epochs.step(now.block, state.hyperparameters.tempo);
+        events.push(Event::new_pulses(&Drand::new_rounds(now.block)));
+        events
     }
 
     /// Takes out of the pool what block `number` may include. What was signed for another runtime is dropped.

@@ -31,7 +31,7 @@ pub type Hash = [u8; 32];
 pub struct Block {
     pub number: BlockNumber,
     pub hash: Hash,
-    parent: Hash,
+    pub parent: Hash,
     state_root: Hash,
     extrinsics_root: Hash,
     pub extrinsics: Vec<Vec<u8>>,
@@ -102,7 +102,7 @@ impl Block {
 
 /// What tells one state from another: who is there, and when each last changed something.
 fn standing(subnet: &Subnet) -> Vec<(AccountId, u64, u64)> {
-    let of = |neuron: &Neuron| (neuron.hotkey, neuron.last_update, neuron.axon.map_or(0, |axon| axon.block));
+    let of = |neuron: &Neuron| (neuron.hotkey, neuron.held(0).last_update, neuron.axon.map_or(0, |axon| axon.block));
     subnet.neurons.iter().map(of).collect()
 }
 

@@ -62,6 +62,7 @@ impl Node {
             "sim_loseExtrinsics" => parameter(params, 0).map(|count| self.lose_extrinsics(count)),
             "sim_duplicateExtrinsics" => params.truth(0).map(|on| self.duplicate_extrinsics(on)),
             "sim_finalityLag" => params.number(0).map(|blocks| self.set_finality_lag(blocks)),
+            "sim_triggerEpoch" => params.number(0).map(|block| self.trigger_epoch(block)),
             "sim_upgrade" => self.asked_upgrade(params),
             "sim_setHyperparameter" => params
                 .text(0)

@@ -30,6 +30,32 @@ impl Event {
         Event::subtensor("AxonServed", [number(netuid), Value::from_bytes(hotkey)])
     }
 
+    pub fn weights_committed(hotkey: &AccountId, index: u16, hash: &[u8; 32]) -> Event {
+        Event::subtensor("WeightsCommitted", [Value::from_bytes(hotkey), number(index), Value::from_bytes(hash)])
+    }
+
+    pub fn weights_revealed(hotkey: &AccountId, index: u16, hash: &[u8; 32]) -> Event {
+        Event::subtensor("WeightsRevealed", [Value::from_bytes(hotkey), number(index), Value::from_bytes(hash)])
+    }
+
+    pub fn timelocked_committed(hotkey: &AccountId, index: u16, hash: &[u8; 32], round: u64) -> Event {
+        let fields = [Value::from_bytes(hotkey), number(index), Value::from_bytes(hash), number(round)];
+        Event::subtensor("TimelockedWeightsCommitted", fields)
+    }
+
+    pub fn timelocked_revealed(index: u16, hotkey: &AccountId) -> Event {
+        Event::subtensor("TimelockedWeightsRevealed", [number(index), Value::from_bytes(hotkey)])
+    }
+
+    pub fn neuron_registered(netuid: u16, uid: u16, hotkey: &AccountId) -> Event {
+        Event::subtensor("NeuronRegistered", [number(netuid), number(uid), Value::from_bytes(hotkey)])
+    }
+
+    pub fn new_pulses(rounds: &[u64]) -> Event {
+        let rounds = Value::unnamed_composite(rounds.iter().map(|round| number(*round)));
+        Event { pallet: "Drand", name: "NewPulse", fields: vec![rounds] }
+    }
+
     fn subtensor<const N: usize>(name: &'static str, fields: [Value; N]) -> Event {
         Event { pallet: "SubtensorModule", name, fields: fields.into() }
     }

@@ -1,13 +1,14 @@
 //! What the chain begins with: the neurons of one subnet, from a JSON file.
 
-use std::{collections::BTreeSet, net::SocketAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+};
 
 use serde::{Deserialize, Serialize};
 
-use crate::units::{Hotkey, Netuid};
-
-/// The real chain allows so many neurons in a subnet.
-const NEURONS_MAX: usize = 256;
+use super::registration::NEURONS_MAX;
+use crate::units::{AccountId, Hotkey, Netuid};
 
 /// RAO in a TAO.
 const RAO: f64 = 1e9;
@@ -46,6 +47,10 @@ pub struct Hyperparameters {
     pub min_allowed_weights: u16,
     pub max_weights_limit: u16,
     pub commit_reveal: bool,
+    /// Epochs from a commitment to its reveal.
+    pub reveal_period: u64,
+    /// Kinds of weights that a neuron sets beside each other.
+    pub mechanisms: u8,
     /// Stake that setting weights needs, in TAO.
     pub stake_threshold_tao: u32,
 }
@@ -60,6 +65,8 @@ impl Default for Hyperparameters {
             min_allowed_weights: 1,
             max_weights_limit: u16::MAX,
             commit_reveal: false,
+            reveal_period: 1,
+            mechanisms: 1,
             stake_threshold_tao: 0,
         }
     }
@@ -72,6 +79,8 @@ pub struct Genesis {
     /// By uid, without a gap.
     pub neurons: Vec<GenesisNeuron>,
     pub hyperparameters: Hyperparameters,
+    /// What accounts have beside stake, in TAO.
+    pub balances_tao: BTreeMap<Hotkey, f64>,
 }
 
 /// Why a file is no genesis.
@@ -87,6 +96,8 @@ pub enum GenesisError {
     Twice(Hotkey),
     #[error("neurons: uid {0} has a stake of {1} TAO")]
     Stake(u16, f64),
+    #[error("balances: {0} has {1} TAO")]
+    Balance(Hotkey, f64),
 }
 
 #[derive(Deserialize)]
@@ -95,19 +106,35 @@ struct SubnetFile {
     neurons: Vec<GenesisNeuron>,
     #[serde(default)]
     hyperparameters: Hyperparameters,
+    #[serde(default)]
+    balances: BTreeMap<Hotkey, f64>,
 }
 
 impl Genesis {
-    /// Reads the file: a list of neurons, or `{"neurons": […], "hyperparameters": {…}}`.
+    /// Reads the file: a list of neurons, or `{"neurons": […], "hyperparameters": {…}, "balances": {ss58: TAO}}`.
     pub fn read(text: &str, netuid: Netuid) -> Result<Genesis, GenesisError> {
         // The shape is chosen by its first letter, so that an error in it is told and not swallowed.
-        let (neurons, hyperparameters) = if text.trim_start().starts_with('[') {
-            (serde_json::from_str(text)?, Hyperparameters::default())
-        } else {
-            let file: SubnetFile = serde_json::from_str(text)?;
-            (file.neurons, file.hyperparameters)
-        };
-        Genesis::new(netuid, neurons, hyperparameters)
+        if text.trim_start().starts_with('[') {
+            return Genesis::new(netuid, serde_json::from_str(text)?, Hyperparameters::default());
+        }
+        let file: SubnetFile = serde_json::from_str(text)?;
+        let genesis = Genesis::new(netuid, file.neurons, file.hyperparameters)?;
+        file.balances.into_iter().try_fold(genesis, |genesis, (account, tao)| genesis.with_balance(account, tao))
+    }
+
+    /// The account has so much from the beginning.
+    pub fn with_balance(mut self, account: Hotkey, tao: f64) -> Result<Genesis, GenesisError> {
+        if !(0.0..=1e9).contains(&tao) {
+            return Err(GenesisError::Balance(account, tao));
+        }
+        self.balances_tao.insert(account, tao);
+        Ok(self)
+    }
+
+    pub(super) fn balances_rao(&self) -> BTreeMap<AccountId, u64> {
+        // A key of a genesis was read as SS58, so it has an account.
+        let rao = |(key, tao): (&Hotkey, &f64)| Some((key.account().ok()?, (tao * RAO) as u64));
+        self.balances_tao.iter().filter_map(rao).collect()
     }
 
     /// Checks the neurons and puts them in order.
@@ -130,7 +157,7 @@ impl Genesis {
         if let Some(twice) = neurons.iter().find(|of| !seen.insert(&of.hotkey)) {
             return Err(GenesisError::Twice(twice.hotkey.clone()));
         }
-        Ok(Genesis { netuid, neurons, hyperparameters })
+        Ok(Genesis { netuid, neurons, hyperparameters, balances_tao: BTreeMap::new() })
     }
 }
 
@@ -164,6 +191,13 @@ mod tests {
         let text = format!(r#"{{"neurons": [{}], "hyperparameters": {{"tempo": 10}}}}"#, neuron(0, ""));
         let hyperparameters = read(&text).unwrap().hyperparameters;
         assert_eq!((hyperparameters.tempo, hyperparameters.weights_rate_limit), (10, 100));
+    }
+
+    #[test]
+    fn an_account_may_have_something() {
+        let text = |tao: &str| format!(r#"{{"neurons": [], "balances": {{"{HOTKEY}": {tao}}}}}"#);
+        assert_eq!(read(&text("1.5")).unwrap().balances_rao().into_values().collect::<Vec<_>>(), [1_500_000_000]);
+        assert!(read(&text("-1")).unwrap_err().contains("has -1 TAO"));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use serde_json::{Map, Value as Json, json};
 use super::{blocks::Hash, pool::Extrinsic};
 use crate::{
     spoke::chain::rpc::{NodeError, to_hex},
-    units::{BlockNumber, Hotkey, Wall},
+    units::{AccountId, BlockNumber, Hotkey, Wall},
 };
 
 /// It is in that block; `error` is the pallet's, by name, when its call failed.
@@ -39,6 +39,20 @@ pub fn refused(
 pub fn left(wall: Wall, block: BlockNumber, extrinsic: &Extrinsic, how: &str) -> String {
     let mut line = line(wall, block, &extrinsic.hash, Some(extrinsic));
     line.insert("result".into(), json!(how));
+    Json::Object(line).to_string()
+}
+
+/// A timelocked commitment was opened as a block began, or silently dropped.
+pub fn opened(wall: Wall, block: BlockNumber, hotkey: &AccountId, dropped: Option<&String>) -> String {
+    let mut line = Map::new();
+    line.insert("simulated".into(), json!(true));
+    line.insert("at_ms".into(), json!(wall.as_millis()));
+    line.insert("block".into(), json!(block));
+    line.insert("signer".into(), json!(Hotkey::from_account(hotkey)));
+    line.insert("result".into(), json!(if dropped.is_some() { "commit dropped" } else { "commit opened" }));
+    if let Some(why) = dropped {
+        line.insert("error".into(), json!(why));
+    }
     Json::Object(line).to_string()
 }
 

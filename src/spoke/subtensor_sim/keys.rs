@@ -1,7 +1,10 @@
 //! Which storage keys there are under a prefix. The state is no trie: the keys that an item can have are tried.
 
-use super::{Node, blocks::Block, storage};
-use crate::spoke::chain::metadata::{Metadata, ShapeFault, Storage};
+use super::{Node, blocks::Block, storage, subnet::Subnet};
+use crate::spoke::chain::{
+    calls::storage_index,
+    metadata::{Metadata, ShapeFault, Storage},
+};
 
 impl Node {
     /// The keys below `prefix` that have a value, in order. The prefix of an item must be whole.
@@ -30,13 +33,20 @@ fn candidates(metadata: &Metadata, item: &Storage, at: &Block) -> Result<Vec<Vec
     tuples.iter().map(|tuple| item.key(&tuple.iter().map(Vec::as_slice).collect::<Vec<_>>())).collect()
 }
 
-/// What can stand at a place of a key, by its width: the subnet, behind another part also a uid; or an account.
+/// What can stand at a place of a key, by its width: the subnet or a mechanism of it, behind another part also a uid; an
+/// account; an epoch.
 fn parts(at: &Block, place: usize, bytes: usize) -> Vec<Vec<u8>> {
     let subnet = &at.subnet;
     let uids = if place == 0 { 0 } else { u16::try_from(subnet.neurons.len()).unwrap_or(u16::MAX) };
     match bytes {
-        2 => (0..uids).chain([subnet.netuid.0]).map(|number| number.to_le_bytes().to_vec()).collect(),
+        2 => (0..uids).chain(mechanisms(subnet)).map(|number| number.to_le_bytes().to_vec()).collect(),
         32 => subnet.neurons.iter().flat_map(|of| [of.hotkey.to_vec(), of.coldkey.to_vec()]).collect(),
+        8 => subnet.timelocked.keys().map(|(_, epoch)| epoch.to_le_bytes().to_vec()).collect(),
         _ => Vec::new(),
     }
+}
+
+/// The numbers that the subnet and its mechanisms are filed under.
+fn mechanisms(subnet: &Subnet) -> impl Iterator<Item = u16> {
+    (0..subnet.hyperparameters.mechanisms).map(|mechanism| storage_index(subnet.netuid, mechanism))
 }

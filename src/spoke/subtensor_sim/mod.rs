@@ -15,28 +15,37 @@
 mod apis;
 mod author;
 mod blocks;
+mod call;
+mod commits;
 mod control;
+mod drand;
+mod epochs;
 mod event;
 mod faults;
+mod fields;
 mod genesis;
 mod held;
 mod history;
 mod in_process;
+mod items;
 mod journal;
 mod keys;
 mod methods;
 mod pallet;
 mod params;
 mod pool;
+mod registration;
 mod reply;
 mod runtime;
 pub mod server;
 mod storage;
+mod storage_key;
 mod subnet;
 mod subscriptions;
 mod topic;
 mod upgrade;
 mod verify;
+mod weights;
 
 pub use faults::{Answered, ControlError, RateCode, Retracted};
 pub use genesis::{Genesis, GenesisError, GenesisNeuron, Hyperparameters};
@@ -50,8 +59,8 @@ use std::{
 };
 
 use self::{
-    author::Clock, blocks::Block, event::Event, faults::Faults, history::History, pool::Pool, runtime::Runtime,
-    subnet::Subnet,
+    author::Clock, blocks::Block, drand::Drand, event::Event, faults::Faults, history::History, pool::Pool,
+    runtime::Runtime, subnet::Subnet,
 };
 use super::chain::metadata::ShapeFault;
 use crate::units::{BlockNumber, Now};
@@ -75,6 +84,8 @@ pub struct Node {
     upgrades: BTreeMap<BlockNumber, UpgradeKind>,
     /// What the owner of the subnet has set, for the next block.
     next_hyperparameters: Option<Hyperparameters>,
+    next_epoch_at: Option<BlockNumber>,
+    drand: Drand,
     /// Forks so far.
     branch: u64,
 }
@@ -91,6 +102,8 @@ impl Node {
             faults: Faults::default(),
             upgrades: BTreeMap::new(),
             next_hyperparameters: None,
+            next_epoch_at: None,
+            drand: Drand::new(),
             branch: 0,
         })
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde_json::Value as Json;
 
-use super::{blocks::Hash, pallet::PalletCall};
+use super::{blocks::Hash, call::PalletCall};
 use crate::{
     spoke::chain::rpc::{NodeError, to_hex},
     units::{AccountId, BlockNumber},

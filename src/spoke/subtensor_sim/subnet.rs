@@ -1,11 +1,17 @@
-//! The state of the chain: neurons of one subnet, and the nonces of accounts.
+//! The state of the chain: neurons of one subnet, what they have committed, and the accounts.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     net::{IpAddr, SocketAddr},
 };
 
-use super::genesis::{Genesis, GenesisNeuron, Hyperparameters};
+use super::{
+    call::Place,
+    commits::{HashCommit, TimelockedCommit},
+    epochs::Epochs,
+    genesis::{Genesis, GenesisNeuron, Hyperparameters},
+    registration::Burn,
+};
 use crate::units::{AccountId, BlockNumber, Netuid};
 
 /// An announced address, as the chain keeps it.
@@ -29,9 +35,32 @@ pub struct Neuron {
     pub validator_permit: bool,
     /// `None` until it is served.
     pub axon: Option<Axon>,
-    /// Block of its last weight setting; 0 is never.
+    /// 0 is the genesis.
+    pub registered_at: BlockNumber,
+    /// By mechanism; the ones that are missing were never set.
+    held: Vec<HeldWeights>,
+}
+
+/// What a neuron has set in a mechanism.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HeldWeights {
+    /// Block of its last weight setting or commitment, or of its registration; 0 is never.
     pub last_update: BlockNumber,
     pub weights: Vec<(u16, u16)>,
+}
+
+/// What was never set.
+static NOTHING: HeldWeights = HeldWeights { last_update: 0, weights: Vec::new() };
+
+impl Neuron {
+    pub fn registered(hotkey: AccountId, coldkey: AccountId, block: BlockNumber) -> Neuron {
+        let held = vec![HeldWeights { last_update: block, weights: Vec::new() }];
+        Neuron { hotkey, coldkey, stake_rao: 0, validator_permit: false, axon: None, registered_at: block, held }
+    }
+
+    pub fn held(&self, mechanism: u8) -> &HeldWeights {
+        self.held.get(usize::from(mechanism)).unwrap_or(&NOTHING)
+    }
 }
 
 /// All that blocks change.
@@ -41,14 +70,56 @@ pub struct Subnet {
     pub hyperparameters: Hyperparameters,
     /// By uid.
     pub neurons: Vec<Neuron>,
+    pub epochs: Epochs,
+    /// By the number of the mechanism, and hotkey.
+    pub hash_commits: BTreeMap<(u16, AccountId), VecDeque<HashCommit>>,
+    /// By the number of the mechanism, and epoch.
+    pub timelocked: BTreeMap<(u16, u64), VecDeque<TimelockedCommit>>,
+    pub burn: Burn,
     nonces: BTreeMap<AccountId, u32>,
+    balances_rao: BTreeMap<AccountId, u64>,
 }
 
 impl Subnet {
     pub fn new(genesis: Genesis) -> Subnet {
-        let Genesis { netuid, neurons, hyperparameters } = genesis;
-        let neurons = neurons.iter().map(from_genesis).collect();
-        Subnet { netuid, hyperparameters, neurons, nonces: BTreeMap::new() }
+        let balances_rao = genesis.balances_rao();
+        let Genesis { netuid, neurons, hyperparameters, .. } = genesis;
+        Subnet {
+            netuid,
+            hyperparameters,
+            neurons: neurons.iter().map(from_genesis).collect(),
+            epochs: Epochs::default(),
+            hash_commits: BTreeMap::new(),
+            timelocked: BTreeMap::new(),
+            burn: Burn::default(),
+            nonces: BTreeMap::new(),
+            balances_rao,
+        }
+    }
+
+    /// Whether there is such a mechanism.
+    pub fn has(&self, at: Place) -> bool {
+        at.netuid == self.netuid.0 && at.mechanism < self.hyperparameters.mechanisms
+    }
+
+    /// What a neuron has set, to be changed; `None` for a uid that nobody has.
+    pub fn weights_mut(&mut self, uid: u16, mechanism: u8) -> Option<&mut HeldWeights> {
+        let held = &mut self.neurons.get_mut(usize::from(uid))?.held;
+        let place = usize::from(mechanism);
+        if held.len() <= place {
+            held.resize_with(place + 1, HeldWeights::default);
+        }
+        held.get_mut(place)
+    }
+
+    /// What an account has, in RAO.
+    pub fn balance(&self, account: &AccountId) -> u64 {
+        self.balances_rao.get(account).copied().unwrap_or(0)
+    }
+
+    pub fn pay(&mut self, account: &AccountId, rao: u64) {
+        let balance = self.balances_rao.entry(*account).or_default();
+        *balance = balance.saturating_sub(rao);
     }
 
     /// The neuron of a hotkey, with its uid.
@@ -79,8 +150,8 @@ fn from_genesis(of: &GenesisNeuron) -> Neuron {
         stake_rao: of.stake_rao(),
         validator_permit: of.validator_permit,
         axon: of.axon.map(announced),
-        last_update: 0,
-        weights: Vec::new(),
+        registered_at: 0,
+        held: Vec::new(),
     }
 }
 

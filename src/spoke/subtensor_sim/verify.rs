@@ -3,8 +3,10 @@
 use super::{
     Node,
     blocks::Hash,
+    call::PalletCall,
+    drand::Drand,
     journal,
-    pallet::{self, PalletCall},
+    pallet::{self, Moment},
     pool::{Extrinsic, Pooled, Refusal},
 };
 use crate::{
@@ -13,6 +15,7 @@ use crate::{
         hash::blake2_256,
         metadata::ShapeFault,
         rpc::NodeError,
+        timelock::COMMIT_BYTES_MAX,
     },
     units::{BlockNumber, Hotkey},
     wire::keys,
@@ -63,6 +66,11 @@ impl Node {
         };
         let (name, value) = metadata.read_call(signed.call).map_err(format)?;
         let call = PalletCall::read(&name, &value);
+        if let Some(PalletCall::CommitTimelocked { commit, .. }) = &call
+            && commit.len() > COMMIT_BYTES_MAX
+        {
+            return Err(Refusal::Format(format!("a commitment of {} bytes", commit.len())));
+        }
         let arguments = journal::to_json(&value);
         let extrinsic = Extrinsic { hash, signer: signed.signer, nonce: signed.nonce, call, name, arguments };
         Ok((signed, extrinsic))
@@ -72,7 +80,8 @@ impl Node {
         let next = self.best() + 1;
         self.check(signed, &extrinsic.hash, next)?;
         let call = extrinsic.call.clone().ok_or(Refusal::Call)?;
-        pallet::admit(self.state(), next, &signed.signer, &call).map_err(Refusal::Custom)?;
+        let now = Moment { block: next, last_round: Drand::last_round(self.best()) };
+        pallet::admit(self.state(), now, &signed.signer, &call).map_err(Refusal::Custom)?;
         let until = signed.era.map_or(BlockNumber::MAX, |era| era.last(next));
         let spec_version = self.runtime().spec_version();
         Ok(Pooled { bytes: bytes.to_vec(), until, spec_version, call, extrinsic: extrinsic.clone() })
