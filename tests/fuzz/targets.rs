@@ -7,15 +7,16 @@ use std::{sync::OnceLock, time::Duration};
 
 use byteleap::{
     compute::gemm_i8::{self, KeyPrefix, Spec, reference},
+    machine::{Gone, Input, Machine, Message, Output},
     net::{
         http_frame::{Item, RequestReader, ResponseReader},
-        ws_frame::{Frames, Side, WsItem},
+        ws_frame::{Frames, Side, WsItem, accept_upgrade},
     },
     spoke::{
         chain::{calls, events, extrinsic, metadata::Metadata, metagraph, rpc},
-        subtensor_sim::{Genesis, Hyperparameters, Node},
+        subtensor_sim::{Genesis, Hyperparameters, Node, server::Server},
     },
-    units::{ChallengeId, Hotkey, Netuid, Now, Wall, WorkerId},
+    units::{ChallengeId, Hotkey, Netuid, Now, PeerId, Wall, WorkerId},
     wallet::keyfile,
     wire::{
         http::{Headers, Response},
@@ -39,7 +40,7 @@ use zeroize::Zeroizing;
 pub type Target = fn(&[u8]);
 
 /// Every target by its name.
-pub const TARGETS: [(&str, Target); 20] = [
+pub const TARGETS: [(&str, Target); 22] = [
     ("synapse_request", synapse_request),
     ("synapse_answer", synapse_answer),
     ("session_package", session_package),
@@ -56,8 +57,10 @@ pub const TARGETS: [(&str, Target); 20] = [
     ("chain_blocks", chain_blocks),
     ("chain_answer", chain_answer),
     ("chain_request", chain_request),
+    ("chain_conversation", chain_conversation),
     ("http_requests", http_requests),
     ("http_response", http_response),
+    ("websocket_upgrade", websocket_upgrade),
     ("websocket_frames", websocket_frames),
     ("gemm_proof", gemm_proof),
 ];
@@ -282,6 +285,46 @@ fn chain_request(bytes: &[u8]) {
     });
 }
 
+fn simulated_server() -> Server {
+    let genesis = Genesis::new(Netuid(128), Vec::new(), Hyperparameters::default()).unwrap();
+    Server::new(Node::new(genesis, Duration::from_secs(12), Now::default()).unwrap(), false)
+}
+
+/// Texts that the server sends; every one is JSON.
+fn said(server: &mut Server) -> usize {
+    let outputs = std::iter::from_fn(|| server.poll());
+    let texts = outputs.filter_map(|output| match output {
+        Output::Send { message: Message::Text(text), .. } => Some(text),
+        _ => None,
+    });
+    texts.inspect(|text| assert!(serde_json::from_str::<serde_json::Value>(text).is_ok(), "{text}")).count()
+}
+
+/// A text to the simulated node over a connection that it can push over, then a block, then the connection's end: after
+/// that nothing is told any more.
+fn chain_conversation(bytes: &[u8]) {
+    thread_local! {
+        static SERVER: std::cell::RefCell<Option<Server>> = const { std::cell::RefCell::new(None) };
+    }
+    let peer = PeerId::accepted(1);
+    let next = |server: &mut Server, input: Option<Input<Result<(), String>>>| {
+        let mono = server.deadline().unwrap_or_default();
+        match input {
+            Some(input) => server.handle(Now::default(), input),
+            None => server.handle(Now { mono, wall: Wall::from_secs(1_800_000_000) }, Input::Deadline),
+        }
+        said(server)
+    };
+    SERVER.with_borrow_mut(|server| {
+        let server = server.get_or_insert_with(simulated_server);
+        let message = Message::Text(String::from_utf8_lossy(bytes).into_owned());
+        next(server, Some(Input::Received { peer, message, at: Default::default() }));
+        next(server, None);
+        next(server, Some(Input::Closed { peer, reason: Gone::ByUs("enough".into()) }));
+        assert_eq!(next(server, None), 0);
+    });
+}
+
 /// Bytes in one piece, and in pieces of a size that the first byte says.
 fn split(data: &[u8]) -> [Vec<&[u8]>; 2] {
     let size = usize::from(data.first().copied().unwrap_or_default() % 7) + 1;
@@ -311,6 +354,17 @@ fn http_requests(data: &[u8]) {
     assert_eq!(read, requests(&pieces));
     let over = |item: &Item| matches!(item, Item::Request(incoming) if incoming.request.body.len() > 4096);
     assert!(!read.iter().any(over));
+}
+
+/// The bytes of a connection that may become a WebSocket: agreed to, or refused with a status.
+fn websocket_upgrade(data: &[u8]) {
+    for item in read_requests(&[data]) {
+        let Item::Request(incoming) = item else { continue };
+        match accept_upgrade(&incoming.request) {
+            Ok(answer) => assert!(answer.starts_with(b"HTTP/1.1 101 ") && answer.ends_with(b"\r\n\r\n")),
+            Err(refusal) => assert!((400..=426).contains(&refusal.status)),
+        }
+    }
 }
 
 /// The bytes of an answer to a request of ours.

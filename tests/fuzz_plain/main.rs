@@ -52,8 +52,10 @@ driven!(
     chain_blocks: 40_000,
     chain_answer: 200_000,
     chain_request: 10_000,
+    chain_conversation: 10_000,
     http_requests: 30_000,
     http_response: 60_000,
+    websocket_upgrade: 30_000,
     websocket_frames: 100_000,
     gemm_proof: 20_000,
 );

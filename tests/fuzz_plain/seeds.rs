@@ -26,6 +26,8 @@ pub fn of(name: &str) -> Vec<Vec<u8>> {
         "chain_blocks" => chain_blocks(),
         "chain_answer" => chain_answers(),
         "chain_request" => chain_requests(),
+        "chain_conversation" => chain_conversations(),
+        "websocket_upgrade" => upgrades(),
         "http_requests" => [recorded(".request.http"), connections()].concat(),
         "http_response" => [recorded(".response.http"), chunked_responses()].concat(),
         "websocket_frames" => websocket_bytes(),
@@ -153,6 +155,32 @@ fn chain_requests() -> Vec<Vec<u8>> {
         call("state_getStorage", json!(["0x658faa385070e074c85bf6b568cf05550e30450fc4d507a846032a7fa65d9a438000"])),
         json!([call("chain_getBlockHash", json!([[0, 1]])), call("chain_getHeader", json!([null]))]),
     ])
+}
+
+fn chain_conversations() -> Vec<Vec<u8>> {
+    let call = |method: &str, params: Value| json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
+    let recorded = data("chain/blocks_spec425.json");
+    let key = "0x658faa385070e074c85bf6b568cf05550e30450fc4d507a846032a7fa65d9a438000";
+    texts([
+        call("author_submitAndWatchExtrinsic", json!([recorded["blocks"][0]["extrinsics"][1]])),
+        call("state_subscribeStorage", json!([[key, "0x00"]])),
+        json!([
+            call("chain_subscribeNewHeads", json!([])),
+            call("chain_unsubscribeNewHead", json!(["0000000000000001"]))
+        ]),
+        json!([call("state_subscribeRuntimeVersion", json!([])), call("chain_subscribeFinalizedHeads", json!([]))]),
+        call("state_getKeysPaged", json!([&key[..66], 10, key, null])),
+        call("state_queryStorageAt", json!([[key], null])),
+    ])
+}
+
+fn upgrades() -> Vec<Vec<u8>> {
+    let seeds: [&[u8]; 2] = [
+        b"GET / HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+            Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n\x81\x85\x01\x02\x03\x04igohn",
+        b"POST / HTTP/1.1\r\nContent-Length: 2\r\nConnection: keep-alive, Upgrade\r\nUpgrade: h2c\r\n\r\n{}",
+    ];
+    seeds.map(<[u8]>::to_vec).into()
 }
 
 fn connections() -> Vec<Vec<u8>> {
