@@ -99,6 +99,12 @@ class Reads(Sdk):
         info = self.chain.get_metagraph_info(NETUID)
         self.assertEqual((info.num_uids, info.tempo, info.hotkeys), (3, 360, self.hotkeys[:3]))
 
+    def test_the_subnet_is_the_only_one_of_its_chain(self):
+        (subnet,) = self.chain.all_subnets()
+        self.assertEqual((subnet.netuid, subnet.subnet_name, subnet.tempo), (NETUID, "simulated", 360))
+        self.assertEqual(self.chain.subnet(NETUID).netuid, NETUID)
+        self.assertEqual(self.chain.get_balance(self.miner.coldkeypub.ss58_address).tao, 0)
+
     def test_the_asynchronous_client_asks_several_things_at_once(self):
         async def read():
             async with bt.AsyncSubtensor(network=self.url) as chain:

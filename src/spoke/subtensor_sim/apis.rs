@@ -55,6 +55,10 @@ impl Node {
                 let account = arguments.first().and_then(|bytes| (*bytes).try_into().ok()).ok_or(Refused::Arguments)?;
                 Ok(metadata.encode(api, output, &Value::u128(at.subnet.nonce(account).into()))?)
             }
+            "SubnetInfoRuntimeApi_get_all_dynamic_info" => {
+                let (id, count) = (metadata.some_type(metadata.element(output)?)?, Compact(1u32).encode());
+                Ok([count, vec![1], of_struct(metadata, id, &|name| fields::of_market(at, name))?].concat())
+            }
             _ => subnet_api(api, &arguments, output, at),
         }
     }
@@ -79,6 +83,7 @@ fn subnet_api(api: &str, arguments: &[&[u8]], output: u32, at: &Block) -> Answer
         "get_metagraph"
         | "get_mechagraph"
         | "get_subnet_state"
+        | "get_dynamic_info"
         | "get_subnet_hyperparams"
         | "get_subnet_hyperparams_v2"
         | "get_selective_metagraph"
@@ -94,6 +99,9 @@ fn subnet_api(api: &str, arguments: &[&[u8]], output: u32, at: &Block) -> Answer
         | "get_subnet_hyperparams"
         | "get_subnet_hyperparams_v2" => {
             some(of_struct(metadata, metadata.some_type(output)?, &|name| fields::of_subnet(at, mechanism, name))?)
+        }
+        "get_dynamic_info" => {
+            some(of_struct(metadata, metadata.some_type(output)?, &|name| fields::of_market(at, name))?)
         }
         "get_selective_metagraph" => selective(metadata, arguments.get(1), output, (at, 0)),
         "get_selective_mechagraph" => selective(metadata, arguments.get(2), output, (at, mechanism)),

@@ -51,6 +51,18 @@ pub fn of_subnet(at: &Block, mechanism: u8, name: &str) -> Option<Value> {
     })
 }
 
+/// A field of the subnet as it is listed among all: some have names that mean other things in a metagraph.
+pub fn of_market(at: &Block, name: &str) -> Option<Value> {
+    match name {
+        "subnet_name" => of_subnet(at, 0, "name"),
+        "token_symbol" => of_subnet(at, 0, "symbol"),
+        "netuid" | "tempo" | "last_step" | "blocks_since_last_step" => of_subnet(at, 0, name),
+        // Clients divide one by the other for a price.
+        "alpha_in" | "tao_in" => Some(number(1_000_000_000u64)),
+        _ => None,
+    }
+}
+
 /// What `get_subnet_hyperparams_v3` lists: names, kinds and values.
 pub fn hyperparameters(at: &Block) -> Value {
     let entries = [
