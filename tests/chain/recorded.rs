@@ -8,7 +8,7 @@ use byteleap::{
         extrinsic::{Context, Parsed, Signed, parse},
         hash::blake2_256,
         metadata::Metadata,
-        metagraph,
+        metagraph, preflight,
     },
     units::{Hotkey, Netuid, Uid},
     wire::keys::verify,
@@ -205,8 +205,7 @@ fn changed_metadata_is_refused_or_read_but_never_fatal() {
         }
         if let Ok(metadata) = Metadata::parse(&changed) {
             parsed += 1;
-            let _ = calls::check(&metadata).and_then(|()| calls::check_writing(&metadata));
-            let _ = metagraph::check(&metadata);
+            let _ = preflight::table(&metadata, 425);
             let _ = metagraph::decode(&metadata, &answer);
         }
     }

@@ -3,7 +3,10 @@
 use std::{cell::RefCell, net::IpAddr, rc::Rc};
 
 use byteleap::{
-    machine::contract::chain::{ChainFaultKind, ChainReply, ChainRequest, Head, Inclusion, Metagraph, Submission},
+    machine::contract::chain::{
+        ChainFaultKind, ChainReply, ChainRequest, Feature, Head, Inclusion, Metagraph, Preflight, PreflightState,
+        Submission,
+    },
     spoke::{
         chain::{
             Chain, calls,
@@ -378,8 +381,9 @@ impl Rpc for Upgrading {
     }
 }
 
-/// What the head says before and after an upgrade that renames something, and how often metadata was fetched.
-fn upgraded(rename: (&'static str, &'static str)) -> (ChainReply, ChainReply, u32) {
+/// What the head says before and after an upgrade that renames something, how often metadata was fetched, and the
+/// table of the runtime after it.
+fn upgraded(rename: (&'static str, &'static str)) -> (ChainReply, ChainReply, u32, Preflight) {
     let simulation = Simulation::plain();
     let (upgraded, metadata_fetched) = (Rc::new(RefCell::new(false)), Rc::new(RefCell::new(0)));
     let node = Upgrading {
@@ -394,7 +398,8 @@ fn upgraded(rename: (&'static str, &'static str)) -> (ChainReply, ChainReply, u3
     *upgraded.borrow_mut() = true;
     let after = chain.serve(ChainRequest::Head);
     let fetched = *metadata_fetched.borrow();
-    (before, after, fetched)
+    let ChainReply::Preflight(table) = chain.serve(ChainRequest::Preflight) else { panic!() };
+    (before, after, fetched, *table)
 }
 
 fn spec(reply: &ChainReply) -> u32 {
@@ -404,27 +409,29 @@ fn spec(reply: &ChainReply) -> u32 {
     }
 }
 
-fn shape(reply: ChainReply) -> String {
-    match reply {
-        ChainReply::Failed(fault) if fault.kind == ChainFaultKind::Shape => fault.text,
-        other => panic!("{other:?}"),
-    }
-}
-
 #[test]
 fn an_upgrade_is_noticed_and_its_metadata_fetched_once() {
-    let (before, after, fetched) = upgraded(("DrandPriority", "DrandPriorita"));
+    let (before, after, fetched, _) = upgraded(("DrandPriority", "DrandPriorita"));
     assert_eq!((spec(&before), spec(&after), fetched), (425, 426, 2), "and an unknown empty extension is accepted");
 }
 
 #[test]
-fn an_upgrade_that_we_cannot_follow_is_named_before_it_is_needed() {
-    let after = |from, to| shape(upgraded((from, to)).1);
-    assert_eq!(after("set_weights", "set_weightz"), "no call SubtensorModule.set_weights in the metadata");
-    assert_eq!(
-        after("CheckMetadataHash", "CheckMetadataHush"),
-        "unknown extension CheckMetadataHush that is not empty"
-    );
-    let renamed = after("validator_permit", "validator_permut");
-    assert!(renamed.contains("validator_permit"), "{renamed}");
+fn an_upgrade_that_we_cannot_follow_disables_what_it_breaks_and_nothing_else() {
+    let broken = |from, to| {
+        let table = upgraded((from, to)).3;
+        let good = |feature: &Feature| table.broken(*feature).is_none();
+        let features = [Feature::Metagraph, Feature::Signing, Feature::ServeAxon, Feature::SetWeights];
+        let row = table.rows.iter().find(|row| row.state != PreflightState::Good && !row.used_by.is_empty());
+        (row.map(|row| (row.name.clone(), row.state.clone())).unwrap(), features.map(|feature| good(&feature)))
+    };
+    let (row, good) = broken("set_weights", "set_weightz");
+    assert_eq!(row, ("SubtensorModule.set_weights".into(), PreflightState::Missing));
+    assert_eq!(good, [true, true, true, false]);
+    let (row, good) = broken("CheckMetadataHash", "CheckMetadataHush");
+    let unknown = "unknown extension CheckMetadataHush that is not empty";
+    assert_eq!(row, ("CheckMetadataHush".into(), PreflightState::OtherShape(unknown.into())));
+    assert_eq!(good, [true, false, true, true]);
+    let ((name, state), good) = broken("validator_permit", "validator_permut");
+    assert_eq!((name.as_str(), good), ("SubnetInfoRuntimeApi_get_metagraph", [false, true, true, true]));
+    assert!(matches!(&state, PreflightState::OtherShape(text) if text.contains("validator_permit")), "{state:?}");
 }

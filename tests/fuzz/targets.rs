@@ -13,7 +13,7 @@ use byteleap::{
         ws_frame::{Frames, Side, WsItem, accept_upgrade},
     },
     spoke::{
-        chain::{calls, events, extrinsic, metadata::Metadata, metagraph, rpc},
+        chain::{events, extrinsic, metadata::Metadata, metagraph, preflight, rpc},
         subtensor_sim::{Genesis, Hyperparameters, Node, server::Server},
     },
     units::{ChallengeId, Hotkey, Netuid, Now, PeerId, Wall, WorkerId},
@@ -247,9 +247,7 @@ fn metadata() -> &'static Metadata {
 /// What a node says of itself, and all that we try on it before we believe it.
 fn chain_metadata(bytes: &[u8]) {
     if let Ok(metadata) = Metadata::parse(bytes) {
-        let _ = calls::check(&metadata);
-        let _ = calls::check_writing(&metadata);
-        let _ = metagraph::check(&metadata);
+        let _ = preflight::table(&metadata, 0);
     }
 }
 

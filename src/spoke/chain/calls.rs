@@ -1,15 +1,11 @@
-//! The calls that we make, argument by argument, and the check that the runtime knows them as we do.
+//! The calls that we make, argument by argument.
 
 use std::net::IpAddr;
 
 use parity_scale_codec::Encode;
 use scale_value::Value;
 
-use super::{
-    extrinsic::Context,
-    hash::blake2_256,
-    metadata::{Metadata, ShapeFault},
-};
+use super::hash::blake2_256;
 use crate::{
     machine::contract::chain::{ChainCall, WeightVector},
     units::{AccountId, HotkeyError, Netuid, Uid},
@@ -125,23 +121,4 @@ pub fn commit_hash(account: &AccountId, weights: &WeightVector, salt: &[u16]) ->
 /// mechanism has the number of the subnet.
 pub fn storage_index(netuid: Netuid, mechanism: u8) -> u16 {
     u16::from(mechanism).saturating_mul(SUBNETS_MAX).saturating_add(netuid.0)
-}
-
-/// What every daemon reads is where we look for it.
-pub fn check(metadata: &Metadata) -> Result<(), ShapeFault> {
-    metadata.storage(PALLET, "Weights")?.key(&[&[0; 2], &[0; 2]])?;
-    metadata.storage("System", "Events").map(drop)
-}
-
-/// What a daemon with a hotkey signs and reads back has the shape that we know.
-pub fn check_writing(metadata: &Metadata) -> Result<(), ShapeFault> {
-    let nowhere = serve_axon(Netuid(0), IpAddr::from([0; 4]), 0, 0);
-    metadata.call(PALLET, "serve_axon", nowhere)?;
-    metadata.call(PALLET, "set_weights", set_weights(Netuid(0), &[(Uid(0), 0)], 0))?;
-    metadata.event_prefix("System", "ExtrinsicSuccess")?;
-    metadata.event_prefix("System", "ExtrinsicFailed")?;
-    metadata.api("AccountNonceApi_account_nonce")?;
-    let nothing =
-        Context { genesis: [0; 32], spec_version: 0, transaction_version: 0, era: None, birth_hash: [0; 32], nonce: 0 };
-    nothing.check(metadata)
 }

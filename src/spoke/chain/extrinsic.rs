@@ -79,7 +79,7 @@ pub struct Context {
 
 impl Context {
     /// What extension `of` carries in the extrinsic, and what of it is only signed.
-    fn extension(&self, metadata: &Metadata, of: &Extension) -> Result<(Vec<u8>, Vec<u8>), ShapeFault> {
+    pub(super) fn extension(&self, metadata: &Metadata, of: &Extension) -> Result<(Vec<u8>, Vec<u8>), ShapeFault> {
         let extra = |value: Value| metadata.encode(&of.name, of.extra, &value);
         let additional = |value: Value| metadata.encode(&of.name, of.additional, &value);
         Ok(match of.name.as_str() {

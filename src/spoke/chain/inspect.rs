@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use scale_decode::DecodeAsType;
-use serde_json::{Value as Json, json};
+use serde_json::json;
 
 use super::{
     Chain, ChainError, answer,
     calls::PALLET,
-    metadata::Metadata,
+    read::At,
     rpc::{Call, Rpc},
     runtime::Runtime,
 };
@@ -27,7 +27,7 @@ struct Funds {
 impl<R: Rpc> Chain<R> {
     /// The runtime that executed a block, or that executes the next one.
     pub fn runtime_of(&mut self, block: Option<BlockNumber>) -> Result<Arc<Runtime>, ChainError> {
-        let Some(block) = block else { return Ok(self.with_runtime(|_| Ok(Vec::new()))?.0) };
+        let Some(block) = block else { return self.runtime_now(At::Best) };
         let parent = self.one(Call::new("chain_getBlockHash", json!([block.saturating_sub(1)])))?;
         if parent.is_null() {
             return Err(answer::wrong("chain_getBlockHash", &format!("that it knows no block {block}")));
@@ -47,14 +47,12 @@ impl<R: Rpc> Chain<R> {
 
     /// A value under one key, or what its absence stands for.
     fn stored<T: DecodeAsType>(&mut self, pallet: &str, item: &str, key: &[u8]) -> Result<T, ChainError> {
-        let call = |metadata: &Metadata| Ok(vec![Call::storage(&metadata.storage(pallet, item)?.key(&[key])?, None)]);
-        let (runtime, answers) = self.with_runtime(|runtime| call(&runtime.metadata))?;
-        let [stored] = answer::exactly(answers)?;
-        let storage = runtime.metadata.storage(pallet, item)?;
-        let bytes = match &stored {
-            Json::Null => storage.default.clone().unwrap_or_default(),
-            stored => answer::bytes("state_getStorage", stored)?,
-        };
-        Ok(runtime.metadata.decode(&format!("{pallet}.{item}"), storage.value, &bytes)?)
+        let read = self.read(At::Best, |runtime, hash| {
+            Ok(vec![Call::storage(&runtime.metadata.storage(pallet, item)?.key(&[key])?, Some(hash))])
+        })?;
+        let [stored] = answer::exactly(read.answers)?;
+        let storage = read.runtime.metadata.storage(pallet, item)?;
+        let stored = answer::stored(storage, &read.runtime.metadata, &stored)?;
+        stored.ok_or_else(|| answer::wrong("state_getStorage", &format!("nothing for {pallet}.{item}")))
     }
 }

@@ -1,10 +1,19 @@
-//! The subnet's state from `SubnetInfoRuntimeApi_get_metagraph`: the fields that we use, found by name.
+//! The subnet's state, in one call: the fields that we use, found by name.
+//!
+//! Asked for in part where the runtime hands out parts: exactly the fields that we decode, so what comes is complete
+//! for us or refused. Any surprise with a part, and this runtime is asked for the whole from then on.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use scale_decode::DecodeAsType;
+use scale_value::Value;
 
-use super::metadata::{Metadata, ShapeFault};
+use super::{
+    Chain, ChainError, answer,
+    metadata::{Metadata, ShapeFault},
+    read::At,
+    rpc::{Call, Rpc},
+};
 use crate::{
     machine::contract::chain::{Metagraph, Neuron},
     units::{AccountId, Hotkey, Netuid, Uid},
@@ -12,13 +21,39 @@ use crate::{
 
 /// By the name that `state_call` takes.
 pub const API: &str = "SubnetInfoRuntimeApi_get_metagraph";
+pub const SELECTIVE_API: &str = "SubnetInfoRuntimeApi_get_selective_metagraph";
 
 /// RAO in a TAO.
 const RAO: f64 = 1e9;
 
-#[derive(DecodeAsType)]
-struct Subnet {
-    netuid: u16,
+/// Declares the struct of what we use, the same with each field optional, and their names.
+macro_rules! subnet {
+    ($($field:ident: $of:ty,)*) => {
+        #[derive(DecodeAsType)]
+        struct Subnet {
+            netuid: u16,
+            $($field: $of,)*
+        }
+
+        /// The answer for a part: what was not asked for is absent.
+        #[derive(DecodeAsType)]
+        struct Part {
+            netuid: u16,
+            $($field: Option<$of>,)*
+        }
+
+        /// Beside the netuid, which is always there.
+        const FIELDS: &[&str] = &[$(stringify!($field)),*];
+
+        impl Part {
+            fn complete(self) -> Result<Subnet, ShapeFault> {
+                Ok(Subnet { netuid: self.netuid, $($field: self.$field.ok_or_else(|| absent(stringify!($field)))?,)* })
+            }
+        }
+    };
+}
+
+subnet! {
     block: u64,
     tempo: u16,
     weights_rate_limit: u64,
@@ -35,6 +70,10 @@ struct Subnet {
     validator_permit: Vec<bool>,
     last_update: Vec<u64>,
     total_stake: Vec<u64>,
+}
+
+fn absent(field: &str) -> ShapeFault {
+    ShapeFault::Other(format!("{SELECTIVE_API}: asked for {field}, which is not in the answer"))
 }
 
 #[derive(DecodeAsType)]
@@ -57,18 +96,85 @@ impl Axon {
     }
 }
 
+impl<R: Rpc> Chain<R> {
+    /// The part that we use, where the runtime hands out parts; else all of it.
+    pub(super) fn metagraph(&mut self, netuid: Netuid) -> Result<Metagraph, ChainError> {
+        let spec = |chain: &Chain<R>| chain.runtimes.last().map(|runtime| runtime.spec_version);
+        if spec(self).is_none_or(|spec| !self.whole_metagraphs.contains(&spec)) {
+            match self.selective(netuid) {
+                Err(error @ (ChainError::Shape(_) | ChainError::Answer { .. } | ChainError::Node { .. })) => {
+                    log::warn!(target: "chain", "no part of the metagraph, all of it is asked for instead: {error}");
+                    self.whole_metagraphs.extend(spec(self));
+                }
+                read => return read,
+            }
+        }
+        let asked = Value::u128(netuid.0.into());
+        let graph = self.ask_metagraph(API, netuid, |_| Ok(vec![asked.clone()]), decode)?;
+        graph.ok_or(ChainError::NoSubnet(netuid.0))
+    }
+
+    fn selective(&mut self, netuid: Netuid) -> Result<Metagraph, ChainError> {
+        let arguments = |metadata: &Metadata| {
+            let places = places(metadata)?.into_iter().map(|place| Value::u128(place.into()));
+            Ok(vec![Value::u128(netuid.0.into()), Value::unnamed_composite(places)])
+        };
+        let graph = self.ask_metagraph(SELECTIVE_API, netuid, arguments, decode_selective)?;
+        graph.ok_or(ChainError::NoSubnet(netuid.0))
+    }
+
+    fn ask_metagraph(
+        &mut self,
+        api: &'static str,
+        netuid: Netuid,
+        arguments: impl Fn(&Metadata) -> Result<Vec<Value>, ShapeFault>,
+        decode: impl Fn(&Metadata, &[u8]) -> Result<Option<Metagraph>, ShapeFault>,
+    ) -> Result<Option<Metagraph>, ChainError> {
+        let read = self.read(At::Best, |runtime, hash| {
+            let metadata = &runtime.metadata;
+            let arguments = metadata.api_arguments(api, &arguments(metadata)?)?;
+            Ok(vec![Call::state(api, &arguments, Some(hash))])
+        })?;
+        let [bytes] = answer::exactly(read.answers)?;
+        let graph = decode(&read.runtime.metadata, &answer::bytes(api, &bytes)?)?;
+        match graph {
+            Some(graph) if graph.netuid != netuid => Err(answer::wrong(api, "another subnet")),
+            graph => Ok(graph),
+        }
+    }
+}
+
 /// Decodes the answer; `None` when the subnet does not exist.
 pub fn decode(metadata: &Metadata, bytes: &[u8]) -> Result<Option<Metagraph>, ShapeFault> {
     let subnet: Option<Subnet> = metadata.decode(API, metadata.api(API)?.output, bytes)?;
     subnet.map(Subnet::read).transpose()
 }
 
+/// Decodes the answer for a part, which must hold all that we use.
+pub fn decode_selective(metadata: &Metadata, bytes: &[u8]) -> Result<Option<Metagraph>, ShapeFault> {
+    let part: Option<Part> = metadata.decode(SELECTIVE_API, metadata.api(SELECTIVE_API)?.output, bytes)?;
+    part.map(|part| part.complete()?.read()).transpose()
+}
+
+/// The places of the fields that we use: what a part is asked for by. The first is always asked for.
+pub fn places(metadata: &Metadata) -> Result<Vec<u16>, ShapeFault> {
+    let fields = metadata.fields(metadata.some_type(metadata.api(SELECTIVE_API)?.output)?)?;
+    let place = |wanted: &&str| {
+        let place = fields.iter().position(|(name, _)| name == wanted);
+        let place = place.and_then(|place| u16::try_from(place).ok());
+        place.ok_or_else(|| ShapeFault::Other(format!("{SELECTIVE_API} has no field {wanted}")))
+    };
+    std::iter::once(Ok(0)).chain(FIELDS.iter().map(place)).collect()
+}
+
 /// All that we read is there, under the names and in the shapes that we read it by.
 pub fn check(metadata: &Metadata) -> Result<(), ShapeFault> {
-    let output = metadata.api(API)?.output;
-    let mut some = vec![1];
-    some.extend(metadata.zero(API, metadata.some_type(output)?)?);
-    decode(metadata, &some).map(drop)
+    decode(metadata, &metadata.filled(API, metadata.api(API)?.output)?).map(drop)
+}
+
+pub fn check_selective(metadata: &Metadata) -> Result<(), ShapeFault> {
+    places(metadata)?;
+    decode_selective(metadata, &metadata.filled(SELECTIVE_API, metadata.api(SELECTIVE_API)?.output)?).map(drop)
 }
 
 impl Subnet {

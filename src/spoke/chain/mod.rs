@@ -12,40 +12,42 @@ pub mod events;
 pub mod extrinsic;
 pub mod hash;
 pub mod http;
+pub mod hyperparameters;
 pub mod metadata;
 pub mod metagraph;
+pub mod preflight;
 pub mod rpc;
 pub mod scale;
+pub mod standing;
 pub mod timelock;
 
 mod answer;
-
+mod entries;
 mod find;
 mod inspect;
+mod read;
 mod remedy;
 mod runtime;
+mod sample;
 mod searches;
 mod shown;
 mod sign;
 mod submit;
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
 
-use serde_json::{Value as Json, json};
+use serde_json::Value as Json;
 
 use self::{
     metadata::ShapeFault,
     remedy::Refusal,
     rpc::{Call, NodeError, Rpc, RpcError},
-    runtime::Runtime,
+    runtime::Runtimes,
     searches::Searches,
     timelock::TimelockFault,
 };
 use crate::{
-    machine::contract::chain::{
-        ChainCall, ChainFault, ChainFaultKind, ChainReply, ChainRequest, Head, Metagraph, WeightVector,
-    },
-    units::{BlockNumber, Netuid, Uid},
+    machine::contract::chain::{ChainCall, ChainFault, ChainFaultKind, ChainReply, ChainRequest, WeightVector},
     wire::keys::Keypair,
 };
 
@@ -70,6 +72,8 @@ pub enum ChainError {
     Answer { method: &'static str, what: String },
     #[error("subnet {0} does not exist")]
     NoSubnet(u16),
+    #[error("this is another chain: its genesis is {}, ours is {}", rpc::to_hex(.seen), rpc::to_hex(.known))]
+    OtherChain { known: [u8; 32], seen: [u8; 32] },
     #[error("no hotkey was given to sign with")]
     NoKey,
 }
@@ -83,6 +87,7 @@ impl ChainError {
             ChainError::Pool(refusal) => ChainFaultKind::Pool(refusal.fault),
             ChainError::Upgrading { .. } => ChainFaultKind::Upgrading,
             ChainError::Timelock(_) | ChainError::Shape(_) | ChainError::Answer { .. } => ChainFaultKind::Shape,
+            ChainError::OtherChain { .. } => ChainFaultKind::OtherChain,
             ChainError::NoKey | ChainError::Randomness(_) => ChainFaultKind::NoKey,
         }
     }
@@ -102,7 +107,11 @@ impl ChainError {
 pub struct Chain<R> {
     rpc: R,
     key: Option<Keypair>,
-    runtime: Option<Arc<Runtime>>,
+    /// Of our chain: the first that we saw.
+    genesis: Option<[u8; 32]>,
+    runtimes: Runtimes,
+    /// Spec versions whose metagraph is not to be had in part.
+    whole_metagraphs: BTreeSet<u32>,
     /// What is known of extrinsics on their way.
     searches: Searches,
 }
@@ -110,7 +119,14 @@ pub struct Chain<R> {
 impl<R: Rpc> Chain<R> {
     /// `key` signs; without one, requests that need it are refused.
     pub fn new(rpc: R, key: Option<Keypair>) -> Chain<R> {
-        Chain { rpc, key, runtime: None, searches: Searches::default() }
+        Chain {
+            rpc,
+            key,
+            genesis: None,
+            runtimes: Runtimes::default(),
+            whole_metagraphs: BTreeSet::new(),
+            searches: Searches::default(),
+        }
     }
 
     /// Answers one request; a failure is an answer too.
@@ -126,7 +142,9 @@ impl<R: Rpc> Chain<R> {
         Ok(match request {
             ChainRequest::Head => ChainReply::Head(self.head()?),
             ChainRequest::Metagraph(netuid) => ChainReply::Metagraph(Box::new(self.metagraph(netuid)?)),
-            ChainRequest::Weights { netuid, uid, .. } => ChainReply::Weights(self.weights(netuid, uid)?),
+            ChainRequest::Weights { netuid, mechanism, uid } => {
+                ChainReply::Weights(self.weights(netuid, mechanism, uid)?)
+            }
             ChainRequest::Sign(call) => ChainReply::Signed(Box::new(self.sign(&call)?)),
             ChainRequest::Submit(signed) => ChainReply::Submitted(self.submit(&signed)?),
             ChainRequest::ServeAxon { netuid, ip, port, version } => {
@@ -138,57 +156,12 @@ impl<R: Rpc> Chain<R> {
                 let signed = self.sign(&ChainCall::SetWeights(vector))?;
                 ChainReply::Submitted(self.submit(&signed)?)
             }
-            ChainRequest::Preflight | ChainRequest::Standing { .. } => return Err(ChainError::NoKey),
+            ChainRequest::Preflight => ChainReply::Preflight(Box::new(self.preflight()?)),
+            ChainRequest::Standing { netuid, mechanism, uid, hotkey } => {
+                ChainReply::Standing(Box::new(self.standing(netuid, mechanism, uid, &hotkey)?))
+            }
             ChainRequest::Find(submission) => ChainReply::Found(self.find(&submission)?),
         })
-    }
-
-    fn head(&mut self) -> Result<Head, ChainError> {
-        let calls = [
-            Call::new("chain_getHeader", json!([])),
-            Call::new("chain_getFinalizedHead", json!([])),
-            Call::new("system_chain", json!([])),
-        ];
-        let (runtime, answers) = self.with_runtime(|_| Ok(calls.to_vec()))?;
-        let [best, finalized, chain] = answer::exactly(answers)?;
-        let best = answer::header_number(&best)?;
-        let finalized = self.number_of(&answer::hash("chain_getFinalizedHead", &finalized)?)?;
-        runtime.check.clone()?;
-        let chain = chain.as_str().unwrap_or_default().to_owned();
-        Ok(Head {
-            best,
-            finalized,
-            best_at: None,
-            spec_version: runtime.spec_version,
-            upgrading: false,
-            genesis: runtime.genesis,
-            chain,
-        })
-    }
-
-    fn metagraph(&mut self, netuid: Netuid) -> Result<Metagraph, ChainError> {
-        let call = Call::state(metagraph::API, &netuid.0.to_le_bytes(), None);
-        let (runtime, answers) = self.with_runtime(|_| Ok(vec![call.clone()]))?;
-        let [bytes] = answer::exactly(answers)?;
-        let bytes = answer::bytes(metagraph::API, &bytes)?;
-        metagraph::decode(&runtime.metadata, &bytes)?.ok_or(ChainError::NoSubnet(netuid.0))
-    }
-
-    /// What the neuron set in the subnet's first mechanism; never having set any is an empty list.
-    fn weights(&mut self, netuid: Netuid, uid: Uid) -> Result<Vec<(Uid, u16)>, ChainError> {
-        let (runtime, answers) = self.with_runtime(|runtime| {
-            let item = runtime.metadata.storage("SubtensorModule", "Weights")?;
-            let key = item.key(&[&netuid.0.to_le_bytes(), &uid.0.to_le_bytes()])?;
-            Ok(vec![Call::storage(&key, None)])
-        })?;
-        let [stored] = answer::exactly(answers)?;
-        let item = runtime.metadata.storage("SubtensorModule", "Weights")?;
-        let bytes = match &stored {
-            Json::Null => item.default.clone().unwrap_or_default(),
-            stored => answer::bytes("state_getStorage", stored)?,
-        };
-        let weights: Vec<(u16, u16)> = runtime.metadata.decode("SubtensorModule.Weights", item.value, &bytes)?;
-        Ok(weights.into_iter().map(|(uid, weight)| (Uid(uid), weight)).collect())
     }
 
     /// The results of calls of which none may fail.
@@ -202,10 +175,6 @@ impl<R: Rpc> Chain<R> {
     fn one(&mut self, call: Call) -> Result<Json, ChainError> {
         let [result] = answer::exactly(self.all(&[call])?)?;
         Ok(result)
-    }
-
-    fn number_of(&mut self, hash: &[u8; 32]) -> Result<BlockNumber, ChainError> {
-        answer::header_number(&self.one(Call::new("chain_getHeader", json!([rpc::to_hex(hash)])))?)
     }
 }
 

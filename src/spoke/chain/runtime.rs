@@ -1,7 +1,7 @@
-//! The runtime that the chain runs now: its versions and its metadata, fetched from the node.
+//! The runtimes of a chain: their versions and their metadata, fetched from the node once each.
 //!
-//! Each answer that is read with metadata comes with the runtime's version in the same batch; an answer of
-//! another runtime is asked for again after its metadata was fetched.
+//! The runtime of a block is the one in that block's state: it reads the block's storage and answers its runtime
+//! APIs. The few latest are remembered, so that blocks from before an upgrade are read with theirs.
 
 use std::sync::Arc;
 
@@ -10,14 +10,17 @@ use scale_decode::DecodeAsType;
 use serde_json::{Value as Json, json};
 
 use super::{
-    Chain, ChainError, answer, calls,
-    metadata::{Metadata, ShapeFault},
-    metagraph,
+    Chain, ChainError, answer,
+    metadata::{Metadata, ShapeFault, VERSIONS},
     rpc::{Call, Rpc, to_hex},
 };
 
-/// The newest metadata version that we read.
-const METADATA_VERSION: u32 = 15;
+/// Blocks of so many runtimes are read without fetching metadata again: the present one, the one before it, and
+/// one that an upgrade brings.
+const REMEMBERED_MAX: usize = 4;
+
+const AT_VERSION: &str = "Metadata_metadata_at_version";
+const OFFERED: &str = "Metadata_metadata_versions";
 
 /// A chain's runtime.
 pub struct Runtime {
@@ -25,117 +28,110 @@ pub struct Runtime {
     pub spec_version: u32,
     pub transaction_version: u32,
     pub metadata: Metadata,
-    /// Whether all that we use has the shape that we know: found out once, before it is needed.
-    pub check: Result<(), ShapeFault>,
 }
 
 /// The part of `RuntimeVersion` that says which runtime metadata is of.
 #[derive(DecodeAsType)]
-struct OwnVersion {
-    spec_version: u32,
-    transaction_version: u32,
+pub struct OwnVersion {
+    pub spec_version: u32,
+    pub transaction_version: u32,
+}
+
+impl OwnVersion {
+    /// The version that a runtime says it has.
+    pub fn of(metadata: &Metadata) -> Result<OwnVersion, ShapeFault> {
+        let (id, bytes) = metadata.constant("System", "Version")?;
+        metadata.decode("System.Version", id, bytes)
+    }
+}
+
+/// The latest runtimes, the one last used at the end.
+#[derive(Default)]
+pub(super) struct Runtimes(Vec<Arc<Runtime>>);
+
+impl Runtimes {
+    pub fn last(&self) -> Option<Arc<Runtime>> {
+        self.0.last().cloned()
+    }
+
+    fn take_up(&mut self, spec_version: u32) -> Option<Arc<Runtime>> {
+        let place = self.0.iter().position(|runtime| runtime.spec_version == spec_version)?;
+        let known = self.0.remove(place);
+        self.0.push(known.clone());
+        Some(known)
+    }
+
+    fn remember(&mut self, runtime: Arc<Runtime>) {
+        if self.0.len() >= REMEMBERED_MAX {
+            self.0.remove(0);
+        }
+        self.0.push(runtime);
+    }
 }
 
 impl<R: Rpc> Chain<R> {
-    /// Makes the calls that `calls` builds from the runtime, and answers them together with the runtime that
-    /// answered.
-    pub(super) fn with_runtime(
-        &mut self,
-        calls: impl Fn(&Runtime) -> Result<Vec<Call>, ShapeFault>,
-    ) -> Result<(Arc<Runtime>, Vec<Json>), ChainError> {
-        // A second round is due after an upgrade, a third only when another one came in between.
-        for _ in 0..2 {
-            let runtime = self.runtime()?;
-            if let Some(answers) = self.ask_runtime(&runtime, &calls)? {
-                return Ok((runtime, answers));
-            }
-            self.runtime = None;
-        }
-        Err(answer::wrong("state_getRuntimeVersion", "another version each time"))
+    /// The runtime of the state of block `at`, which also executed the child of that block.
+    pub(super) fn runtime_at(&mut self, at: &[u8; 32]) -> Result<Arc<Runtime>, ChainError> {
+        let version = self.one(version_at(at))?;
+        self.runtime_by(spec_version(&version)?, at)
     }
 
-    /// `None` when the node now runs another runtime, or is of another chain.
-    fn ask_runtime(
-        &mut self,
-        runtime: &Runtime,
-        calls: &impl Fn(&Runtime) -> Result<Vec<Call>, ShapeFault>,
-    ) -> Result<Option<Vec<Json>>, ChainError> {
-        let mut calls = calls(runtime)?;
-        calls.push(Call::new("state_getRuntimeVersion", json!([])));
-        calls.push(Call::new("chain_getBlockHash", json!([0])));
-        let mut answers = self.rpc.batch(&calls)?;
-        let (Some(genesis), Some(version)) = (answers.pop(), answers.pop()) else {
-            return Err(answer::wrong("batch", "too few results"));
-        };
-        let failed = |method| move |error| ChainError::Node { method, error };
-        let version = version.map_err(failed("state_getRuntimeVersion"))?;
-        let genesis = genesis.map_err(failed("chain_getBlockHash"))?;
-        if answer::u32_field("state_getRuntimeVersion", &version, "specVersion")? != runtime.spec_version
-            || answer::hash("chain_getBlockHash", &genesis)? != runtime.genesis
-        {
-            return Ok(None);
+    /// The runtime of that version, from memory when it is known, else from the state of block `at`.
+    pub(super) fn runtime_by(&mut self, spec_version: u32, at: &[u8; 32]) -> Result<Arc<Runtime>, ChainError> {
+        if let Some(known) = self.runtimes.take_up(spec_version) {
+            return Ok(known);
         }
-        let named = answers.into_iter().zip(&calls).map(|(answer, call)| answer.map_err(failed(call.method)));
-        named.collect::<Result<_, _>>().map(Some)
-    }
-
-    /// The runtime at the best block, from memory when it is known.
-    fn runtime(&mut self) -> Result<Arc<Runtime>, ChainError> {
-        if let Some(known) = &self.runtime {
-            return Ok(known.clone());
-        }
-        let loaded = Arc::new(self.load(None)?);
-        if let Err(fault) = &loaded.check {
-            log::error!(target: "chain", "spec {}: {fault}: this version cannot speak with it, update", loaded.spec_version);
-        }
-        log::info!(target: "chain", "runtime spec {}, metadata V{}", loaded.spec_version, loaded.metadata.version());
-        self.runtime = Some(loaded.clone());
+        let loaded = Arc::new(self.load(spec_version, at)?);
+        log::info!(target: "chain", "runtime spec {spec_version}, metadata V{}", loaded.metadata.version());
+        self.runtimes.remember(loaded.clone());
         Ok(loaded)
     }
 
-    /// The runtime that executed the child of block `parent`.
-    pub(super) fn runtime_at(&mut self, parent: &[u8; 32]) -> Result<Arc<Runtime>, ChainError> {
-        let version = self.one(Call::new("state_getRuntimeVersion", json!([to_hex(parent)])))?;
-        let spec = answer::u32_field("state_getRuntimeVersion", &version, "specVersion")?;
-        match &self.runtime {
-            Some(known) if known.spec_version == spec => Ok(known.clone()),
-            _ => Ok(Arc::new(self.load(Some(parent))?)),
-        }
-    }
-
-    fn load(&mut self, at: Option<&[u8; 32]>) -> Result<Runtime, ChainError> {
+    fn load(&mut self, spec_version: u32, at: &[u8; 32]) -> Result<Runtime, ChainError> {
+        let genesis = self.genesis()?;
         let metadata = Metadata::parse(&self.fetch_metadata(at)?)?;
-        let genesis = self.one(Call::new("chain_getBlockHash", json!([0])))?;
-        let (id, bytes) = metadata.constant("System", "Version")?;
-        let own: OwnVersion = metadata.decode("System.Version", id, bytes)?;
-        let check = calls::check(&metadata)
-            .and_then(|()| if self.key.is_some() { calls::check_writing(&metadata) } else { Ok(()) })
-            .and_then(|()| metagraph::check(&metadata));
-        Ok(Runtime {
-            genesis: answer::hash("chain_getBlockHash", &genesis)?,
-            spec_version: own.spec_version,
-            transaction_version: own.transaction_version,
-            metadata,
-            check,
-        })
+        let own = OwnVersion::of(&metadata)?;
+        if own.spec_version != spec_version {
+            let what = format!("metadata of spec {} for a runtime of spec {spec_version}", own.spec_version);
+            return Err(answer::wrong(AT_VERSION, &what));
+        }
+        Ok(Runtime { genesis, spec_version, transaction_version: own.transaction_version, metadata })
     }
 
-    /// The newest that we can read: V15 where the node has it, else what it has.
-    fn fetch_metadata(&mut self, at: Option<&[u8; 32]>) -> Result<Vec<u8>, ChainError> {
-        let api = "Metadata_metadata_at_version";
-        let [answer] = self
-            .rpc
-            .batch(&[Call::state(api, &METADATA_VERSION.encode(), at)])?
-            .try_into()
-            .map_err(|_| answer::wrong(api, "more than once"))?;
-        if let Ok(answer) = answer {
-            let bytes = answer::bytes(api, &answer)?;
-            let opaque = Option::<Vec<u8>>::decode(&mut &*bytes).map_err(|_| answer::wrong(api, "no metadata"))?;
-            if let Some(metadata) = opaque {
-                return Ok(metadata);
-            }
+    /// Metadata of the best version that both sides know: V15, else V14, and V16 where there is nothing else.
+    fn fetch_metadata(&mut self, at: &[u8; 32]) -> Result<Vec<u8>, ChainError> {
+        let [best, ..] = VERSIONS;
+        let calls = [Call::state(AT_VERSION, &best.encode(), Some(at)), Call::state(OFFERED, &[], Some(at))];
+        let [first, offered] = answer::exactly(self.rpc.batch(&calls)?)?;
+        if let Some(metadata) = first.ok().map(|answer| opaque(&answer)).transpose()?.flatten() {
+            return Ok(metadata);
         }
-        let params = at.map_or_else(|| json!([]), |hash| json!([to_hex(hash)]));
-        answer::bytes("state_getMetadata", &self.one(Call::new("state_getMetadata", params))?)
+        let Ok(offered) = offered else { return self.fetch_plain(at) };
+        let offered = answer::bytes(OFFERED, &offered)?;
+        let offered = Vec::<u32>::decode(&mut &*offered).map_err(|_| answer::wrong(OFFERED, "no list"))?;
+        let known = VERSIONS.into_iter().find(|version| offered.contains(version));
+        let known = known.ok_or(ShapeFault::Versions(offered))?;
+        let metadata = opaque(&self.one(Call::state(AT_VERSION, &known.encode(), Some(at)))?)?;
+        metadata.ok_or_else(|| answer::wrong(AT_VERSION, "nothing for a version that it offers"))
     }
+
+    /// A runtime from before metadata had versions to choose from: what it has is V14.
+    fn fetch_plain(&mut self, at: &[u8; 32]) -> Result<Vec<u8>, ChainError> {
+        let metadata = self.one(Call::new("state_getMetadata", json!([to_hex(at)])))?;
+        answer::bytes("state_getMetadata", &metadata)
+    }
+}
+
+/// Metadata as the runtime API wraps it: bytes of bytes, or nothing.
+fn opaque(answer: &Json) -> Result<Option<Vec<u8>>, ChainError> {
+    let bytes = answer::bytes(AT_VERSION, answer)?;
+    Option::<Vec<u8>>::decode(&mut &*bytes).map_err(|_| answer::wrong(AT_VERSION, "no metadata"))
+}
+
+pub(super) fn version_at(at: &[u8; 32]) -> Call {
+    Call::new("state_getRuntimeVersion", json!([to_hex(at)]))
+}
+
+pub(super) fn spec_version(version: &Json) -> Result<u32, ChainError> {
+    answer::u32_field("state_getRuntimeVersion", version, "specVersion")
 }

@@ -8,10 +8,7 @@ use parity_scale_codec::{Compact, Decode};
 use scale_info::{Field, PortableRegistry, TypeDef, TypeDefPrimitive, form::PortableForm};
 
 /// Values nested deeper than this are refused. Real ones stay under 20.
-const DEPTH_MAX: u32 = 64;
-
-/// No value that we make up is longer.
-const ZERO_BYTES_MAX: usize = 1 << 16;
+pub(super) const DEPTH_MAX: u32 = 64;
 
 /// Why bytes are no value of their type.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -67,48 +64,8 @@ pub fn is_empty(types: &PortableRegistry, id: u32) -> bool {
     extent(types, id, &[]) == Ok(0)
 }
 
-/// The bytes of the emptiest value of type `id`: zeros, empty lists, first variants.
-pub fn zero(types: &PortableRegistry, id: u32) -> Result<Vec<u8>, ScaleFault> {
-    let mut bytes = Vec::new();
-    push_zero(types, id, 0, &mut bytes)?;
-    Ok(bytes)
-}
-
-fn push_zero(types: &PortableRegistry, id: u32, depth: u32, bytes: &mut Vec<u8>) -> Result<(), ScaleFault> {
-    if depth > DEPTH_MAX {
-        return Err(ScaleFault::Depth);
-    }
-    if bytes.len() > ZERO_BYTES_MAX {
-        return Err(ScaleFault::Work);
-    }
-    let ty = types.resolve(id).ok_or(ScaleFault::NoType(id))?;
-    match &ty.type_def {
-        TypeDef::Variant(variant) => {
-            let first = variant.variants.iter().min_by_key(|candidate| candidate.index);
-            let first = first.ok_or_else(|| ScaleFault::Variant(0, ty.path.to_string()))?;
-            bytes.push(first.index);
-            first.fields.iter().try_for_each(|field| push_zero(types, field.ty.id, depth + 1, bytes))
-        }
-        TypeDef::Array(array) => {
-            (0..array.len).try_for_each(|_| push_zero(types, array.type_param.id, depth + 1, bytes))
-        }
-        TypeDef::Composite(composite) => {
-            composite.fields.iter().try_for_each(|field| push_zero(types, field.ty.id, depth + 1, bytes))
-        }
-        TypeDef::Tuple(tuple) => tuple.fields.iter().try_for_each(|of| push_zero(types, of.id, depth + 1, bytes)),
-        TypeDef::Primitive(primitive) => {
-            bytes.resize(bytes.len() + width(primitive).unwrap_or(1), 0);
-            Ok(())
-        }
-        TypeDef::Sequence(_) | TypeDef::Compact(_) | TypeDef::BitSequence(_) => {
-            bytes.push(0);
-            Ok(())
-        }
-    }
-}
-
 /// Bytes of a primitive; `None` for text.
-fn width(primitive: &TypeDefPrimitive) -> Option<usize> {
+pub(super) fn width(primitive: &TypeDefPrimitive) -> Option<usize> {
     use TypeDefPrimitive::*;
     Some(match primitive {
         Bool | U8 | I8 => 1,
@@ -282,12 +239,6 @@ mod tests {
         let bottomless = [1, 4].repeat(1000);
         assert_eq!(extent(&types, id, &bottomless), Err(ScaleFault::Depth));
         assert_eq!(sizes_are_finite(&types), Ok(()));
-    }
-
-    #[test]
-    fn a_zero_is_a_value_of_its_type() {
-        let (id, types) = described::<(u16, Vec<Tree>, Option<[u8; 3]>, Compact<u128>, String, Tree)>();
-        assert_eq!(whole(&types, id, &zero(&types, id).unwrap()), Ok(()));
     }
 
     #[test]

@@ -14,6 +14,7 @@ use super::{
     extrinsic::{self, Context, Era},
     hash::blake2_256,
     metadata::{Metadata, ShapeFault},
+    read::At,
     rpc::{Call, Rpc, to_hex},
     runtime::Runtime,
     timelock::{self, Beacon, Payload},
@@ -58,11 +59,12 @@ impl<R: Rpc> Chain<R> {
         let [best, finalized] = answer::exactly(self.all(&heads)?)?;
         let best = answer::hash("chain_getBlockHash", &best)?;
         let finalized = answer::hash("chain_getFinalizedHead", &finalized)?;
-        let (runtime, mut answers) = self.with_runtime(|runtime| {
-            let mut reads = moment_calls(&runtime.metadata, &account, &best, &finalized)?;
-            reads.extend(call_reads(&runtime.metadata, call, &best)?);
+        let read = self.read(At::Block(best), |runtime, best| {
+            let mut reads = moment_calls(&runtime.metadata, &account, best, &finalized)?;
+            reads.extend(call_reads(&runtime.metadata, call, best)?);
             Ok(reads)
         })?;
+        let (runtime, mut answers) = (read.runtime, read.answers);
         let of_call = answers.split_off(MOMENT_CALLS.min(answers.len()));
         let moment = self.moment(runtime, answers, finalized)?;
         let (named, reveal) = plan(&moment, call, &account, &of_call)?;
