@@ -30,13 +30,13 @@ use tungstenite::{Message, WebSocket, stream::MaybeTlsStream};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A subnet and the metrics door of one of its daemons.
-struct Stage {
-    subnet: Subnet,
+pub struct Stage {
+    pub subnet: Subnet,
     metrics: SocketAddr,
 }
 
 impl Stage {
-    fn start(dir: &Path, role: &'static str) -> Stage {
+    pub fn start(dir: &Path, role: &'static str) -> Stage {
         Stage::start_with(dir, role, &json!({}))
     }
 
@@ -69,35 +69,39 @@ impl Stage {
     }
 
     /// The value of one line of the metrics page.
-    fn counted(&self, line: &str) -> u64 {
-        let mut stream = TcpStream::connect(self.metrics).expect("an open door");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a socket option");
-        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").expect("an open connection");
-        let mut page = String::new();
-        stream.read_to_string(&mut page).expect("a page");
-        let value = page.lines().find_map(|found| found.strip_prefix(line)?.trim().parse().ok());
-        value.unwrap_or_else(|| panic!("no {line} on the page:\n{page}"))
+    pub fn counted(&self, line: &str) -> u64 {
+        counted(self.metrics, line).unwrap_or_else(|| panic!("no {line} on the page"))
     }
 
-    fn stop(mut self) {
+    pub fn stop(mut self) {
         self.subnet.all_alive().and_then(|()| self.subnet.stop()).unwrap_or_else(|why| panic!("{why}"));
     }
 
-    fn dendrite(&self, key: Keypair) -> Dendrite {
+    pub fn dendrite(&self, key: Keypair) -> Dendrite {
         let validator = &self.subnet.site.validator;
         Dendrite::open(key, validator.hotkey.clone(), validator.listen).expect("an open axon")
     }
 
-    fn miners_key(&self) -> Keypair {
+    pub fn miners_key(&self) -> Keypair {
         wallet::load(&wallet_of(&self.subnet.site.dir, &miner_name(0))).expect("a wallet")
     }
 
     /// The status of the answer to a request on a connection of its own; the code of a session's fault under 200.
-    fn code(&self, request: &Request) -> u16 {
+    pub fn code(&self, request: &Request) -> u16 {
         let answer = self.dendrite(self.miners_key()).send(request).expect("an answer");
         let fault = parse_answer(&answer).ok().and_then(|text| Refusal::parse(&text));
         fault.map_or(answer.status, |fault| fault.error_code)
     }
+}
+
+/// The value of one line of a metrics page; `None` while it counts nothing.
+pub fn counted(door: SocketAddr, line: &str) -> Option<u64> {
+    let mut stream = TcpStream::connect(door).expect("an open door");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a socket option");
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").expect("an open connection");
+    let mut page = String::new();
+    stream.read_to_string(&mut page).expect("a page");
+    page.lines().find_map(|found| found.strip_prefix(line)?.trim().parse().ok())
 }
 
 /// A connection whose request never comes to its end.

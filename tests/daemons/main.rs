@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod bench;
+mod btauth;
 mod devnet;
 mod doors;
 mod kill;
