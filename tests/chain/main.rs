@@ -3,6 +3,7 @@
 
 mod endpoints;
 mod recorded;
+mod recorded_writes;
 mod recordings;
 mod rpc_errors;
 mod simulated;

@@ -16,6 +16,7 @@ mod replace;
 mod serve;
 mod table;
 mod terminal;
+mod timelock;
 mod weights;
 
 use byteleap::exit::Failure;
@@ -45,6 +46,8 @@ enum Command {
     Register(register::Options),
     /// What an extrinsic says, by the chain's metadata or by a file of it
     DecodeExtrinsic(decode_extrinsic::Options),
+    /// Weights encrypted to a round of drand: make or open a commitment by hand
+    Timelock(timelock::Options),
     /// The addresses that the metagraph announces, for a firewall
     Allowlist(allowlist::Options),
 }
@@ -72,6 +75,7 @@ pub fn main(arguments: Arguments) -> Result<(), Failure> {
         Command::Serve(options) => (options.place.json, serve::tell(&options)?),
         Command::Register(options) => (options.place.json, register::tell(&options)?),
         Command::DecodeExtrinsic(options) => (options.place.json, decode_extrinsic::tell(&options)?),
+        Command::Timelock(options) => (options.json, timelock::tell(&options)?),
         Command::Allowlist(options) => (options.place.json, allowlist::tell(&options)?),
     };
     let printed = if as_json { print::line(&format!("{:#}", told.json)) } else { print::all(&told.text) };
