@@ -1,6 +1,7 @@
 """Bittensor's SDK as a client of our simulated chain: what it reads, and what it signs, over WebSocket."""
 
 import asyncio
+import time
 import unittest
 
 import bittensor as bt
@@ -8,6 +9,7 @@ import bittensor as bt
 from subnet import NETUID, Subnet, neuron
 
 VERSION = 9010000
+QUICKNET_GENESIS, QUICKNET_PERIOD_S = 1692803367, 3
 MINER_AXON = "203.0.113.7:8091"
 
 
@@ -36,6 +38,15 @@ class Sdk(unittest.TestCase):
         return self.chain.set_weights(wallet, NETUID, uids, weights, version_key=VERSION, **options)
 
 
+    def set_openly(self, wallet):
+        """One extrinsic; the SDK's own set_weights would try for ever what the pallet refuses."""
+        substrate = self.chain.substrate
+        arguments = {"netuid": NETUID, "dests": [0, 2], "weights": [1, 1], "version_key": VERSION}
+        call = substrate.compose_call("SubtensorModule", "set_weights", arguments)
+        signed = substrate.create_signed_extrinsic(call=call, keypair=wallet.hotkey, era={"period": 8})
+        return substrate.submit_extrinsic(signed, wait_for_inclusion=True)
+
+
 class Reads(Sdk):
     def test_heads_are_told_and_each_follows_the_one_before(self):
         heads = []
@@ -55,7 +66,8 @@ class Reads(Sdk):
         (inherent,) = block["extrinsics"]
         self.assertEqual(inherent.value["call"]["call_module"], "Timestamp")
         events = self.chain.substrate.get_events(self.chain.get_block_hash(2))
-        self.assertEqual([event["event"]["event_id"] for event in events], ["ExtrinsicSuccess"])
+        of_extrinsics = [event for event in events if event["phase"] == "ApplyExtrinsic"]
+        self.assertEqual([event["event"]["event_id"] for event in of_extrinsics], ["ExtrinsicSuccess"])
         self.assertGreater(self.chain.get_timestamp(3), self.chain.get_timestamp(2))
 
     def test_hyperparameters_are_those_of_the_file(self):
@@ -138,12 +150,7 @@ class Writes(Sdk):
         self.assertLessEqual(self.chain.blocks_since_last_update(NETUID, 0), self.chain.block)
 
     def test_weights_without_a_permit_are_refused_by_name(self):
-        # its own set_weights would try this again for ever
-        substrate = self.chain.substrate
-        arguments = {"netuid": NETUID, "dests": [0, 2], "weights": [1, 1], "version_key": VERSION}
-        call = substrate.compose_call("SubtensorModule", "set_weights", arguments)
-        signed = substrate.create_signed_extrinsic(call=call, keypair=self.miner.hotkey, era={"period": 8})
-        receipt = substrate.submit_extrinsic(signed, wait_for_inclusion=True)
+        receipt = self.set_openly(self.miner)
         self.assertFalse(receipt.is_success)
         self.assertEqual(receipt.error_message["name"], "NeuronNoValidatorPermit")
 
@@ -151,6 +158,36 @@ class Writes(Sdk):
         done, message = self.set_weights(self.stranger, [1], [1.0])
         self.assertFalse(done)
         self.assertIn("not registered", message)
+
+
+class Commits(Sdk):
+    """Commit-reveal. The SDK always encrypts to drand's quicknet; our chain has a beacon of its own, so it holds such a
+    commitment, never gets the pulse that opens it, and drops it without a word, as a real chain drops what it cannot
+    open."""
+
+    hyperparameters = {"commit_reveal": True, "tempo": 12}
+
+    def test_a_timelocked_commitment_is_taken_held_and_dropped_unopened(self):
+        self.assertTrue(self.chain.get_subnet_hyperparameters(NETUID).commit_reveal_weights_enabled)
+        before = time.time()
+        done, message = self.set_weights(
+            self.validator, [1, 2], [0.5, 1.0], wait_for_inclusion=True, block_time=1.0, max_retries=1
+        )
+        self.assertTrue(done, message)
+        self.assertIn("reveal_round", message)
+        ((hotkey, block, commit, reveal_round),) = self.chain.get_timelocked_weight_commits(NETUID)
+        self.assertEqual((hotkey, f"reveal_round:{reveal_round}"), (self.hotkeys[0], message))
+        self.assertGreater(len(commit), 400)
+        self.assertGreater(QUICKNET_GENESIS + QUICKNET_PERIOD_S * reveal_round, before)
+        self.assertLessEqual(block, self.chain.block)
+        self.assertEqual(self.chain.metagraph(NETUID).last_update[0], block)
+
+        self.subnet.wait_for("the end of it", lambda: not self.chain.get_timelocked_weight_commits(NETUID))
+        self.assertEqual(self.chain.weights(NETUID), [])
+
+    def test_open_weights_are_refused_by_name(self):
+        receipt = self.set_openly(self.validator)
+        self.assertEqual(receipt.error_message["name"], "CommitRevealEnabled")
 
 
 # their tests run as part of the classes above
