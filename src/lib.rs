@@ -23,6 +23,9 @@
 //! `metrics`, `wallet`); connects these →
 //! [`daemon`] and `src/bin`; a subnet of real processes on one machine → [`devnet`].
 //!
+//! The operator's tool (`src/bin/byteleap`) has no loop for what it asks once: `byteleap chain` uses the chain spoke as a
+//! library and waits for each answer, with the settings that a daemon's file has in [`config::on_chain`].
+//!
 //! Imports go one way: units ← wire ← compute ← machine ← {net, spoke} ← daemon ← bin. The quiet rooms (`units`,
 //! `wire`, `compute`, `machine`) name no clock, socket, file, thread or channel; `tests/tidy` holds that wall.
 

@@ -13,15 +13,15 @@ use super::{
 use crate::units::{AccountId, Hotkey};
 
 impl Metadata {
-    /// `Pallet.call` and the arguments of the call that `bytes` are, by name.
-    pub fn call_shown(&self, bytes: &[u8]) -> Result<(String, Json), ShapeFault> {
+    /// `Pallet.call` and the arguments of the call that `bytes` are, by name, in their order.
+    pub fn call_shown(&self, bytes: &[u8]) -> Result<(String, Vec<(String, Json)>), ShapeFault> {
         let missing = |what: &str| ShapeFault::Missing { kind: "call", name: what.into() };
         let (index, rest) = bytes.split_first().ok_or_else(|| missing("in no bytes"))?;
         let pallet = self.calls_at(*index).ok_or_else(|| missing(&format!("of a pallet with index {index}")));
         let (pallet, calls) = pallet?;
         let value = self.typed(&format!("call of {pallet}"), calls, rest)?;
         match &value.value {
-            ValueDef::Variant(call) => Ok((format!("{pallet}.{}", call.name), fields(&call.values, self.types()))),
+            ValueDef::Variant(call) => Ok((format!("{pallet}.{}", call.name), arguments(&call.values, self.types()))),
             _ => Err(missing(&format!("of {pallet}"))),
         }
     }
@@ -32,6 +32,16 @@ impl Metadata {
         scale::whole(self.types(), id, bytes).map_err(fault)?;
         scale_value::scale::decode_as_type(&mut &*bytes, id, self.types())
             .map_err(|why| ShapeFault::Decode { what: what.into(), why: why.to_string() })
+    }
+}
+
+/// Those without a name are counted.
+fn arguments(parts: &Composite<u32>, types: &PortableRegistry) -> Vec<(String, Json)> {
+    match parts {
+        Composite::Named(parts) => parts.iter().map(|(name, part)| (name.clone(), shown(part, types))).collect(),
+        Composite::Unnamed(parts) => {
+            (0..).zip(parts).map(|(n, part): (u32, _)| (n.to_string(), shown(part, types))).collect()
+        }
     }
 }
 
@@ -108,4 +118,62 @@ fn account_of(value: &Value<u32>, types: &PortableRegistry) -> Option<AccountId>
         return None;
     }
     bytes_of(parts.values().next()?, types)?.try_into().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use parity_scale_codec::Encode;
+    use scale_info::{MetaType, Registry, TypeInfo};
+
+    use super::*;
+
+    #[derive(Encode, TypeInfo)]
+    struct AccountId32([u8; 32]);
+
+    #[derive(Encode, TypeInfo)]
+    struct NetUid(u16);
+
+    #[derive(Encode, TypeInfo)]
+    enum Address {
+        Id(AccountId32),
+        Index,
+    }
+
+    #[derive(Encode, TypeInfo)]
+    struct Stake {
+        hotkey: AccountId32,
+        netuid: NetUid,
+        to: Vec<Address>,
+        limit: Option<u64>,
+        rao: u128,
+        salt: Vec<u8>,
+        uids: Vec<u16>,
+    }
+
+    #[test]
+    fn values_are_shown_as_people_write_them() {
+        let mut registry = Registry::new();
+        let id = registry.register_type(&MetaType::new::<Stake>()).id;
+        let types: PortableRegistry = registry.into();
+        let stake = Stake {
+            hotkey: AccountId32([1; 32]),
+            netuid: NetUid(128),
+            to: vec![Address::Id(AccountId32([2; 32])), Address::Index],
+            limit: None,
+            rao: u128::MAX,
+            salt: vec![0xca, 0xfe],
+            uids: vec![1, 2],
+        };
+        let value = scale_value::scale::decode_as_type(&mut &*stake.encode(), id, &types).unwrap();
+        let expected = json!({
+            "hotkey": Hotkey::from_account(&[1; 32]),
+            "netuid": 128,
+            "to": [{"Id": Hotkey::from_account(&[2; 32])}, "Index"],
+            "limit": null,
+            "rao": u128::MAX.to_string(),
+            "salt": "0xcafe",
+            "uids": [1, 2],
+        });
+        assert_eq!(shown(&value, &types), expected);
+    }
 }

@@ -18,7 +18,7 @@ use byteleap::{
     },
     units::Hotkey,
 };
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{
     Told,
@@ -46,15 +46,14 @@ pub struct Options {
 
 pub fn tell(options: &Options) -> Result<Told, Failure> {
     let bytes = hex(&given(options).map_err(Failure::failed)?).map_err(Failure::config)?;
-    let json = match &options.metadata {
-        Some(path) => decode(&from_file(path)?, &bytes)?,
+    match &options.metadata {
+        Some(path) => decode(&from_file(path)?, &bytes),
         None => {
             let mut node = Node::reading(options.place.settings()?)?;
             let runtime = node.chain().runtime_of(options.at).map_err(Failure::failed)?;
-            decode(&runtime.metadata, &bytes)?
+            decode(&runtime.metadata, &bytes)
         }
-    };
-    Ok(Told::new(text(&json), json))
+    }
 }
 
 fn given(options: &Options) -> io::Result<String> {
@@ -92,20 +91,27 @@ fn from_file(path: &Path) -> Result<Metadata, Failure> {
     Metadata::parse(&bytes).map_err(|why| fault(why.to_string()))
 }
 
-fn decode(metadata: &Metadata, bytes: &[u8]) -> Result<Value, Failure> {
+fn decode(metadata: &Metadata, bytes: &[u8]) -> Result<Told, Failure> {
     let parsed = extrinsic::parse(metadata, bytes).map_err(Failure::failed)?;
     let (signed, call) = match &parsed {
         Parsed::Bare { call } => (Value::Null, call),
         Parsed::Signed(of) => (signature(of), &of.call),
     };
     let (name, arguments) = metadata.call_shown(call).map_err(Failure::failed)?;
-    Ok(json!({
+    let mut facts = Facts::of(&name);
+    arguments.iter().for_each(|(name, value)| facts.add(name, plain(value)));
+    let json = json!({
         "hash": to_hex(&blake2_256(bytes)),
         "bytes": bytes.len(),
         "signed": signed,
         "call": name,
-        "arguments": arguments,
-    }))
+        "arguments": arguments.into_iter().collect::<Map<_, _>>(),
+    });
+    Ok(Told::new(format!("{facts}\n{}", about(&json)), json))
+}
+
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
 fn signature(of: &Signed<'_>) -> Value {
@@ -119,14 +125,8 @@ fn signature(of: &Signed<'_>) -> Value {
     })
 }
 
-fn text(json: &Value) -> String {
-    let plain = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    let mut facts = Facts::of(plain(&json["call"]));
-    match &json["arguments"] {
-        Value::Object(arguments) => arguments.iter().for_each(|(name, value)| facts.add(name, plain(value))),
-        Value::Array(arguments) => arguments.iter().for_each(|value| facts.add("", plain(value))),
-        other => facts.add("", plain(other)),
-    }
+/// All but the call.
+fn about(json: &Value) -> Facts {
     let mut about = Facts::of("extrinsic");
     about.add("hash", plain(&json["hash"]));
     about.add("bytes", &json["bytes"]);
@@ -146,5 +146,5 @@ fn text(json: &Value) -> String {
             },
         );
     }
-    format!("{facts}\n{about}")
+    about
 }
