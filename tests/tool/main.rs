@@ -1,6 +1,7 @@
 //! `byteleap chain` against a simulated chain in a process of its own: what each subcommand says to people and to
 //! programs, and how it ends when something is wrong. Every wait has a deadline.
 
+mod acts;
 mod allowlist;
 mod extrinsics;
 mod reads;

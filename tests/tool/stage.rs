@@ -12,6 +12,9 @@ use byteleap::{config::wallet::Wallet, units::Hotkey, wallet};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+/// What the validator's coldkey has beside its stake; the miner's has nothing.
+pub const RICH_TAO: f64 = 10.0;
+
 const TOOL: &str = env!("CARGO_BIN_EXE_byteleap");
 
 pub struct Stage {
@@ -48,7 +51,7 @@ impl Stage {
              "axon": axon("8.8.8.8:9091")},
             {"uid": 1, "hotkey": miner, "coldkey": miner, "stake_tao": 0, "validator_permit": false,
              "axon": axon("192.168.1.1:7799")},
-        ]});
+        ], "balances": {validator.as_str(): RICH_TAO}});
         let neurons = dir.path().join("neurons.json");
         fs::write(&neurons, genesis.to_string()).expect("a writable directory");
         let mut chain = Command::new(TOOL)
