@@ -1,6 +1,6 @@
 //! Commit-reveal in the pallet: commitments by hash, and timelocked ones that the chain opens by itself.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 
 use parity_scale_codec::Decode;
 
@@ -38,7 +38,7 @@ pub struct HashCommit {
 pub struct TimelockedCommit {
     pub hotkey: AccountId,
     pub block: BlockNumber,
-    pub commit: Vec<u8>,
+    pub commit: Arc<[u8]>,
     pub reveal_round: u64,
 }
 
@@ -135,7 +135,7 @@ pub fn commit_timelocked(
     let held = subnet.timelocked.entry((at.index(), subnet.epochs.index)).or_default();
     let own = held.iter().filter(|held| held.hotkey == *signer).count();
     refuse_if(own >= UNREVEALED_MAX, "TooManyUnrevealedCommits")?;
-    held.push_back(TimelockedCommit { hotkey: *signer, block: now.block, commit: commit.to_vec(), reveal_round });
+    held.push_back(TimelockedCommit { hotkey: *signer, block: now.block, commit: commit.into(), reveal_round });
     touch(subnet, uid, at, now.block);
     Ok(vec![Event::timelocked_committed(signer, at.index(), &blake2_256(commit), reveal_round)])
 }

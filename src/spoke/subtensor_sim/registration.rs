@@ -1,5 +1,7 @@
 //! Registration by burning TAO: a cheap model of the price, and the place that is bought.
 
+use std::sync::Arc;
+
 use super::{
     event::Event,
     pallet::{Moment, RAO, refuse_if},
@@ -61,9 +63,10 @@ pub fn register(
     subnet.pay(coldkey, price);
     subnet.burn = subnet.burn.risen(now.block);
     let neuron = Neuron::registered(hotkey, *coldkey, now.block);
-    match subnet.neurons.get_mut(uid) {
+    let neurons = Arc::make_mut(&mut subnet.neurons);
+    match neurons.get_mut(uid) {
         Some(pruned) => *pruned = neuron,
-        None => subnet.neurons.push(neuron),
+        None => neurons.push(neuron),
     }
     let uid = u16::try_from(uid).unwrap_or(u16::MAX);
     Ok(vec![Event::neuron_registered(netuid, uid, &hotkey)])

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     net::{IpAddr, SocketAddr},
+    sync::Arc,
 };
 
 use super::{
@@ -68,8 +69,8 @@ impl Neuron {
 pub struct Subnet {
     pub netuid: Netuid,
     pub hyperparameters: Hyperparameters,
-    /// By uid.
-    pub neurons: Vec<Neuron>,
+    /// By uid. Most blocks change none of them, so the states of blocks share them.
+    pub neurons: Arc<Vec<Neuron>>,
     pub epochs: Epochs,
     /// By the number of the mechanism, and hotkey.
     pub hash_commits: BTreeMap<(u16, AccountId), VecDeque<HashCommit>>,
@@ -87,7 +88,7 @@ impl Subnet {
         Subnet {
             netuid,
             hyperparameters,
-            neurons: neurons.iter().map(from_genesis).collect(),
+            neurons: Arc::new(neurons.iter().map(from_genesis).collect()),
             epochs: Epochs::default(),
             hash_commits: BTreeMap::new(),
             timelocked: BTreeMap::new(),
@@ -104,7 +105,7 @@ impl Subnet {
 
     /// What a neuron has set, to be changed; `None` for a uid that nobody has.
     pub fn weights_mut(&mut self, uid: u16, mechanism: u8) -> Option<&mut HeldWeights> {
-        let held = &mut self.neurons.get_mut(usize::from(uid))?.held;
+        let held = &mut Arc::make_mut(&mut self.neurons).get_mut(usize::from(uid))?.held;
         let place = usize::from(mechanism);
         if held.len() <= place {
             held.resize_with(place + 1, HeldWeights::default);
@@ -124,11 +125,11 @@ impl Subnet {
 
     /// The neuron of a hotkey, with its uid.
     pub fn neuron(&self, hotkey: &AccountId) -> Option<(u16, &Neuron)> {
-        (0..).zip(&self.neurons).find(|(_, neuron)| neuron.hotkey == *hotkey)
+        (0..).zip(self.neurons.iter()).find(|(_, neuron)| neuron.hotkey == *hotkey)
     }
 
     pub fn neuron_mut(&mut self, hotkey: &AccountId) -> Option<&mut Neuron> {
-        self.neurons.iter_mut().find(|neuron| neuron.hotkey == *hotkey)
+        Arc::make_mut(&mut self.neurons).iter_mut().find(|neuron| neuron.hotkey == *hotkey)
     }
 
     /// The next nonce of an account, as the state knows it.
