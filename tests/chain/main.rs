@@ -10,6 +10,7 @@ mod simulated;
 mod simulated_commits;
 mod simulated_faults;
 mod simulated_registration;
+mod simulated_reveals;
 mod simulated_upgrade;
 mod simulation;
 mod subscriptions;
