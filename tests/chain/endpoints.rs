@@ -9,7 +9,7 @@ use std::{
 };
 
 use byteleap::{
-    machine::contract::chain::{ChainFaultKind, ChainReply, ChainRequest, Inclusion},
+    machine::contract::chain::{ChainCall, ChainFaultKind, ChainReply, ChainRequest, Inclusion, WeightVector},
     spoke::chain::{
         Chain,
         http::Http,
@@ -226,8 +226,10 @@ fn the_whole_way_over_http_to_the_simulated_node() {
     let key = Keypair::from_seed([1; 32]).unwrap();
     let http = Http::new(vec![simulator.url.clone()], PATIENCE, ChaCha20Rng::seed_from_u64(1));
     let mut chain = Chain::new(http, Some(key));
-    let weights = ChainRequest::SetWeights { netuid: Netuid(128), weights: vec![(Uid(1), 65535)], version_key: 0 };
-    let ChainReply::Submitted(submission) = chain.serve(weights) else { panic!() };
+    let (netuid, weights) = (Netuid(128), vec![(Uid(1), 65535)]);
+    let weights = ChainCall::SetWeights(WeightVector { netuid, mechanism: 0, weights, version_key: 0 });
+    let ChainReply::Signed(signed) = chain.serve(ChainRequest::Sign(Box::new(weights))) else { panic!() };
+    let ChainReply::Submitted(submission) = chain.serve(ChainRequest::Submit(signed)) else { panic!() };
     // Each look is a conversation with a node whose blocks come by themselves; the era bounds how many.
     let block = loop {
         match chain.serve(ChainRequest::Find(submission.clone())) {

@@ -4,8 +4,8 @@ use std::{cell::RefCell, net::IpAddr, rc::Rc};
 
 use byteleap::{
     machine::contract::chain::{
-        ChainFaultKind, ChainReply, ChainRequest, Feature, Head, Inclusion, Metagraph, Preflight, PreflightState,
-        Submission,
+        ChainCall, ChainFaultKind, ChainReply, ChainRequest, Feature, Head, Inclusion, Metagraph, Preflight,
+        PreflightState, Submission, WeightVector,
     },
     spoke::{
         chain::{
@@ -32,13 +32,13 @@ fn some_weights(metadata: &Metadata) -> Vec<u8> {
     metadata.call(calls::PALLET, "set_weights", calls::set_weights(NETUID, &[(Uid(1), 65535)], 0)).unwrap()
 }
 
-fn set_weights(weights: &[(u16, u16)]) -> ChainRequest {
+fn set_weights(weights: &[(u16, u16)]) -> ChainCall {
     let weights = weights.iter().map(|(uid, weight)| (Uid(*uid), *weight)).collect();
-    ChainRequest::SetWeights { netuid: NETUID, weights, version_key: 9_010_000 }
+    ChainCall::SetWeights(WeightVector { netuid: NETUID, mechanism: 0, weights, version_key: 9_010_000 })
 }
 
-fn serve_axon(port: u16) -> ChainRequest {
-    ChainRequest::ServeAxon { netuid: NETUID, ip: LOCALHOST, port, version: 9_010_000 }
+fn serve_axon(port: u16) -> ChainCall {
+    ChainCall::ServeAxon { netuid: NETUID, ip: LOCALHOST, port, version: 9_010_000 }
 }
 
 fn head(chain: &mut Chain<InProcess>) -> Head {
@@ -55,8 +55,16 @@ fn metagraph(chain: &mut Chain<InProcess>) -> Metagraph {
     }
 }
 
-fn submitted(chain: &mut Chain<InProcess>, request: ChainRequest) -> Submission {
-    match chain.serve(request) {
+/// Signed, and then handed in.
+fn handed_in(chain: &mut Chain<InProcess>, call: ChainCall) -> ChainReply {
+    match chain.serve(ChainRequest::Sign(Box::new(call))) {
+        ChainReply::Signed(signed) => chain.serve(ChainRequest::Submit(signed)),
+        other => other,
+    }
+}
+
+fn submitted(chain: &mut Chain<InProcess>, call: ChainCall) -> Submission {
+    match handed_in(chain, call) {
         ChainReply::Submitted(submission) => submission,
         other => panic!("{other:?}"),
     }
@@ -78,9 +86,9 @@ fn refused(reply: ChainReply) -> String {
 }
 
 /// The pallet's refusal of a call that the pool took.
-fn failed(simulation: &mut Simulation, key: &Keypair, request: ChainRequest) -> String {
+fn failed(simulation: &mut Simulation, key: &Keypair, call: ChainCall) -> String {
     let mut chain = simulation.chain(key);
-    let submission = submitted(&mut chain, request);
+    let submission = submitted(&mut chain, call);
     simulation.blocks(1);
     match found(&mut chain, &submission) {
         Inclusion::Refused { error, .. } => error,
@@ -187,14 +195,14 @@ fn an_old_version_key_and_commit_reveal_are_refused_by_name() {
 #[test]
 fn the_pool_refuses_axons_by_name() {
     let mut simulation = Simulation::plain();
-    let stranger = refused(simulation.chain(&key(9)).serve(serve_axon(9091)));
+    let stranger = refused(handed_in(&mut simulation.chain(&key(9)), serve_axon(9091)));
     assert!(stranger.starts_with("hotkey not registered in the subnet ("), "{stranger}");
-    let port = refused(simulation.chain(&key(1)).serve(serve_axon(0)));
+    let port = refused(handed_in(&mut simulation.chain(&key(1)), serve_axon(0)));
     assert!(port.starts_with("invalid port ("), "{port}");
     let mut validator = simulation.chain(&key(1));
     submitted(&mut validator, serve_axon(9091));
     simulation.blocks(1);
-    let again = refused(validator.serve(serve_axon(9092)));
+    let again = refused(handed_in(&mut validator, serve_axon(9092)));
     assert!(again.starts_with("serving rate limit exceeded ("), "{again}");
     assert_eq!(simulation.journal().iter().filter(|line| line["result"] == "refused").count(), 3);
 }
@@ -289,7 +297,7 @@ fn a_daemon_without_a_hotkey_only_reads() {
     let simulation = Simulation::plain();
     let mut reader = Chain::new(simulation.rpc(), None);
     assert_eq!(head(&mut reader).best, 5);
-    let ChainReply::Failed(fault) = reader.serve(set_weights(&[(1, 1)])) else { panic!() };
+    let ChainReply::Failed(fault) = handed_in(&mut reader, set_weights(&[(1, 1)])) else { panic!() };
     assert_eq!(fault.kind, ChainFaultKind::NoKey);
 }
 

@@ -278,3 +278,51 @@ fn an_extension_that_is_not_known_is_never_signed() {
     assert_eq!(refused.kind, ChainFaultKind::Shape);
     assert!(refused.text.starts_with("unknown extension "), "{}", refused.text);
 }
+
+fn weights_of(chain: &mut Chain<InProcess>) -> Vec<(Uid, u16)> {
+    match chain.serve(ChainRequest::Weights { netuid: NETUID, mechanism: 0, uid: Uid(0) }) {
+        ChainReply::Weights(weights) => weights,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn secret() -> Simulation {
+    Simulation::new(Hyperparameters { commit_reveal: true, tempo: 20, ..Hyperparameters::default() })
+}
+
+#[test]
+fn a_timelocked_commitment_is_opened_by_the_chain_when_it_was_foreseen_and_not_before() {
+    let mut simulation = secret();
+    let mut chain = simulation.chain(&key(1));
+    let of = vector(&[(1, 65535), (2, 300)]);
+    let signed = signed(&mut chain, ChainCall::CommitTimelocked(of.clone()));
+    let reveal = signed.reveal.unwrap();
+    submitted(&mut chain, &signed);
+    simulation.blocks(1);
+    assert_eq!(found(&mut chain, &signed), Inclusion::Succeeded { block: 6, is_final: false });
+    while simulation.best() < reveal.block + 2 {
+        assert_eq!(weights_of(&mut chain), [], "block {}", simulation.best());
+        simulation.blocks(1);
+    }
+    simulation.blocks(2);
+    assert_eq!(weights_of(&mut chain), of.weights);
+}
+
+#[test]
+fn a_hash_commitment_is_revealed_in_the_epoch_that_was_foreseen() {
+    let mut simulation = secret();
+    let mut chain = simulation.chain(&key(1));
+    let (weights, salt) = (vector(&[(1, 65535), (2, 300)]), vec![7, 0, 65535]);
+    let commit = signed(&mut chain, ChainCall::CommitHash { weights: weights.clone(), salt: salt.clone() });
+    let reveal = commit.reveal.unwrap();
+    submitted(&mut chain, &commit);
+    while simulation.best() < reveal.block {
+        simulation.blocks(1);
+    }
+    let opened = signed(&mut chain, ChainCall::RevealWeights { weights: weights.clone(), salt });
+    submitted(&mut chain, &opened);
+    simulation.blocks(1);
+    let block = simulation.best();
+    assert_eq!(found(&mut chain, &opened), Inclusion::Succeeded { block, is_final: false });
+    assert_eq!(weights_of(&mut chain), weights.weights);
+}

@@ -135,7 +135,7 @@ impl<R: Rpc> Chain<R> {
     }
 
     /// The first genesis that we see is that of our chain. Another one is another chain, and nothing of it is used.
-    fn admit(&mut self, genesis: &Json) -> Result<[u8; 32], ChainError> {
+    pub(super) fn admit(&mut self, genesis: &Json) -> Result<[u8; 32], ChainError> {
         let seen = answer::hash("chain_getBlockHash", genesis)?;
         let known = *self.genesis.get_or_insert(seen);
         if known == seen { Ok(known) } else { Err(ChainError::OtherChain { known, seen }) }
@@ -173,7 +173,7 @@ pub(super) fn header_at(hash: &[u8; 32]) -> Call {
     Call::new("chain_getHeader", json!([to_hex(hash)]))
 }
 
-fn genesis_call() -> Call {
+pub(super) fn genesis_call() -> Call {
     Call::new("chain_getBlockHash", json!([0]))
 }
 

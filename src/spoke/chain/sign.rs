@@ -14,7 +14,7 @@ use super::{
     extrinsic::{self, Context, Era},
     hash::blake2_256,
     metadata::{Metadata, ShapeFault},
-    read::At,
+    read::{At, genesis_call},
     rpc::{Call, Rpc, to_hex},
     runtime::Runtime,
     timelock::{self, Beacon, Payload},
@@ -55,12 +55,17 @@ impl<R: Rpc> Chain<R> {
     pub(super) fn sign(&mut self, call: &ChainCall) -> Result<SignedExtrinsic, ChainError> {
         let key = self.key.clone().ok_or(ChainError::NoKey)?;
         let account = key.account();
-        let heads = [Call::new("chain_getBlockHash", json!([])), Call::new("chain_getFinalizedHead", json!([]))];
-        let [best, finalized] = answer::exactly(self.all(&heads)?)?;
+        let heads = [
+            Call::new("chain_getBlockHash", json!([])),
+            Call::new("chain_getFinalizedHead", json!([])),
+            genesis_call(),
+        ];
+        let [best, finalized, genesis] = answer::exactly(self.all(&heads)?)?;
+        self.admit(&genesis)?;
         let best = answer::hash("chain_getBlockHash", &best)?;
         let finalized = answer::hash("chain_getFinalizedHead", &finalized)?;
         let read = self.read(At::Block(best), |runtime, best| {
-            let mut reads = moment_calls(&runtime.metadata, &account, best, &finalized)?;
+            let mut reads = moment_calls(&account, best, &finalized);
             reads.extend(call_reads(&runtime.metadata, call, best)?);
             Ok(reads)
         })?;
@@ -77,8 +82,7 @@ impl<R: Rpc> Chain<R> {
         answers: Vec<Json>,
         finalized_hash: [u8; 32],
     ) -> Result<Moment, ChainError> {
-        let [best, finalized, version, upgrade, nonce] = answer::exactly(answers)?;
-        not_upgrading(&runtime, &version, &upgrade)?;
+        let [best, finalized, nonce] = answer::exactly(answers)?;
         let (best, finalized) = (answer::header_number(&best)?, answer::header_number(&finalized)?);
         let birth = birth(best, finalized);
         let birth_hash = if birth == finalized { finalized_hash } else { self.hash_of(birth)? };
@@ -93,39 +97,14 @@ impl<R: Rpc> Chain<R> {
 }
 
 /// How many calls [`moment_calls`] makes.
-const MOMENT_CALLS: usize = 5;
+const MOMENT_CALLS: usize = 3;
 
-fn moment_calls(
-    metadata: &Metadata,
-    account: &AccountId,
-    best: &[u8; 32],
-    finalized: &[u8; 32],
-) -> Result<Vec<Call>, ShapeFault> {
-    let upgrade = metadata.storage("System", "LastRuntimeUpgrade")?.key(&[])?;
-    Ok(vec![
+fn moment_calls(account: &AccountId, best: &[u8; 32], finalized: &[u8; 32]) -> Vec<Call> {
+    vec![
         Call::new("chain_getHeader", json!([to_hex(best)])),
         Call::new("chain_getHeader", json!([to_hex(finalized)])),
-        Call::new("state_getRuntimeVersion", json!([to_hex(best)])),
-        Call::storage(&upgrade, Some(best)),
         Call::state(NONCE_API, account, Some(best)),
-    ])
-}
-
-#[derive(DecodeAsType)]
-struct Upgrade {
-    spec_version: u32,
-}
-
-/// The next block is executed by the runtime whose metadata we hold, on storage that is its own already.
-fn not_upgrading(runtime: &Runtime, version: &Json, upgrade: &Json) -> Result<(), ChainError> {
-    let next = answer::u32_field("state_getRuntimeVersion", version, "specVersion")?;
-    let item = runtime.metadata.storage("System", "LastRuntimeUpgrade")?;
-    let migrated = answer::stored::<Upgrade>(item, &runtime.metadata, upgrade)?;
-    let from = migrated.map_or(runtime.spec_version, |upgrade| upgrade.spec_version);
-    if next != runtime.spec_version || from != next {
-        return Err(ChainError::Upgrading { from, to: next });
-    }
-    Ok(())
+    ]
 }
 
 /// An era begins with the finalized block, which no fork takes back; where that lies far behind, with a later one.
