@@ -1,14 +1,68 @@
-//! The chain spoke of a daemon, and of the operator's tool: its endpoints and its cache as the settings have them.
+//! The chain spoke of a daemon, and of the operator's tool: endpoints, pace and cache as the settings have them.
 
-use std::{env, ffi::OsString, path::PathBuf};
+use std::{env, ffi::OsString, path::PathBuf, time::Duration};
 
+use crossbeam::channel::{self, Receiver, Sender};
+
+use super::generator;
 use crate::{
-    config::{file::from_home, subtensor::CachePlace},
-    spoke::chain::cache::MetadataCache,
+    config::{
+        file::from_home,
+        subtensor::{CachePlace, Subtensor},
+    },
+    exit::Failure,
+    machine::contract::chain::{ChainReply, ChainRequest},
+    spoke::{
+        self, Full, Inbox, Outbox, Spoke,
+        chain::{Chain, cache::MetadataCache, http::Http},
+    },
+    wire::keys::Keypair,
 };
 
+/// One batch of calls to the nodes of the chain may take this long, all of them together; a metagraph is some megabytes.
+const CALLS_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A call to a node is under way for longer than anybody waits for a daemon to end. What it was about is written down
+/// before it is made, so it can be left.
+const STOP_PATIENCE: Duration = Duration::from_secs(1);
+
+/// The way to the chain spoke. Dropped, it ends the spoke's waiting, too.
+pub struct ToChain {
+    requests: Inbox<ChainRequest>,
+    _stop: Sender<()>,
+}
+
+impl ToChain {
+    pub fn send(&self, request: ChainRequest) -> Result<(), Full> {
+        self.requests.send(request)
+    }
+}
+
+/// Starts the chain spoke, of which at most `depth` requests wait.
+pub fn spawn<E: Send + 'static>(
+    subtensor: &Subtensor,
+    key: Option<Keypair>,
+    depth: usize,
+    outbox: &Outbox<E>,
+    event: fn(ChainReply) -> E,
+) -> Result<(ToChain, Spoke), Failure> {
+    let (stop, stopped) = channel::bounded(0);
+    let mut chain = client(subtensor, key, stopped)?;
+    let (requests, spoke) = spoke::spawn("chain", depth, outbox, move |request| event(chain.serve(request)));
+    Ok((ToChain { requests, _stop: stop }, spoke.left_after(STOP_PATIENCE)))
+}
+
+/// What the spoke's thread runs. It asks nobody any more once the other end of `stop` is gone.
+pub fn client(subtensor: &Subtensor, key: Option<Keypair>, stop: Receiver<()>) -> Result<Chain<Http>, Failure> {
+    let nodes = Http::new(subtensor.endpoints.clone(), CALLS_TIMEOUT, generator()?)
+        .genesis(subtensor.genesis)
+        .request_interval(subtensor.request_interval)
+        .until(stop);
+    Ok(Chain::new(nodes, key).keeping(metadata_cache(&subtensor.metadata_cache)))
+}
+
 /// Where metadata is kept between two starts.
-pub fn metadata_cache(place: &CachePlace) -> MetadataCache {
+fn metadata_cache(place: &CachePlace) -> MetadataCache {
     let directory = match place {
         CachePlace::Nowhere => None,
         CachePlace::Directory(path) => Some(from_home(path)),

@@ -2,7 +2,7 @@
 
 use std::{ffi::OsString, process::ExitCode, sync::Arc, time::Duration};
 
-use super::{failures, fresh_seed, generator, metrics, start};
+use super::{chain, failures, fresh_seed, metrics, start};
 use crate::{
     config::{file, miner::Config},
     exit::Failure,
@@ -14,15 +14,10 @@ use crate::{
         },
     },
     net::{self, Connections, DialOptions, Hub, Listener, Refusal, Serve, Setup, WebSocketOptions},
-    spoke::{
-        self, bulk,
-        chain::{Chain, http::Http},
-    },
+    spoke::{self, bulk},
     wallet,
 };
 
-/// One call to a node of the chain may take this long; a metagraph is some megabytes.
-const CHAIN_TIMEOUT: Duration = Duration::from_secs(30);
 /// After a stop, and again for joining the spokes.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 /// Reports of spokes that may wait for the loop.
@@ -84,11 +79,8 @@ type Dispatch = Box<dyn FnMut(Command) -> Result<(), spoke::Full>>;
 /// The threads behind the loop, and the way to each.
 fn spokes(hub: &Hub<Event>, config: &Config) -> Result<(Dispatch, Vec<spoke::Spoke>), Failure> {
     let outbox = hub.outbox();
-    let node = Http::new(config.subtensor.endpoints.clone(), CHAIN_TIMEOUT, generator()?);
     // A miner reads the chain; it signs nothing there.
-    let mut chain = Chain::new(node, None);
-    let (to_chain, chain) =
-        spoke::spawn("chain", CHAIN_DEPTH, &outbox, move |request| Event::Chain(chain.serve(request)));
+    let (to_chain, chain) = chain::spawn(&config.subtensor, None, CHAIN_DEPTH, &outbox, Event::Chain)?;
     let (to_bulk, bulk) = spoke::spawn("bulk", BULK_DEPTH, &outbox, |request| Event::Bulk(bulk::serve_miner(request)));
     let dispatch = move |command| match command {
         Command::Chain(request) => to_chain.send(request),

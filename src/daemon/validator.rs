@@ -2,7 +2,7 @@
 
 use std::{ffi::OsString, process::ExitCode, thread, time::Duration};
 
-use super::{failures, generator, metrics, start};
+use super::{chain, failures, generator, metrics, start};
 use crate::{
     config::validator::Config,
     exit::Failure,
@@ -14,7 +14,6 @@ use crate::{
     net::{self, Connections, DialOptions, HttpOptions, Hub, Listener, Serve, Setup},
     spoke::{
         self,
-        chain::{Chain, http::Http},
         store::{Reader, Store},
         verify,
     },
@@ -26,8 +25,6 @@ use crate::{
     },
 };
 
-/// One call to a node of the chain may take this long; a metagraph is some megabytes.
-const CHAIN_TIMEOUT: Duration = Duration::from_secs(30);
 /// After a stop, and again for joining the spokes.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 /// One calculation of scores is under way at most.
@@ -88,14 +85,11 @@ fn spokes(
     let outbox = hub.outbox();
     let mut store = Store::open(&config.store.path, key.hotkey())?;
     let mut reader = Reader::open(&config.store.path)?;
-    let node = Http::new(config.subtensor.endpoints.clone(), CHAIN_TIMEOUT, generator()?);
-    let mut chain = Chain::new(node, Some(key.clone()));
     let verify: Vec<_> = (0..verifiers).map(|_| |proof: Box<_>| Event::Verified(verify::serve(*proof))).collect();
     let (to_verify, verify) = spoke::spawn_pool("verify", verifiers, &outbox, verify);
     let bulk = |request| Event::Bulk(spoke::bulk::serve_validator(request));
     let (to_bulk, bulk) = spoke::spawn("bulk", validator_bulk::DEPTH, &outbox, bulk);
-    let (to_chain, chain) =
-        spoke::spawn("chain", CHAIN_DEPTH, &outbox, move |request| Event::Chain(chain.serve(request)));
+    let (to_chain, chain) = chain::spawn(&config.subtensor, Some(key.clone()), CHAIN_DEPTH, &outbox, Event::Chain)?;
     let (to_store, store) =
         spoke::spawn("store", STORE_DEPTH, &outbox, move |request| Event::Store(store.serve(request)));
     let (to_facts, facts) =

@@ -150,7 +150,7 @@ impl Site {
             "port": self.validator.listen.port(),
             "external_ip": "127.0.0.1",
             "netuid": NETUID,
-            "subtensor": {"network": chain},
+            "subtensor": {"network": chain, "metadata_cache": self.dir.join("cache")},
             "metagraph": {"sync_interval": 1, "weight_update_tempo": 3},
             "wallet": self.wallet(&self.validator),
             "database": {"url": format!("sqlite:///{}", self.database_path().display())},
@@ -165,7 +165,7 @@ impl Site {
     fn miner_settings(&self, miner: &Member, chain: &str) -> Value {
         json!({
             "netuid": NETUID,
-            "subtensor": {"network": chain},
+            "subtensor": {"network": chain, "metadata_cache": self.dir.join("cache")},
             "metagraph": {"sync_interval": 1},
             "wallet": self.wallet(miner),
             "heartbeat_interval": 1,

@@ -358,8 +358,13 @@ impl<M: Machine> Driver<M> {
         drop((dispatch, reports));
         let until = clock.mono() + stop_timeout;
         for spoke in spokes {
-            let name = spoke.name().to_owned();
-            if !spoke.join(until.since(clock.mono())) {
+            let (name, may_be_left) = (spoke.name().to_owned(), spoke.may_be_left());
+            if spoke.join(until.since(clock.mono())) {
+                continue;
+            }
+            if may_be_left {
+                log::info!(target: "net", "spoke {name} is left at its work: what that comes to is found out after the next start");
+            } else {
                 log::error!(target: "net", "spoke {name} did not end within {stop_timeout:?}: left behind");
             }
         }

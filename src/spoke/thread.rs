@@ -87,6 +87,8 @@ pub struct Spoke {
     threads: Vec<JoinHandle<()>>,
     /// Disconnects when the last of its threads has ended.
     ended: Receiver<()>,
+    /// Longer than this nobody waits for its end.
+    left_after: Option<Duration>,
 }
 
 impl Spoke {
@@ -94,9 +96,21 @@ impl Spoke {
         &self.name
     }
 
+    /// A spoke whose work may be left at any point is joined for no longer than `patience`.
+    pub fn left_after(mut self, patience: Duration) -> Spoke {
+        self.left_after = Some(patience);
+        self
+    }
+
+    /// Whether it does no harm to leave it behind at its work.
+    pub fn may_be_left(&self) -> bool {
+        self.left_after.is_some()
+    }
+
     /// Waits until it has served what was queued and ended; its inbox must be dropped before. `false` when
     /// it did not end within `patience`: its thread is left behind.
     pub fn join(self, patience: Duration) -> bool {
+        let patience = self.left_after.map_or(patience, |longest| longest.min(patience));
         if self.ended.recv_timeout(patience) == Err(RecvTimeoutError::Timeout) {
             return false;
         }
@@ -154,7 +168,10 @@ where
         thread::Builder::new().name(name).spawn(run).expect("the system has a thread for each spoke")
     });
     let threads = threads.collect();
-    (Inbox { name: name.to_owned(), depth, requests }, Spoke { name: name.to_owned(), threads, ended })
+    (
+        Inbox { name: name.to_owned(), depth, requests },
+        Spoke { name: name.to_owned(), threads, ended, left_after: None },
+    )
 }
 
 /// Tells the hub when the thread that holds it unwinds.
@@ -249,6 +266,19 @@ mod tests {
         inbox.send(()).unwrap();
         drop(inbox);
         assert!(!spoke.join(Duration::from_millis(1)));
+        drop(release);
+    }
+
+    #[test]
+    fn a_spoke_that_may_be_left_is_not_waited_for() {
+        let (outbox, _reports, _poll) = hub(8);
+        let (release, held) = channel::bounded::<()>(0);
+        let (inbox, spoke) = spawn("caller", 1, &outbox, move |_: ()| held.recv().ok());
+        inbox.send(()).unwrap();
+        drop(inbox);
+        let spoke = spoke.left_after(Duration::from_millis(1));
+        assert!(spoke.may_be_left());
+        assert!(!spoke.join(Duration::MAX), "the longest patience would never end");
         drop(release);
     }
 

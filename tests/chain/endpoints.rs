@@ -5,15 +5,21 @@ use std::{
     net::{SocketAddr, TcpListener, TcpStream},
     path::PathBuf,
     process::{Child, Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
+
+use crossbeam::channel::{self, Receiver};
 
 use byteleap::{
     machine::contract::chain::{ChainCall, ChainFaultKind, ChainReply, ChainRequest, Inclusion, WeightVector},
     spoke::chain::{
         Chain,
         http::Http,
-        rpc::{Call, Rpc, RpcError},
+        rpc::{Call, Rpc, RpcError, to_hex},
     },
     units::{Netuid, Uid},
     wire::keys::Keypair,
@@ -25,44 +31,98 @@ use serde_json::{Value as Json, json};
 /// Far longer than anything here takes: only what must time out has a short one.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// An endpoint that answers every connection with the same bytes, and then closes it.
+/// An endpoint that answers every connection once, and then closes it.
 struct Endpoint {
     url: String,
+    /// The bodies that it was sent.
+    asked: Receiver<String>,
 }
 
 impl Endpoint {
+    /// Says the same bytes each time.
     fn saying(answer: impl Into<Vec<u8>>) -> Endpoint {
         let answer = answer.into();
-        Endpoint::with(move |mut stream| {
-            read_request(&mut stream);
+        Endpoint::answering(move |_| answer.clone())
+    }
+
+    /// Says what `answer` makes of the body of each request.
+    fn answering(mut answer: impl FnMut(&str) -> Vec<u8> + Send + 'static) -> Endpoint {
+        let (heard, asked) = channel::unbounded();
+        let url = serve(move |mut stream| {
+            let body = read_request(&mut stream);
+            let answer = answer(&body);
+            let _ = heard.send(body);
             // A client that refuses the rest of an answer hangs up.
             let _ = stream.write_all(&answer);
-        })
+        });
+        Endpoint { url, asked }
+    }
+
+    /// A node that answers each call by itself.
+    fn node(mut say: impl FnMut(&str, &Json) -> Json + Send + 'static) -> Endpoint {
+        Endpoint::answering(move |body| http("200 OK", &rpc(body, &mut say)))
     }
 
     /// Takes the request and never answers.
     fn silent() -> Endpoint {
         let mut held = Vec::new();
-        Endpoint::with(move |stream| held.push(stream))
+        Endpoint { url: serve(move |stream| held.push(stream)), asked: channel::never() }
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the other side of a test is no spoke")]
-    fn with(mut serve: impl FnMut(TcpStream) + Send + 'static) -> Endpoint {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let thread = std::thread::Builder::new();
-        thread.spawn(move || listener.incoming().for_each(|stream| serve(stream.unwrap()))).unwrap();
-        Endpoint { url }
+    /// Begins an answer with `head` and never ends it.
+    fn endless(head: &'static str, chunk: impl Into<Vec<u8>>) -> Endpoint {
+        let chunk = chunk.into();
+        let url = serve(move |mut stream| {
+            read_request(&mut stream);
+            let _ = stream.write_all(head.as_bytes());
+            while stream.write_all(&chunk).is_ok() {}
+        });
+        Endpoint { url, asked: channel::never() }
     }
 
     /// Nobody listens there.
     fn gone() -> Endpoint {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        Endpoint { url: format!("http://{}", listener.local_addr().unwrap()) }
+        Endpoint { url: format!("http://{}", listener.local_addr().unwrap()), asked: channel::never() }
+    }
+
+    /// How often it was asked since the last look.
+    fn requests(&self) -> usize {
+        self.asked.try_iter().count()
     }
 }
 
-fn read_request(stream: &mut TcpStream) {
+#[expect(clippy::disallowed_methods, reason = "the other side of a test is no spoke")]
+fn serve(mut serve: impl FnMut(TcpStream) + Send + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let thread = std::thread::Builder::new();
+    thread.spawn(move || listener.incoming().for_each(|stream| serve(stream.unwrap()))).unwrap();
+    url
+}
+
+fn rpc(body: &str, say: &mut impl FnMut(&str, &Json) -> Json) -> String {
+    let mut one = |call: &Json| {
+        let result = say(call["method"].as_str().unwrap(), &call["params"]);
+        json!({"jsonrpc": "2.0", "id": call["id"], "result": result})
+    };
+    match serde_json::from_str(body).unwrap() {
+        Json::Array(calls) => Json::Array(calls.iter().map(one).collect()).to_string(),
+        call => one(&call).to_string(),
+    }
+}
+
+/// What a node of chain `genesis` says when its best block is `best`.
+fn usual(genesis: u8, best: u64, method: &str) -> Json {
+    match method {
+        "chain_getBlockHash" => json!(to_hex(&[genesis; 32])),
+        "chain_getHeader" => json!({"number": format!("{best:#x}")}),
+        _ => json!("Bittensor"),
+    }
+}
+
+/// The body of a request.
+fn read_request(stream: &mut TcpStream) -> String {
     let mut read = Vec::new();
     let mut chunk = [0; 4096];
     loop {
@@ -70,11 +130,11 @@ fn read_request(stream: &mut TcpStream) {
         if let Some((head, body)) = text.split_once("\r\n\r\n") {
             let length = head.split("content-length:").nth(1).and_then(|rest| rest.split("\r\n").next());
             if body.len() >= length.map_or(0, |length| length.trim().parse().unwrap()) {
-                return;
+                return String::from_utf8_lossy(&read).split_once("\r\n\r\n").unwrap().1.to_owned();
             }
         }
         match stream.read(&mut chunk) {
-            Ok(0) | Err(_) => return,
+            Ok(0) | Err(_) => return String::new(),
             Ok(count) => read.extend_from_slice(&chunk[..count]),
         }
     }
@@ -85,7 +145,7 @@ fn http(status: &str, body: &str) -> Vec<u8> {
 }
 
 fn good() -> Endpoint {
-    Endpoint::saying(http("200 OK", r#"{"jsonrpc":"2.0","id":0,"result":"Bittensor"}"#))
+    Endpoint::node(|method, _| usual(1, 100, method))
 }
 
 fn client(endpoints: &[&Endpoint], timeout: Duration) -> Http {
@@ -138,10 +198,52 @@ fn a_silent_endpoint_ends_by_the_deadline() {
 
 #[test]
 fn an_endless_answer_is_cut_off() {
-    let long = Endpoint::saying(http("200 OK", &format!(r#"{{"id":0,"result":"{}"}}"#, "x".repeat(100_000))));
-    let mut client = client(&[&long], PATIENCE).answer_bytes_max(10_000);
-    let Err(RpcError::Unreachable { why, .. }) = ask(&mut client) else { panic!() };
-    assert!(why.contains("exceeds limit") || why.contains("limit"), "{why}");
+    const LIMIT: u64 = 100_000;
+    let chunk = format!("{:x}\r\n{}\r\n", 4096, "x".repeat(4096));
+    for (head, chunk) in [
+        // A gibibyte as announced, as not announced, in chunks, and after a promise of a few bytes.
+        ("HTTP/1.1 200 OK\r\nContent-Length: 1073741824\r\n\r\n", "x".repeat(4096)),
+        ("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n", "x".repeat(4096)),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", chunk),
+    ] {
+        let endless = Endpoint::endless(head, chunk);
+        let mut client = client(&[&endless], PATIENCE).answer_bytes_max(LIMIT);
+        let Err(RpcError::Unreachable { why, .. }) = ask(&mut client) else { panic!() };
+        assert!(why.contains("limit"), "{head}: {why}");
+    }
+}
+
+#[test]
+fn an_answer_of_another_length_than_it_says_is_no_answer() {
+    let body = rpc(r#"{"method":"x","id":0}"#, &mut |method, _| usual(1, 1, method));
+    for length in [1, body.len() - 1] {
+        let short = Endpoint::saying(format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{body}"));
+        assert!(unreachable(&short).contains("no JSON-RPC"));
+    }
+    let cut = Endpoint::saying(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len() + 1));
+    unreachable(&cut);
+}
+
+#[test]
+fn answers_that_are_not_to_our_calls_are_refused() {
+    let swapped = |from: &'static str, to: &'static str| {
+        Endpoint::answering(move |body| {
+            http("200 OK", &rpc(body, &mut |method, _| usual(1, 100, method)).replace(from, to))
+        })
+    };
+    for (from, to, told) in [
+        (r#""id":0"#, r#""id":7"#, "no answer to call 0"),
+        (r#""id":0"#, r#""id":1"#, "two answers to call 1"),
+        (r#""id":0"#, r#""x":0"#, "without an id"),
+        (r#""jsonrpc":"2.0""#, r#""jsonrpc":"1.0""#, "without jsonrpc"),
+        (r#""result":"Bittensor""#, r#""x":1"#, "neither result nor error"),
+        ("[{", "{", "no JSON-RPC"),
+        ("}]", "", "no JSON-RPC"),
+        ("\"Bittensor\"", "[[[[", "no JSON-RPC"),
+    ] {
+        let why = unreachable(&swapped(from, to));
+        assert!(why.contains(told), "{to}: {why}");
+    }
 }
 
 #[test]
@@ -155,6 +257,145 @@ fn a_node_that_asks_for_fewer_requests_is_left_alone() {
             assert_eq!(fault.kind, ChainFaultKind::RateLimited);
         }
     }
+}
+
+#[test]
+fn a_storm_of_429_over_all_endpoints_ends_in_silence_on_our_side() {
+    let storm = || Endpoint::saying("HTTP/1.1 429 Too Many Requests\r\nRetry-After: 60\r\nContent-Length: 0\r\n\r\n");
+    let all = [storm(), storm(), storm(), storm()];
+    let mut client = client(&all.each_ref(), PATIENCE);
+    for _ in 0..50 {
+        assert!(matches!(ask(&mut client), Err(RpcError::RateLimited { .. })));
+    }
+    assert_eq!(all.each_ref().map(Endpoint::requests), [1; 4], "each was asked once and then left alone");
+    let Err(error) = ask(&mut client) else { panic!() };
+    assert!(error.to_string().contains("every endpoint, for "), "{error}");
+}
+
+#[test]
+fn a_silent_endpoint_leaves_time_for_the_next() {
+    let (silent, good) = (Endpoint::silent(), good());
+    let mut client = client(&[&silent, &good], Duration::from_secs(6));
+    assert_eq!(ask(&mut client), Ok(json!("Bittensor")));
+}
+
+#[test]
+fn an_endpoint_that_is_behind_is_passed_over_and_used_when_nobody_else_answers() {
+    let behind = Endpoint::node(|method, _| usual(1, 79, method));
+    let mut first_ahead = true;
+    let ahead = Endpoint::answering(move |body| {
+        let said = http("200 OK", &rpc(body, &mut |method, _| usual(1, 100, method)));
+        if std::mem::take(&mut first_ahead) { said } else { http("502 Bad Gateway", "") }
+    });
+    let gone = Endpoint::gone();
+    let mut client = client(&[&gone, &ahead, &behind], PATIENCE);
+    assert_eq!(ask(&mut client), Ok(json!("Bittensor")));
+    assert_eq!((ahead.requests(), behind.requests()), (1, 0));
+    // The one ahead fails from now on; the one behind is better than nothing.
+    assert_eq!(ask(&mut client), Ok(json!("Bittensor")));
+    assert_eq!((ahead.requests(), behind.requests()), (1, 1));
+}
+
+#[test]
+fn an_endpoint_that_lies_stalled_is_left_for_one_that_follows_the_chain() {
+    let mut first = true;
+    let stalled = Endpoint::answering(move |body| {
+        let failing = std::mem::take(&mut first);
+        if failing {
+            http("502 Bad Gateway", "")
+        } else {
+            http("200 OK", &rpc(body, &mut |method, _| usual(1, 5, method)))
+        }
+    });
+    let good = Endpoint::node(|method, _| if method == "x" { json!("good") } else { usual(1, 100, method) });
+    let mut client_of_both = client(&[&stalled, &good], PATIENCE);
+    let mut call = |name: &'static str| client_of_both.batch(&[Call::new(name, json!([]))]).unwrap().remove(0).unwrap();
+    // It is down, so the other one is asked, and says how far the chain is.
+    assert_eq!(call("x"), json!("good"));
+    // It comes back from the past: as soon as it is asked again, its answers are not used.
+    let mut asked = stalled.requests();
+    while asked < 2 {
+        assert_eq!(call("x"), json!("good"));
+        asked += stalled.requests();
+    }
+}
+
+#[test]
+fn an_endpoint_of_another_chain_is_never_used() {
+    let (ours, other) =
+        (Endpoint::node(|method, _| usual(1, 100, method)), Endpoint::node(|method, _| usual(2, 900, method)));
+    for order in [[&ours, &other], [&other, &ours]] {
+        let mut client = client(&order, PATIENCE).genesis(Some([1; 32]));
+        for _ in 0..3 {
+            assert_eq!(ask(&mut client), Ok(json!("Bittensor")));
+        }
+        assert!(other.requests() <= 1, "it was asked again");
+    }
+}
+
+#[test]
+fn nothing_but_another_chain_is_refused_by_name() {
+    let other = Endpoint::node(|method, _| usual(2, 900, method));
+    let mut chain = Chain::new(client(&[&other], PATIENCE).genesis(Some([1; 32])), None);
+    let told = format!("this is another chain: genesis {}, expected {}", to_hex(&[2; 32]), to_hex(&[1; 32]));
+    for _ in 0..3 {
+        let ChainReply::Failed(fault) = chain.serve(ChainRequest::Head) else { panic!() };
+        assert_eq!(fault.kind, ChainFaultKind::OtherChain);
+        assert!(fault.text.contains(&told), "{}", fault.text);
+    }
+    assert_eq!(other.requests(), 1);
+}
+
+#[test]
+fn the_first_chain_seen_is_the_chain() {
+    let down = Arc::new(AtomicBool::new(false));
+    let is_down = down.clone();
+    let first = Endpoint::answering(move |body| {
+        let down = is_down.load(Ordering::Relaxed);
+        if down { http("503", "") } else { http("200 OK", &rpc(body, &mut |method, _| usual(1, 100, method))) }
+    });
+    let second = Endpoint::node(|method, _| usual(2, 100, method));
+    let mut client = client(&[&first, &second], PATIENCE);
+    assert_eq!(ask(&mut client), Ok(json!("Bittensor")));
+    down.store(true, Ordering::Relaxed);
+    let Err(RpcError::OtherChain { seen, expected, .. }) = ask(&mut client) else { panic!() };
+    assert_eq!((seen, expected), ([2; 32], [1; 32]));
+}
+
+#[test]
+fn an_endpoint_that_does_not_say_which_chain_it_is_of_is_not_used() {
+    for nothing in [json!(null), json!("Bittensor"), json!("00"), json!(to_hex(&[1; 31])), json!(hex::encode([1; 32]))]
+    {
+        let shy = Endpoint::node(move |method, _| match method {
+            "chain_getBlockHash" => nothing.clone(),
+            _ => usual(1, 100, method),
+        });
+        assert!(unreachable(&shy).contains("chain_getBlockHash answered"));
+    }
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "that time passed is all there is to see; more than enough is as good")]
+fn requests_keep_the_interval_that_is_configured() {
+    let good = good();
+    let second = Duration::from_secs(1);
+    let mut client = client(&[&good], PATIENCE).request_interval(Some(second));
+    let since = std::time::Instant::now();
+    for _ in 0..3 {
+        assert_eq!(ask(&mut client), Ok(json!("Bittensor")));
+    }
+    assert!(since.elapsed() >= 2 * second, "never less; more is the machine's load");
+}
+
+#[test]
+fn a_stop_ends_the_wait_for_ones_turn() {
+    let good = good();
+    let (stopper, stop) = channel::bounded(0);
+    let mut client = client(&[&good], PATIENCE).request_interval(Some(Duration::from_secs(1_000_000))).until(stop);
+    assert_eq!(ask(&mut client), Ok(json!("Bittensor")));
+    drop(stopper);
+    assert_eq!(ask(&mut client), Err(RpcError::Stopped));
+    assert_eq!(good.requests(), 1);
 }
 
 #[test]

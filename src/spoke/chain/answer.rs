@@ -21,6 +21,8 @@ pub fn exactly<T, const N: usize>(answers: Vec<T>) -> Result<[T; N], ChainError>
 /// The number in a header.
 pub fn header_number(header: &Json) -> Result<BlockNumber, ChainError> {
     let number = header["number"].as_str().and_then(|text| text.strip_prefix("0x"));
+    // The parser would take a sign, too.
+    let number = number.filter(|digits| !digits.starts_with('+'));
     let number = number.and_then(|digits| u64::from_str_radix(digits, 16).ok());
     number.ok_or_else(|| wrong("chain_getHeader", "without a block number"))
 }

@@ -23,8 +23,10 @@ pub mod timelock;
 
 mod answer;
 mod entries;
+mod envelope;
 mod find;
 mod inspect;
+mod node;
 mod read;
 mod remedy;
 mod runtime;
@@ -39,6 +41,7 @@ use std::collections::BTreeSet;
 use serde_json::Value as Json;
 
 use self::{
+    cache::MetadataCache,
     metadata::ShapeFault,
     remedy::Refusal,
     rpc::{Call, NodeError, Rpc, RpcError},
@@ -81,7 +84,8 @@ pub enum ChainError {
 impl ChainError {
     fn kind(&self) -> ChainFaultKind {
         match self {
-            ChainError::Rpc(RpcError::Unreachable { .. }) => ChainFaultKind::Unreachable,
+            ChainError::Rpc(RpcError::OtherChain { .. }) => ChainFaultKind::OtherChain,
+            ChainError::Rpc(RpcError::Unreachable { .. } | RpcError::Stopped) => ChainFaultKind::Unreachable,
             ChainError::Rpc(RpcError::RateLimited { .. }) => ChainFaultKind::RateLimited,
             ChainError::Node { .. } | ChainError::NoSubnet(_) => ChainFaultKind::Node,
             ChainError::Pool(refusal) => ChainFaultKind::Pool(refusal.fault),
@@ -110,6 +114,7 @@ pub struct Chain<R> {
     /// Of our chain: the first that we saw.
     genesis: Option<[u8; 32]>,
     runtimes: Runtimes,
+    cache: MetadataCache,
     /// Spec versions whose metagraph is not to be had in part.
     whole_metagraphs: BTreeSet<u32>,
     /// What is known of extrinsics on their way.
@@ -124,9 +129,16 @@ impl<R: Rpc> Chain<R> {
             key,
             genesis: None,
             runtimes: Runtimes::default(),
+            cache: MetadataCache::none(),
             whole_metagraphs: BTreeSet::new(),
             searches: Searches::default(),
         }
+    }
+
+    /// Keeps the metadata of runtimes there.
+    pub fn keeping(mut self, cache: MetadataCache) -> Chain<R> {
+        self.cache = cache;
+        self
     }
 
     /// Answers one request; a failure is an answer too.

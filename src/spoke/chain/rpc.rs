@@ -3,10 +3,10 @@
 //! Text in, text out: how it travels is the business of an [`Rpc`], of which there are two real ones: HTTP to
 //! real nodes, and answers recorded from or computed without one.
 
-use std::collections::BTreeMap;
-
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
+
+pub use super::envelope::read_answers;
 
 /// A call that is yet to be made.
 #[derive(Clone, Debug, PartialEq)]
@@ -75,6 +75,10 @@ pub enum RpcError {
     Unreachable { endpoint: String, why: String },
     #[error("{endpoint}: asks for fewer requests")]
     RateLimited { endpoint: String },
+    #[error("{endpoint}: this is another chain: genesis {}, expected {}", to_hex(.seen), to_hex(.expected))]
+    OtherChain { endpoint: String, seen: [u8; 32], expected: [u8; 32] },
+    #[error("not asked: we stop")]
+    Stopped,
 }
 
 /// Carries calls to a node. Answers come in the order of the calls, one each.
@@ -98,53 +102,13 @@ pub fn request_text(calls: &[Call]) -> String {
     }
 }
 
-#[derive(Deserialize)]
-struct Answer {
-    #[serde(default)]
-    id: Option<usize>,
-    #[serde(default)]
-    result: Json,
-    #[serde(default)]
-    error: Option<NodeError>,
-}
-
-impl Answer {
-    fn outcome(self) -> Result<Json, NodeError> {
-        self.error.map_or(Ok(self.result), Err)
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Answers {
-    Batch(Vec<Answer>),
-    One(Answer),
-}
-
-/// Reads the answers to `count` calls, in the order of the calls. The error says what is wrong with the text.
-pub fn read_answers(text: &[u8], count: usize) -> Result<Vec<Result<Json, NodeError>>, String> {
-    match serde_json::from_slice(text).map_err(|why| format!("answer is no JSON-RPC: {why}"))? {
-        // A batch that is refused as a whole is answered by one error without an id.
-        Answers::One(Answer { error: Some(error), .. }) => Ok(vec![Err(error); count]),
-        Answers::One(answer) if count == 1 => Ok(vec![answer.outcome()]),
-        Answers::One(_) => Err(format!("one answer to {count} calls")),
-        Answers::Batch(answers) => in_order(answers, count),
-    }
-}
-
-fn in_order(answers: Vec<Answer>, count: usize) -> Result<Vec<Result<Json, NodeError>>, String> {
-    let mut by_id: BTreeMap<_, _> = answers.into_iter().map(|answer| (answer.id, answer)).collect();
-    let ordered = (0..count).map(|id| by_id.remove(&Some(id)).map(Answer::outcome).ok_or(id));
-    ordered.collect::<Result<_, _>>().map_err(|id| format!("no answer to call {id} of {count}"))
-}
-
 pub fn to_hex(bytes: &[u8]) -> String {
     format!("0x{}", hex::encode(bytes))
 }
 
-/// The bytes of a `0x…` text.
+/// The bytes of a `0x…` text; `None` where it is none, also for lack of the `0x`.
 pub fn from_hex(text: &str) -> Option<Vec<u8>> {
-    hex::decode(text.strip_prefix("0x").unwrap_or(text)).ok()
+    hex::decode(text.strip_prefix("0x")?).ok()
 }
 
 #[cfg(test)]
@@ -160,25 +124,18 @@ mod tests {
     }
 
     #[test]
-    fn answers_come_back_in_the_order_of_the_calls() {
-        let text = br#"[{"jsonrpc":"2.0","id":1,"error":{"code":-32601,"message":"Method not found"}},
-                        {"jsonrpc":"2.0","id":0,"result":"0x00"}]"#;
-        let answers = read_answers(text, 2).unwrap();
-        assert_eq!(answers[0], Ok(json!("0x00")));
-        assert_eq!(answers[1].as_ref().unwrap_err().to_string(), "error -32601: Method not found");
+    fn bytes_are_written_as_they_are_read() {
+        assert_eq!(from_hex(&to_hex(&[0, 255])).unwrap(), [0, 255]);
+        for text in ["00ff", "0x0", "0xzz", "x00", "0X00", "0x 00", "0x0x00", ""] {
+            assert_eq!(from_hex(text), None, "{text}");
+        }
     }
 
     #[test]
-    fn a_refused_batch_refuses_each_call() {
-        let text =
-            br#"{"jsonrpc":"2.0","id":null,"error":{"code":-32010,"message":"The batch request was too large"}}"#;
-        assert!(read_answers(text, 3).unwrap().iter().all(Result::is_err));
-    }
-
-    #[test]
-    fn what_is_no_answer_is_named() {
-        assert!(read_answers(b"<html>502</html>", 1).unwrap_err().contains("no JSON-RPC"));
-        assert_eq!(read_answers(br#"[{"id":0,"result":1}]"#, 2).unwrap_err(), "no answer to call 1 of 2");
-        assert_eq!(read_answers(br#"{"id":0,"result":1}"#, 2).unwrap_err(), "one answer to 2 calls");
+    fn another_chain_is_named_by_both_hashes() {
+        let error = RpcError::OtherChain { endpoint: "http://a".into(), seen: [1; 32], expected: [2; 32] };
+        let told =
+            format!("http://a: this is another chain: genesis 0x{}, expected 0x{}", "01".repeat(32), "02".repeat(32));
+        assert_eq!(error.to_string(), told);
     }
 }

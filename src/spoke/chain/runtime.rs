@@ -11,6 +11,7 @@ use serde_json::{Value as Json, json};
 
 use super::{
     Chain, ChainError, answer,
+    cache::Of,
     metadata::{Metadata, ShapeFault, VERSIONS},
     rpc::{Call, Rpc, to_hex},
 };
@@ -87,14 +88,19 @@ impl<R: Rpc> Chain<R> {
         Ok(loaded)
     }
 
+    /// From the cache, else from the node.
     fn load(&mut self, spec_version: u32, at: &[u8; 32]) -> Result<Runtime, ChainError> {
         let genesis = self.genesis()?;
-        let metadata = Metadata::parse(&self.fetch_metadata(at)?)?;
-        let own = OwnVersion::of(&metadata)?;
-        if own.spec_version != spec_version {
-            let what = format!("metadata of spec {} for a runtime of spec {spec_version}", own.spec_version);
-            return Err(answer::wrong(AT_VERSION, &what));
-        }
+        let reading = |bytes: &[u8]| of_spec(spec_version, bytes).map_err(|why| why.to_string());
+        let (metadata, own) = match self.cache.read(&genesis, spec_version, &VERSIONS, reading) {
+            Some(kept) => kept,
+            None => {
+                let bytes = self.fetch_metadata(at)?;
+                let fetched = of_spec(spec_version, &bytes)?;
+                self.cache.write(Of { genesis: &genesis, spec_version, format: fetched.0.version() }, &bytes);
+                fetched
+            }
+        };
         Ok(Runtime { genesis, spec_version, transaction_version: own.transaction_version, metadata })
     }
 
@@ -120,6 +126,17 @@ impl<R: Rpc> Chain<R> {
         let metadata = self.one(Call::new("state_getMetadata", json!([to_hex(at)])))?;
         answer::bytes("state_getMetadata", &metadata)
     }
+}
+
+/// Metadata that says of itself that it is of that version.
+fn of_spec(spec_version: u32, bytes: &[u8]) -> Result<(Metadata, OwnVersion), ChainError> {
+    let metadata = Metadata::parse(bytes)?;
+    let own = OwnVersion::of(&metadata)?;
+    if own.spec_version != spec_version {
+        let what = format!("metadata of spec {} for a runtime of spec {spec_version}", own.spec_version);
+        return Err(answer::wrong(AT_VERSION, &what));
+    }
+    Ok((metadata, own))
 }
 
 /// Metadata as the runtime API wraps it: bytes of bytes, or nothing.
