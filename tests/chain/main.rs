@@ -1,6 +1,7 @@
 //! The chain spoke against what a real Subtensor node said (recorded at spec 425), and against the simulated
 //! one, in process and over HTTP.
 
+mod cached;
 mod endpoints;
 mod recorded;
 mod recorded_writes;

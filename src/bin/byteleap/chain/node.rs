@@ -8,6 +8,7 @@ use byteleap::{
         on_chain::{self, Given, OnChain},
         wallet::{Wallet, is_part},
     },
+    daemon::chain::client,
     exit::Failure,
     machine::contract::chain::{
         ChainFault, ChainFaultKind, ChainReply, ChainRequest, Head, Metagraph, Neuron, Preflight, Standing,
@@ -18,11 +19,7 @@ use byteleap::{
     wallet,
     wire::keys::Keypair,
 };
-use crossbeam::channel::after;
-use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
-
-/// One request to one endpoint may take this long.
-const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+use crossbeam::channel::{after, never};
 
 /// A runtime is being replaced for one block; then it can be asked again.
 const UPGRADE_WAIT: Duration = Duration::from_secs(6);
@@ -138,11 +135,10 @@ impl Node {
     }
 
     pub fn with_key(settings: OnChain, key: Option<Keypair>) -> Result<Node, Failure> {
-        let mut seed = [0; 32];
-        getrandom::fill(&mut seed).map_err(|why| Failure::failed(format!("no randomness from the system: {why}")))?;
-        let http = Http::new(settings.subtensor.endpoints.clone(), CALL_TIMEOUT, ChaCha20Rng::from_seed(seed));
         let netuid = settings.netuid;
-        Ok(Node { chain: Chain::new(http, key), settings, netuid, clock: Clock::start() })
+        // Nobody stops it: it ends with its answer.
+        let chain = client(&settings.subtensor, key, never())?;
+        Ok(Node { chain, settings, netuid, clock: Clock::start() })
     }
 
     pub fn now(&self) -> Wall {
