@@ -3,8 +3,11 @@
 use byteleap::{
     config::subtensor::Subtensor,
     exit::Failure,
-    machine::contract::chain::{Feature, Head, Metagraph, Neuron, Preflight, PreflightState, Standing},
-    spoke::chain::rpc::to_hex,
+    machine::contract::chain::{Feature, Head, Metagraph, Neuron, Preflight, Standing},
+    spoke::chain::{
+        hyperparameters::{Setting, SubnetInfo},
+        rpc::to_hex,
+    },
     units::{Hotkey, Wall},
 };
 use serde_json::{Value, json};
@@ -13,6 +16,7 @@ use super::{
     Told,
     metagraph::{axon, hyperparameters, neuron_json, yes_or_no},
     node::{Node, Place, Who},
+    preflight::broken,
     table::Facts,
 };
 
@@ -42,6 +46,8 @@ struct Seen {
     /// Of our neuron, or of any: the epoch is everybody's.
     standing: Option<Standing>,
     hotkey: Option<Hotkey>,
+    /// What the runtime lists, or why that cannot be read.
+    listed: Result<SubnetInfo, String>,
 }
 
 pub fn tell(options: &Options) -> Result<Told, Failure> {
@@ -57,14 +63,16 @@ pub fn tell(options: &Options) -> Result<Told, Failure> {
         Some(neuron) => Some(node.standing(0, &neuron)?),
         None => None,
     };
+    let netuid = node.netuid;
+    let listed = node.chain().subnet_info(netuid, None).map_err(|why| why.to_string());
     let (options, settings) = (node.options(), node.settings.subtensor);
-    let seen = Seen { settings, options, head, now, graph, preflight, standing, hotkey };
+    let seen = Seen { settings, options, head, now, graph, preflight, standing, hotkey, listed };
     Ok(Told::new(seen.text(), seen.json()))
 }
 
 impl Seen {
     fn text(&self) -> String {
-        let mut text = format!("{}\n{}", self.node(), self.subnet());
+        let mut text = format!("{}\n{}\n{}", self.node(), self.subnet(), self.hyperparameters());
         if let Some(hotkey) = &self.hotkey {
             text += &format!("\n{}", self.standing_of(hotkey));
         }
@@ -82,7 +90,7 @@ impl Seen {
         facts.add("best block", head.best);
         facts.add("finalized", format!("{} ({} behind)", head.finalized, head.best.saturating_sub(head.finalized)));
         facts.add("clock", clock(self.age_s()));
-        let bad = self.preflight.rows.iter().filter(|row| row.state != PreflightState::Good).count();
+        let bad = broken(&self.preflight).len();
         facts.add(
             "preflight",
             match bad {
@@ -113,12 +121,38 @@ impl Seen {
         }
         facts.add("weights", self.path());
         facts.add("weights rate limit", format!("{} blocks between two settings", graph.weights_rate_limit));
-        facts.add("weights version", format!("{} at least", graph.weights_version));
-        facts.add("weights at least", graph.min_allowed_weights);
-        let limit = graph.max_weights_limit;
-        facts.add("a weight at most", format!("{:.4} of all", f64::from(limit) / f64::from(u16::MAX)));
         facts.add("serving rate limit", format!("{} blocks between two announcements", graph.serving_rate_limit));
+        if let Ok(listed) = &self.listed {
+            facts.add("a place costs", format!("{:.9} TAO", listed.burn_rao as f64 / 1e9));
+            facts.add("owner", listed.owner.as_ref().map_or("-", Hotkey::as_str));
+        }
         facts
+    }
+
+    /// As the runtime lists them, under its own names.
+    fn hyperparameters(&self) -> Facts {
+        let mut facts = Facts::of("hyper-parameters");
+        match &self.listed {
+            Ok(listed) => listed.hyperparameters.iter().for_each(|(name, setting)| facts.add(name, setting)),
+            Err(why) => facts.add("unknown", why),
+        }
+        facts
+    }
+
+    fn hyperparameters_json(&self) -> Value {
+        let mut all = hyperparameters(&self.graph);
+        for (name, setting) in self.listed.iter().flat_map(|listed| &listed.hyperparameters) {
+            all[name] = match setting {
+                Setting::Flag(is) => json!(is),
+                Setting::Number(number) => {
+                    u64::try_from(*number).map_or_else(|_| json!(number.to_string()), Value::from)
+                }
+                Setting::Balance(rao) => json!(*rao as f64 / 1e9),
+                Setting::Fraction(fraction) => json!(fraction),
+                Setting::Text(text) => json!(text),
+            };
+        }
+        all
     }
 
     /// How weights are set here, now.
@@ -131,6 +165,7 @@ impl Seen {
             (true, Some(_)) => ("committed by hash and revealed later", broken(Feature::HashCommit)),
         };
         let after = match graph.commit_reveal {
+            true if graph.reveal_period == 1 => ", an epoch later".to_owned(),
             true => format!(", {} epochs later", graph.reveal_period),
             false => String::new(),
         };
@@ -196,7 +231,7 @@ impl Seen {
                 "best": head.best,
                 "finalized": head.finalized,
                 "best_age_s": self.age_s(),
-                "preflight_good": self.preflight.rows.iter().all(|row| row.state == PreflightState::Good),
+                "preflight_good": broken(&self.preflight).is_empty(),
             },
             "subnet": {
                 "netuid": graph.netuid,
@@ -205,7 +240,8 @@ impl Seen {
                 "epoch": self.standing.as_ref().map(|standing| standing.epoch),
                 "next_epoch_block": self.standing.as_ref().map(|standing| standing.next_epoch_block),
                 "weights_path": self.path(),
-                "hyperparameters": hyperparameters(graph),
+                "hyperparameters": self.hyperparameters_json(),
+                "price_tao": self.listed.as_ref().ok().map(|listed| listed.burn_rao as f64 / 1e9),
             },
             "hotkey": self.hotkey.as_ref().map(|hotkey| self.hotkey_json(hotkey)),
         })

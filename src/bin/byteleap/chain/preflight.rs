@@ -39,12 +39,18 @@ fn text(preflight: &Preflight) -> String {
 
 fn features(row: &PreflightRow) -> String {
     let names: Vec<&str> = row.used_by.iter().map(|feature| feature.name()).collect();
-    names.join(", ")
+    if names.is_empty() { "(no daemon)".to_owned() } else { names.join(", ") }
+}
+
+/// What only this tool shows is missed by nobody.
+pub fn broken(preflight: &Preflight) -> Vec<&PreflightRow> {
+    let rows = preflight.rows.iter();
+    rows.filter(|row| row.state != PreflightState::Good && !row.used_by.is_empty()).collect()
 }
 
 /// How many are not as we know them, and which features do not work therefore.
 fn fault(preflight: &Preflight) -> Option<String> {
-    let bad: Vec<&PreflightRow> = preflight.rows.iter().filter(|row| row.state != PreflightState::Good).collect();
+    let bad = broken(preflight);
     let mut lost: Vec<Feature> = bad.iter().flat_map(|row| row.used_by.iter().copied()).collect();
     lost.sort_unstable();
     lost.dedup();
@@ -68,7 +74,7 @@ fn as_json(preflight: &Preflight) -> Value {
     json!({
         "spec_version": preflight.spec_version,
         "metadata_version": preflight.metadata_version,
-        "good": preflight.rows.iter().all(|row| row.state == PreflightState::Good),
+        "good": broken(preflight).is_empty(),
         "rows": preflight.rows.iter().map(row).collect::<Vec<Value>>(),
     })
 }
@@ -88,9 +94,10 @@ mod tests {
         assert_eq!(fault(&preflight), None);
         rows.push(row("SubtensorModule.serve_axon", &[Feature::ServeAxon], PreflightState::Missing));
         rows.push(row("System.Events", &[Feature::Outcome], PreflightState::OtherShape("a tuple".into())));
+        rows.push(row("SubtensorModule.SubnetOwner", &[], PreflightState::Missing));
         preflight.rows = rows;
         let told = fault(&preflight).unwrap();
-        assert_eq!(told, "2 of 3 names are not as this version knows them; disabled: outcome, serve_axon; update");
+        assert_eq!(told, "2 of 4 names are not as this version knows them; disabled: outcome, serve_axon; update");
         let table = text(&preflight);
         assert!(table.contains("call  SubtensorModule.serve_axon   no     -         serve_axon\n"), "{table}");
         assert_eq!(as_json(&preflight)["rows"][2]["other_shape"], "a tuple");
