@@ -48,6 +48,9 @@ impl Process {
         let child = Command::new(exe)
             .args(arguments)
             .env(PARENT, std::process::id().to_string())
+            // Simulated runtimes share names and differ: what is kept of them goes with the site.
+            .env_remove("CACHE_DIRECTORY")
+            .env("XDG_CACHE_HOME", log.with_file_name("cache"))
             .stdin(Stdio::null())
             .stdout(out.try_clone()?)
             .stderr(out)

@@ -1,12 +1,15 @@
 //! The chain spoke against what a real Subtensor node said (recorded at spec 425), and against the simulated
 //! one, in process and over HTTP.
 
+mod blocks;
 mod cached;
 mod endpoints;
+mod reads;
 mod recorded;
 mod recorded_writes;
 mod recordings;
 mod rpc_errors;
+mod runtimes;
 mod simulated;
 mod simulated_commits;
 mod simulated_faults;

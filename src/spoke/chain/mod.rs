@@ -4,6 +4,7 @@
 //! the node, and again when a block shows another spec version) and the hotkey that signs. Decides nothing:
 //! when to ask, to retry or to give up is the machine's; which endpoint to ask is its own.
 
+pub mod block;
 pub mod cache;
 pub mod calls;
 pub mod endpoints;
