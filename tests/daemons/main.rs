@@ -4,6 +4,7 @@
 mod bad_input;
 mod bench;
 mod btauth;
+mod chain_calls;
 mod devnet;
 mod doors;
 mod kill;

@@ -103,7 +103,7 @@ class Subnet:
 
     def neuron_daemon(self, role, wallet, url, settings):
         owned = {"path": self.wallets, "name": wallet.name, "hotkey": "default"}
-        self.daemon(role, {"netuid": NETUID, "subtensor": {"network": url}, "wallet": owned, **settings})
+        self.daemon(role, {"netuid": NETUID, "subtensor": {"network": url, "metadata_cache": False}, "wallet": owned, **settings})
 
     def daemon(self, role, settings):
         path = self.path(role + ".yaml")
