@@ -54,7 +54,7 @@ pub enum Link {
     Miner,
     /// One HTTP request of a miner to a validator.
     Validator,
-    /// The simulated chain's port: HTTP requests of chain spokes.
+    /// The simulated chain's port: HTTP requests of chain spokes, and WebSockets of whoever wants to be told.
     Chain,
 }
 
@@ -80,9 +80,9 @@ pub enum Input<E> {
 /// A message as the loop frames it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Message {
-    /// On [`Link::Axon`], received. One at a time: the next request of a connection is read after the answer was sent.
+    /// On [`Link::Axon`] and [`Link::Chain`], received. One at a time: the next request of a connection is read after the answer was sent.
     Request(http::Request),
-    /// On [`Link::Axon`] sent, on [`Link::Validator`] received (then the connection closes).
+    /// On [`Link::Axon`] and [`Link::Chain`] sent, on [`Link::Validator`] received (then the connection closes).
     Response(http::Response),
     /// A WebSocket text frame.
     Text(String),
