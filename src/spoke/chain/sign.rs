@@ -206,16 +206,20 @@ fn seal(moment: &Moment, of: &WeightVector, account: &AccountId, answers: &[Json
     known_version(value(metadata, calls::PALLET, "CommitRevealWeightsVersion", version)?)?;
     let config: BeaconConfig = value(metadata, "Drand", "BeaconConfig", config)?;
     let beacon = Beacon { public_key: config.public_key, period_s: config.period, genesis_s: config.genesis_time };
-    let (slot, slot_bytes) = metadata.constant("Aura", "SlotDuration")?;
-    let slot: u64 = metadata.decode("Aura.SlotDuration", slot, slot_bytes)?;
     let now: u64 = value(metadata, "Timestamp", "Now", now)?;
     let blocks = foreseen.block.saturating_add(REVEAL_MARGIN_BLOCKS).saturating_sub(moment.best);
-    let round = beacon.round_at(now.saturating_add(blocks.saturating_mul(slot)));
+    let round = beacon.round_at(now.saturating_add(blocks.saturating_mul(slot_ms(metadata)?)));
     let round = round.max(value::<u64>(metadata, "Drand", "LastStoredRound", stored_round)?);
     let payload = Payload::new(account, &of.weights, of.version_key).encode();
     let commit = timelock::seal(&payload, round, &beacon.public_key, seed()?)?;
     let reveal = Reveal { drand_round: round, commit_epoch: foreseen.commit_epoch, block: foreseen.block };
     Ok((calls::commit_timelocked(of, &commit, round), Some(reveal)))
+}
+
+/// From one block to the next, when none is missed.
+pub fn slot_ms(metadata: &Metadata) -> Result<u64, ShapeFault> {
+    let (id, bytes) = metadata.constant("Aura", "SlotDuration")?;
+    metadata.decode("Aura.SlotDuration", id, bytes)
 }
 
 fn value<T: DecodeAsType>(metadata: &Metadata, pallet: &str, item: &str, answer: &Json) -> Result<T, ChainError> {

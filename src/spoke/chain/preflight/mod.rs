@@ -17,6 +17,7 @@ use super::{
     read::At,
     rpc::Rpc,
     runtime::OwnVersion,
+    sign::slot_ms,
 };
 use crate::machine::contract::chain::{Feature, Preflight, PreflightRow, PreflightState};
 
@@ -48,6 +49,7 @@ pub fn table(metadata: &Metadata, spec_version: u32) -> Preflight {
             .map(|need| row("event", format!("System.{}", need.name), need.used_by, event(metadata, need))),
     );
     rows.push(row("constant", "System.Version".into(), &[Feature::Signing], version(metadata)));
+    rows.push(row("constant", "Aura.SlotDuration".into(), &[Feature::TimelockedCommit], slot(metadata)));
     rows.extend(extrinsic(metadata));
     rows.extend(extensions(metadata));
     Preflight { spec_version, metadata_version: metadata.version(), rows }
@@ -104,6 +106,11 @@ fn event(metadata: &Metadata, need: &needs::EventNeed) -> Found {
 fn version(metadata: &Metadata) -> Found {
     metadata.constant("System", "Version").ok()?;
     Some(OwnVersion::of(metadata).map(drop))
+}
+
+fn slot(metadata: &Metadata) -> Found {
+    metadata.constant("Aura", "SlotDuration").ok()?;
+    Some(slot_ms(metadata).map(drop))
 }
 
 /// The parts of an extrinsic that are not extensions.
