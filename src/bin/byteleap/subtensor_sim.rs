@@ -44,6 +44,9 @@ pub struct Arguments {
     /// shuffle, newtype, empty-extension or extension; may be given several times
     #[arg(long, value_name = "N[:KIND]", value_parser = upgrade)]
     upgrade_at: Vec<(BlockNumber, UpgradeKind)>,
+    /// Blocks between the best and the finalized one
+    #[arg(long, value_name = "N", default_value = "2")]
+    finality_lag: u64,
     /// Append one JSON line for each accepted or refused extrinsic
     #[arg(long, value_name = "FILE")]
     log: Option<PathBuf>,
@@ -86,6 +89,7 @@ pub fn run(arguments: Arguments) -> Result<(), Failure> {
     for (block, kind) in arguments.upgrade_at {
         node.upgrade_at(block, kind).map_err(Failure::config)?;
     }
+    node.set_finality_lag(arguments.finality_lag);
     let listener = Listener::bind(arguments.listen, door(), Connections::default());
     let listener = listener.map_err(Failure::config)?;
     // Whoever wanted to read it may be gone; the chain goes on.

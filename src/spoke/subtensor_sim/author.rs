@@ -121,7 +121,7 @@ impl Node {
             state.count_nonce(signer);
             let result = pallet::dispatch(state, now, signer, &pooled.call);
             let error = result.as_ref().err().copied();
-            draft.push(&pooled.bytes, result);
+            draft.push(&pooled.bytes, Some(signer), result);
             self.write_journal(journal::included(self.clock.wall, number, &pooled.extrinsic, error));
         }
         let upgrade = self.due_upgrade(number, &executor);

@@ -125,17 +125,17 @@ impl Draft {
         match draft.executor.metadata.call("Timestamp", "set", now) {
             Ok(call) => {
                 let body = [&[BARE_V4][..], &call].concat();
-                draft.push(&body.encode(), Ok(Vec::new()));
+                draft.push(&body.encode(), None, Ok(Vec::new()));
             }
             Err(fault) => log::error!(target: "subtensor-sim", "no timestamp in the (simulated) block: {fault}"),
         }
         draft
     }
 
-    /// Adds an extrinsic that was executed.
-    pub fn push(&mut self, bytes: &[u8], dispatched: Dispatched) {
+    /// Adds an extrinsic that was executed; an inherent has no signer.
+    pub fn push(&mut self, bytes: &[u8], signer: Option<&AccountId>, dispatched: Dispatched) {
         let index = u32::try_from(self.extrinsics.len()).unwrap_or(u32::MAX);
-        match event::records(&self.executor.metadata, index, &dispatched) {
+        match event::records(&self.executor.metadata, index, signer, &dispatched) {
             Ok(records) => self.records.extend(records),
             Err(fault) => log::error!(target: "subtensor-sim", "no events for a (simulated) extrinsic: {fault}"),
         }

@@ -75,8 +75,14 @@ pub fn initialization(events: &[Event]) -> Vec<Value> {
     events.iter().map(|event| record(Value::unnamed_variant("Initialization", []), event.value())).collect()
 }
 
-/// The records of one extrinsic: its events and its end.
-pub fn records(metadata: &Metadata, index: u32, dispatched: &Dispatched) -> Result<Vec<Value>, ShapeFault> {
+/// The records of one extrinsic: its events, what its signer paid (an inherent has none), and its end.
+pub fn records(
+    metadata: &Metadata,
+    index: u32,
+    signer: Option<&AccountId>,
+    dispatched: &Dispatched,
+) -> Result<Vec<Value>, ShapeFault> {
+    let dispatch_info = || dispatch_info(signer.is_some());
     let mut events: Vec<Value> = Vec::new();
     let end = match dispatched {
         Ok(deposited) => {
@@ -90,6 +96,7 @@ pub fn records(metadata: &Metadata, index: u32, dispatched: &Dispatched) -> Resu
             Value::named_variant("ExtrinsicFailed", [("dispatch_error", module), ("dispatch_info", dispatch_info())])
         }
     };
+    events.extend(signer.map(fee_paid));
     events.push(Value::unnamed_variant("System", [end]));
     let phase = || Value::unnamed_variant("ApplyExtrinsic", [number(index)]);
     Ok(events.into_iter().map(|event| record(phase(), event)).collect())
@@ -99,12 +106,19 @@ fn record(phase: Value, event: Value) -> Value {
     Value::named_composite([("phase", phase), ("event", event), ("topics", Value::unnamed_composite([]))])
 }
 
-/// Weight calls are free, and nothing here measures their weight.
-fn dispatch_info() -> Value {
+/// Every call is free here, and a node says so each time.
+fn fee_paid(who: &AccountId) -> Value {
+    let paid = [("who", Value::from_bytes(who)), ("actual_fee", number(0u8)), ("tip", number(0u8))];
+    Value::unnamed_variant("TransactionPayment", [Value::named_variant("TransactionFeePaid", paid)])
+}
+
+/// Nothing here measures the weight of a call.
+fn dispatch_info(is_signed: bool) -> Value {
+    let (class, pays_fee) = if is_signed { ("Normal", "No") } else { ("Mandatory", "Yes") };
     let weight = Value::named_composite([("ref_time", Value::u128(0)), ("proof_size", Value::u128(0))]);
     Value::named_composite([
         ("weight", weight),
-        ("class", Value::unnamed_variant("Normal", [])),
-        ("pays_fee", Value::unnamed_variant("No", [])),
+        ("class", Value::unnamed_variant(class, [])),
+        ("pays_fee", Value::unnamed_variant(pays_fee, [])),
     ])
 }
