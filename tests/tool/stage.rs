@@ -118,6 +118,9 @@ pub fn run(arguments: &[&str], input: &str) -> Ended {
     let mut child = Command::new(TOOL)
         .args(arguments)
         .env("HOME", "/nowhere")
+        // no absolute path: nothing is kept
+        .env("XDG_CACHE_HOME", "none")
+        .env_remove("CACHE_DIRECTORY")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
