@@ -113,6 +113,40 @@ fn every_recorded_answer_of_a_runtime_api_decodes_whole() {
     assert!(calls.len() >= 13, "{} calls", calls.len());
 }
 
+/// Whatever a node answers is read or refused.
+#[test]
+fn changed_answers_and_events_are_never_fatal() {
+    use rand_core::{RngCore, SeedableRng};
+    let mut rng = rand_chacha::ChaCha20Rng::seed_from_u64(15);
+    let metadata = metadata(V15);
+    let apis = [metagraph::API, metagraph::SELECTIVE_API, V2_API, V3_API];
+    let answers: Vec<Vec<u8>> = apis.iter().map(|api| state_call(api)).collect();
+    let happened = blocks().blocks.pop().unwrap().events();
+    let (mut read, mut refused) = (0, 0);
+    for round in 0..400 {
+        let mut change = |whole: &[u8]| {
+            let mut bytes = whole.to_vec();
+            let at = rng.next_u64() as usize % bytes.len();
+            if round % 4 == 0 {
+                bytes.truncate(at)
+            } else {
+                bytes[at] = rng.next_u32() as u8
+            }
+            bytes
+        };
+        let graphs = [
+            metagraph::decode(&metadata, &change(&answers[0])).is_ok(),
+            metagraph::decode_selective(&metadata, &change(&answers[1])).is_ok(),
+            hyperparameters::decode(&metadata, V2_API, &change(&answers[2])).is_ok(),
+            hyperparameters::decode(&metadata, V3_API, &change(&answers[3])).is_ok(),
+            events(&metadata, &change(&happened)).is_ok(),
+        ];
+        read += graphs.iter().filter(|is_read| **is_read).count();
+        refused += graphs.iter().filter(|is_read| !**is_read).count();
+    }
+    assert!(read > 0 && refused > 0, "{read} read, {refused} refused");
+}
+
 #[test]
 fn hyperparameters_have_the_same_values_as_a_struct_and_as_pairs() {
     let metadata = metadata(V15);

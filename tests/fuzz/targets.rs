@@ -13,7 +13,7 @@ use byteleap::{
         ws_frame::{Frames, Side, WsItem, accept_upgrade},
     },
     spoke::{
-        chain::{events, extrinsic, metadata::Metadata, metagraph, preflight, rpc},
+        chain::{block, events, extrinsic, hyperparameters, metadata::Metadata, metagraph, preflight, rpc},
         subtensor_sim::{Genesis, Hyperparameters, Node, server::Server},
     },
     units::{ChallengeId, Hotkey, Netuid, Now, PeerId, Wall, WorkerId},
@@ -253,11 +253,20 @@ fn chain_metadata(bytes: &[u8]) {
 
 fn chain_metagraph(bytes: &[u8]) {
     let _ = metagraph::decode(metadata(), bytes);
+    let _ = metagraph::decode_selective(metadata(), bytes);
+    for api in [hyperparameters::V2_API, hyperparameters::V3_API] {
+        let _ = hyperparameters::decode(metadata(), api, bytes);
+    }
 }
 
 /// Extrinsics, calls and events of blocks.
 fn chain_blocks(bytes: &[u8]) {
-    let _ = events::outcome(metadata(), bytes, 1);
+    let outcome = events::outcome(metadata(), bytes, 1);
+    if let Ok(all) = block::events(metadata(), bytes) {
+        let ended =
+            all.iter().any(|event| event.phase == block::Phase::Extrinsic(1) && event.name == "ExtrinsicSuccess");
+        assert!(!ended || matches!(outcome, Ok(Some(_))), "both readings see the same end");
+    }
     if let Ok(extrinsic::Parsed::Signed(signed)) = extrinsic::parse(metadata(), bytes) {
         let _ = metadata().read_call(signed.call);
     }
