@@ -341,6 +341,7 @@ fn nothing_but_another_chain_is_refused_by_name() {
     for _ in 0..3 {
         let ChainReply::Failed(fault) = chain.serve(ChainRequest::Head) else { panic!() };
         assert_eq!(fault.kind, ChainFaultKind::OtherChain);
+        assert!(fault.remedy.is_some_and(|remedy| remedy.contains("subtensor.endpoints")));
         assert!(fault.text.contains(&told), "{}", fault.text);
     }
     assert_eq!(other.requests(), 1);
@@ -487,4 +488,31 @@ fn the_whole_way_over_http_to_the_simulated_node() {
     let journal = std::fs::read_to_string(&simulator.log).unwrap();
     let line: Json = serde_json::from_str(journal.lines().next().unwrap()).unwrap();
     assert_eq!((&line["result"], &line["block"]), (&json!("success"), &json!(block)));
+}
+
+#[test]
+fn a_node_that_limits_requests_is_asked_again_when_it_has_had_its_rest() {
+    let simulator = Simulator::start();
+    let new = || Http::new(vec![simulator.url.clone()], PATIENCE, ChaCha20Rng::seed_from_u64(1));
+    for code in [429, -32999] {
+        // By hand: a client would look at the node's chain along with it, which the limit forbids.
+        let limit = |limit: Json| {
+            let call = json!({"jsonrpc": "2.0", "id": 0, "method": "sim_rateLimit", "params": [limit]}).to_string();
+            let mut stream = TcpStream::connect(simulator.url.strip_prefix("http://").unwrap()).unwrap();
+            let length = call.len();
+            let head = format!("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
+            stream.write_all((head + &call).as_bytes()).unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).unwrap();
+            assert!(answer.contains("\"result\""), "{answer}");
+        };
+        let mut client = new();
+        assert_eq!(ask(&mut client), Ok(json!("Subtensor (simulated)")));
+        limit(json!({"per_s": 1, "code": code}));
+        while !matches!(ask(&mut client), Err(RpcError::RateLimited { .. })) {}
+        // Its rest is counted on our side, so that nothing is sent before; then it is as it was.
+        limit(json!("off"));
+        while matches!(ask(&mut client), Err(RpcError::RateLimited { .. })) {}
+        assert_eq!(ask(&mut client), Ok(json!("Subtensor (simulated)")));
+    }
 }

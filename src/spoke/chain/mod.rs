@@ -102,6 +102,7 @@ impl ChainError {
         match self {
             ChainError::Pool(refusal) => refusal.remedy,
             ChainError::NoSubnet(_) => Some(remedy::NETWORK),
+            ChainError::OtherChain { .. } | ChainError::Rpc(RpcError::OtherChain { .. }) => Some(remedy::CHAIN),
             ChainError::Shape(_) => Some(remedy::UPDATE),
             _ => None,
         }

@@ -20,6 +20,7 @@ const STAKE: &str = "the hotkey's stake is under the subnet's threshold: stake m
 const PERMIT: &str = "only the validators with the most stake may set weights: stake more to this hotkey";
 pub const UPDATE: &str = "the chain's runtime may have changed: look at byteleap chain preflight, and update byteleap";
 pub const NETWORK: &str = "check netuid and which network the endpoints belong to";
+pub const CHAIN: &str = "correct subtensor.endpoints (or subtensor.genesis), and restart";
 const RATE: &str = "the chain's rate limit: it is tried again when enough blocks have passed";
 const AXON: &str =
     "the chain refuses the announced address: set external_ip and external_port to what the internet reaches";
