@@ -56,6 +56,16 @@ pub struct Weights {
     pub recalculate_interval: Duration,
     /// Blocks between two settings of weights; `None`: never set.
     pub update_tempo_blocks: Option<u32>,
+    pub commit_reveal: CommitReveal,
+}
+
+/// How weights are committed where the subnet wants it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CommitReveal {
+    /// Encrypted; the chain opens them by itself.
+    Timelocked,
+    /// By their hash, which we reveal an epoch later.
+    Hash,
 }
 
 /// A named set of scoring rules.
@@ -176,7 +186,13 @@ fn weights(form: &mut Form) -> Weights {
         availability_window: Duration::from_secs(u64::from(hours) * 3600),
         recalculate_interval: form.seconds("weight_management.recalculate_interval", 420, 0.1..=DAY_S),
         update_tempo_blocks: (tempo > 0).then_some(tempo),
+        commit_reveal: commit_reveal(form),
     }
+}
+
+fn commit_reveal(form: &mut Form) -> CommitReveal {
+    let words = [("timelocked", CommitReveal::Timelocked), ("hash", CommitReveal::Hash)];
+    form.word("weights.commit_reveal", "timelocked", &words).unwrap_or(CommitReveal::Timelocked)
 }
 
 fn policy(form: &mut Form) -> Policy {

@@ -14,11 +14,15 @@
 //! | `challenges`, `phases`, `evidence`, `fault` | how a challenge goes on, and what is shown for it |
 //! | `verification` | proofs that wait for a verifier |
 //! | `ledger` | what becomes durable, in order |
-//! | `chain`, `epoch`, `scoring` | the subnet, scores, weights |
+//! | `chain` (`heads`, `preflight`) | the subnet as it was last read, what its runtime can do |
+//! | `extrinsics`, `announce` | the one extrinsic on its way, the announcement of the axon |
+//! | `scoring`, `epoch` (`blocked`, `reveals`, `overdue`) | scores, and weights on their way to the chain |
 //!
 //! It never touches a socket, a clock, a disk or a thread, and computes no proof itself.
 
+mod announce;
 mod axon;
+pub mod blocked;
 mod bulk;
 mod capacity;
 pub mod chain;
@@ -26,9 +30,11 @@ pub mod challenges;
 mod draw;
 pub mod epoch;
 mod evidence;
+mod extrinsics;
 mod fault;
 mod fleet;
 mod gate;
+mod heads;
 mod heartbeat;
 pub mod incoming;
 mod issue;
@@ -36,8 +42,11 @@ mod ledger;
 pub mod lines;
 mod nonces;
 mod observe;
+mod overdue;
 mod phases;
+mod preflight;
 mod rate;
+mod reveals;
 mod round;
 mod scoring;
 mod sessions;
@@ -53,11 +62,14 @@ use rand_chacha::ChaCha20Rng;
 
 pub use self::bulk::serve as serve_bulk;
 use self::{
+    announce::Announcement,
     axon::Axon,
+    blocked::Ground,
     capacity::Capacity,
     chain::{Chain, Heard, Identity},
     challenges::{Challenges, Limits},
-    epoch::{Epoch, View},
+    epoch::{Epoch, MECHANISM, View},
+    extrinsics::Lane,
     fleet::Fleet,
     gate::Gate,
     ledger::{Ledger, Settled, Waiter},
@@ -74,7 +86,7 @@ use crate::{
         clock::{Drift, DriftChange},
         contract::{
             chain::{ChainReply, ChainRequest},
-            store::{Snapshot, StoreFault, StoreReply, StoreRequest, Write},
+            store::{Errand, Snapshot, StoreFault, StoreReply, StoreRequest, Write},
             validator_bulk::{ValidatorBulk, ValidatorBulkDone},
             verify::{VerifyReply, VerifyRequest},
         },
@@ -145,6 +157,8 @@ pub struct Validator {
     capacity: Capacity,
     ledger: Ledger,
     chain: Chain,
+    lane: Lane,
+    announcement: Announcement,
     epoch: Epoch,
     scoring: Scoring,
     drift: Drift,
@@ -165,7 +179,7 @@ impl Validator {
             proof: validation.proof_timeout,
             verification: VERIFICATION_LIMIT,
         };
-        let identity = Identity { hotkey: me.hotkey().clone(), netuid: config.netuid, announce: config.announce };
+        let identity = Identity { hotkey: me.hotkey().clone(), netuid: config.netuid };
         let look_every = Duration::from_secs(12).min(config.sync_interval);
         Validator {
             phase: Phase::Loading,
@@ -179,7 +193,9 @@ impl Validator {
             capacity: Capacity::new(verifiers, validation.challenge_interval),
             ledger: Ledger::default(),
             chain: Chain::new(identity, config.sync_interval),
-            epoch: Epoch::new(config.weights.update_tempo_blocks, look_every),
+            lane: Lane::new(look_every),
+            announcement: Announcement::new(config.announce, config.sync_interval),
+            epoch: Epoch::new(config.weights.update_tempo_blocks, config.weights.commit_reveal, look_every),
             scoring: Scoring::new(&config),
             drift: Drift::default(),
             timers: Timers::default(),
@@ -229,12 +245,14 @@ impl Validator {
         }
     }
 
-    fn loaded(&mut self, now: Now, snapshot: Snapshot) {
-        let Snapshot { open_challenges, leases, weights, .. } = snapshot;
+    fn loaded(&mut self, now: Now, mut snapshot: Snapshot) {
+        self.epoch.resume(&mut snapshot);
+        let Snapshot { open_challenges, leases, genesis, in_flight, .. } = snapshot;
         self.challenges.bury(now, open_challenges);
         self.fleet.set_leases(leases.into_iter().map(|(worker, score, _)| (worker, score)));
-        if let Some(weights) = weights {
-            self.epoch.resume(weights);
+        genesis.into_iter().for_each(|genesis| self.chain.expect(genesis));
+        if let Some((errand, extrinsic)) = in_flight {
+            self.lane.resume(errand, extrinsic);
         }
         if self.phase == Phase::Loading {
             self.phase = Phase::Running;
@@ -280,26 +298,28 @@ impl Validator {
                 Waiter::Heartbeat(beat) => self.answer_heartbeat(now, &beat, &result),
                 Waiter::Challenges(ids) if result.is_ok() => ids.iter().for_each(|id| self.challenges.durable(id)),
                 Waiter::Challenges(ids) => ids.iter().for_each(|id| self.challenges.not_stored(id)),
-                Waiter::Intent => {
-                    let graph = self.chain.graph().cloned();
-                    self.epoch.stored(now, graph.as_deref(), result.is_ok(), &mut self.rng);
-                }
+                Waiter::Intent => self.epoch.stored(now, result.is_ok(), &mut self.rng),
+                Waiter::Extrinsic => self.lane.stored(now, result.is_ok()),
                 Waiter::Must(_) => {}
             }
         }
     }
 
     fn chain_said(&mut self, now: Now, reply: ChainReply) {
-        match self.chain.heard(now.mono, reply, &mut self.rng) {
+        match self.chain.heard(now, reply, &mut self.rng) {
             Heard::Metagraph => {
                 self.forget_strangers(now);
-                if let Some(graph) = self.chain.graph() {
-                    self.epoch.observe(now, graph, self.chain.me());
-                }
+                self.announcement.observe(self.chain.me());
                 self.consider_weights(now);
             }
-            Heard::Head => self.consider_weights(now),
-            Heard::Epoch(reply) => self.epoch.heard(now, reply, &mut self.rng),
+            Heard::Head { genesis } => {
+                genesis.into_iter().for_each(|genesis| self.ledger.must(Write::Genesis(genesis)));
+                self.consider_weights(now);
+                self.epoch.watch(now, self.chain.graph().map(|graph| &**graph));
+            }
+            Heard::Lane(reply) => self.lane.heard(now, reply, &mut self.rng),
+            Heard::Standing(Some(standing)) => self.epoch.stands(now, &standing),
+            Heard::Standing(None) => self.epoch.reveals.failed(now.mono, &mut self.rng),
             Heard::Nothing => {}
         }
     }
@@ -313,14 +333,43 @@ impl Validator {
     }
 
     fn consider_weights(&mut self, now: Now) {
-        let Some(block) = self.chain.block() else { return };
-        if self.phase != Phase::Running {
+        if self.phase != Phase::Running || self.chain.block().is_none() {
             return;
         }
         let weights = self.scoring.weights(now.mono, &self.chain, &self.fleet);
-        let graph = self.chain.graph().map(|graph| &**graph);
-        let clock_moved = self.drift.alarmed();
-        self.epoch.consider(now, &View { graph, me: self.chain.me(), block, weights, clock_moved });
+        let ends = self.challenges.ends();
+        let judged = ends.verified + ends.failed > 0;
+        let ground = ground(&self.chain, &self.drift, now);
+        self.epoch.consider(now, View { ground, weights, judged });
+    }
+
+    /// What is on its way to the chain goes on: the lane first, then what waits for it.
+    fn carry_extrinsics(&mut self, now: Now) {
+        let ground = ground(&self.chain, &self.drift, now);
+        self.lane.tick(now.mono, ground.is_our_chain(), ground.may_send().is_ok());
+        let mut ended = false;
+        while let Some((errand, news)) = self.lane.next_news() {
+            ended = true;
+            match errand {
+                Errand::Axon => self.announcement.ended(now.mono, news, &mut self.rng),
+                errand => self.epoch.ended(now, errand, news, &mut self.rng),
+            }
+        }
+        if self.phase == Phase::Running && self.lane.is_free() {
+            let axon = |call| (Errand::Axon, call);
+            let job = self.epoch.next_job(now, &ground, &mut self.rng);
+            let job = job.or_else(|| self.announcement.next_call(now.mono, &ground).map(axon));
+            job.into_iter().for_each(|(errand, call)| self.lane.begin(errand, call));
+        }
+        let me = ground.me.filter(|_| ground.is_our_chain());
+        let standing = me.filter(|_| self.epoch.reveals.ask(now.mono, ground.block)).map(|me| me.uid);
+        if let Some(uid) = standing {
+            let (netuid, hotkey) = (self.config.netuid, self.me.hotkey().clone());
+            self.chain.ask(ChainRequest::Standing { netuid, mechanism: MECHANISM, uid, hotkey });
+        }
+        if ended {
+            self.chain.refresh(now.mono);
+        }
     }
 
     fn verified(&mut self, now: Now, reply: VerifyReply) {
@@ -390,16 +439,15 @@ impl Validator {
 
     /// Hands on what the sub-machines want, after every input.
     fn carry_on(&mut self, now: Now) {
+        self.carry_extrinsics(now);
         self.chain.tick(now.mono);
-        let graph = self.chain.graph().cloned();
-        self.epoch.tick(now, graph.as_deref(), self.drift.alarmed());
         while let Some(write) = self.challenges.next_write() {
             self.ledger.must(write);
         }
-        while let Some(write) = self.epoch.next_write() {
+        while let Some(write) = self.lane.next_write().or_else(|| self.epoch.next_write()) {
             self.write_weights(now, write);
         }
-        while let Some(call) = self.epoch.next_call() {
+        while let Some(call) = self.lane.next_call() {
             self.chain.ask(call);
         }
         if self.phase != Phase::Loading
@@ -418,11 +466,20 @@ impl Validator {
         }
     }
 
+    /// What must be durable before anything follows from it waits for the store; the rest only must not be lost.
     fn write_weights(&mut self, now: Now, write: Write) {
-        if !matches!(write, Write::WeightIntent { .. }) {
-            self.ledger.must(write);
-        } else if !self.ledger.intent(now, write) {
-            self.epoch.stored(now, None, false, &mut self.rng);
+        match &write {
+            Write::WeightIntent { .. } => {
+                if !self.ledger.first(now, write, Waiter::Intent) {
+                    self.epoch.stored(now, false, &mut self.rng);
+                }
+            }
+            Write::ExtrinsicSigned { .. } => {
+                if !self.ledger.first(now, write, Waiter::Extrinsic) {
+                    self.lane.stored(now, false);
+                }
+            }
+            _ => self.ledger.must(write),
         }
     }
 
@@ -461,6 +518,22 @@ impl Validator {
     }
 }
 
+/// What signing and submitting stand on now.
+fn ground<'a>(chain: &'a Chain, drift: &Drift, now: Now) -> Ground<'a> {
+    Ground {
+        graph: chain.graph().map(|graph| &**graph),
+        stale: chain.is_stale(now.mono),
+        me: chain.me(),
+        block: chain.block().unwrap_or(0),
+        head: chain.heads().best().is_some(),
+        other_chain: chain.heads().is_other_chain(),
+        upgrading: chain.heads().is_upgrading(),
+        runtime: chain.runtime(),
+        clock_moved: drift.alarmed(),
+        clock_off: chain.heads().is_clock_off(),
+    }
+}
+
 impl Machine for Validator {
     type Command = Command;
     type Event = Event;
@@ -491,7 +564,7 @@ impl Machine for Validator {
         let running = [self.timers.next(), self.challenges.deadline()].into_iter();
         let running = running.filter(|_| self.phase == Phase::Running);
         let ledger = (self.phase != Phase::Loading).then(|| self.ledger.deadline()).flatten();
-        let always = [self.epoch.deadline(), Some(self.chain.deadline()), ledger];
+        let always = [self.lane.deadline(), Some(self.chain.deadline()), ledger];
         running.chain(always).flatten().min().filter(|_| self.phase != Phase::Ended)
     }
 

@@ -69,6 +69,7 @@ catalogue! {
     // the chain: validator and miner
     ChainBlock Gauge "chain_block" [] "Number of the best block seen."
     ChainBlockAgeSeconds Gauge "chain_block_age_seconds" [] "Time since the best block moved."
+    ChainClockSkewSeconds Gauge "chain_clock_skew_seconds" [] "The system clock less the chain's, as of the last block that was seen to come; some seconds are usual."
     ChainRequests Counter "chain_requests_total" ["call", "outcome"] "Calls to a node of the chain."
     MetagraphAgeSeconds Gauge "metagraph_age_seconds" [] "Time since the metagraph was read."
     Neurons Gauge "neurons" [] "Neurons in the metagraph."
@@ -103,8 +104,10 @@ catalogue! {
     Scorings Counter "scorings_total" ["outcome"] "Score calculations."
     ScoringPaused Gauge "scoring_paused" ["reason"] "1 while scores and weights pause, by reason."
     MinersScored Gauge "miners_scored" [] "Miners with a weight above 0 in the last calculation."
-    WeightSubmissions Counter "weight_submissions_total" ["outcome"] "Weight vectors handed to the chain, by outcome."
-    SecondsSinceConfirmedWeights Gauge "seconds_since_confirmed_weights" [] "Time since the chain confirmed weights of ours."
+    WeightSubmissions Counter "weight_submissions_total" ["outcome"] "Weight vectors and their extrinsics, by outcome."
+    WeightsAwaited Gauge "weights_awaited" [] "Weight vectors that are in a block, and that the finalized chain does not show yet."
+    WeightsOverdue Gauge "weights_overdue" [] "1 when the chain has confirmed no weights of ours for three tempos."
+    SecondsSinceConfirmedWeights Gauge "seconds_since_confirmed_weights" [] "Time since the chain confirmed weights of ours, also across restarts."
 
     // miner
     Workers Gauge "workers" ["state"] "Connected workers, idle or busy."

@@ -71,7 +71,7 @@ impl Witness {
                     assert!(self.sent.insert(id.clone()), "challenge {id} was sent twice");
                 }
                 Write::ChallengeEnded { id, at, end, .. } => self.has_ended(id, *at, end),
-                Write::WeightOutcome { at, outcome: WeightOutcome::Confirmed { .. } } => self.confirmed = Some(*at),
+                Write::WeightOutcome { at, outcome: WeightOutcome::Confirmed { .. }, .. } => self.confirmed = Some(*at),
                 _ => {}
             }
         }

@@ -1,5 +1,7 @@
 //! The recorded scoring scenarios, told to the store as a validator would: heartbeats, challenges, leases.
-//! What comes out again must score as recorded.
+//! What comes out again must score as recorded. And what a killed validator finds in it again.
+
+mod restart;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -100,6 +102,19 @@ fn challenges(input: &Value) -> impl Iterator<Item = Write> {
             Write::ChallengeEnded { id, at, end, verify_ms: None },
         ]
     })
+}
+
+/// A miner that is there now, with one worker.
+fn heartbeat_now(miner: &Hotkey) -> Write {
+    heartbeat(miner.as_str(), NOW, WorkerSeen::named("w1"))
+}
+
+/// A challenge that its worker passed.
+fn challenged(miner: &Hotkey) -> Vec<Write> {
+    let row = serde_json::json!({"hotkey": miner.as_str(), "worker_id": "w1", "merkle_commitments": {"-1": "00"},
+        "computation_time_ms": 100.0, "success_count": 1});
+    let runs = serde_json::json!({"challenges": [{"first_minutes_ago": 1.0, "step": 0.0, "count": 1, "row": row}]});
+    challenges(&runs).collect()
 }
 
 fn leases(input: &Value) -> Write {

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use super::chain::{Reveal, SignedExtrinsic};
 use crate::{
     machine::score::{Facts, Scores},
     units::{BlockNumber, ChallengeId, Hotkey, Uid, Wall, WorkerId, WorkerKey},
@@ -100,14 +101,35 @@ pub enum Write {
     },
     /// One score calculation: what each miner got and why.
     Scored(Box<Scores>),
-    /// A weight vector that we mean to set. Durable before it is submitted.
+    /// Which chain this is, by its genesis. Said once; never another.
+    Genesis([u8; 32]),
+    /// A weight vector that we mean to set. Durable before it is signed.
     WeightIntent {
+        id: IntentId,
         at: Wall,
         at_block: BlockNumber,
         weights: Vec<(Uid, Hotkey, u16)>,
     },
-    /// What became of the newest intent.
+    /// An extrinsic of ours that nobody has seen yet. Durable before it is submitted; the one before it is over.
+    ExtrinsicSigned {
+        at: Wall,
+        errand: Errand,
+        extrinsic: Box<SignedExtrinsic>,
+    },
+    /// A pool took it.
+    ExtrinsicSubmitted {
+        at: Wall,
+        hash: [u8; 32],
+    },
+    /// It is in a block for good, or never will be.
+    ExtrinsicOver {
+        at: Wall,
+        hash: [u8; 32],
+        end: ExtrinsicEnd,
+    },
+    /// What became of an intent, beyond what became of its extrinsics.
     WeightOutcome {
+        intent: IntentId,
         at: Wall,
         outcome: WeightOutcome,
     },
@@ -247,22 +269,70 @@ pub enum End {
     Void(String),
 }
 
-#[derive(Clone, Debug, PartialEq)]
-pub enum WeightOutcome {
-    Submitted {
-        hash: [u8; 32],
-        after: BlockNumber,
-        until: BlockNumber,
+/// Intents are numbered in the order in which they were made.
+pub type IntentId = u64;
+
+/// What an extrinsic of ours is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Errand {
+    /// Announces our axon.
+    Axon,
+    /// Sets the weights of an intent, or commits to them.
+    Weights { intent: IntentId, path: WeightPath, version_key: u64 },
+    /// Reveals what a hash committed to.
+    Reveal { intent: IntentId },
+}
+
+/// How weights reach the chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WeightPath {
+    Open,
+    /// The chain opens them by itself.
+    Timelocked,
+    /// We must reveal them, with this salt.
+    Hash {
+        salt: Vec<u16>,
     },
+}
+
+impl WeightPath {
+    pub fn name(&self) -> &'static str {
+        match self {
+            WeightPath::Open => "open",
+            WeightPath::Timelocked => "timelocked",
+            WeightPath::Hash { .. } => "hash",
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ExtrinsicEnd {
+    /// Its call succeeded in this block, which is final.
+    Included { block: BlockNumber },
+    /// By the pool, or by the chain in a block.
+    Refused(String),
+    /// No block can include it any more.
+    Expired,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WeightOutcome {
+    /// A node took an extrinsic of it.
+    Submitted,
+    /// Its extrinsic is in this block.
     Included {
         block: BlockNumber,
     },
-    /// `LastUpdate` moved to that block.
+    /// The finalized chain shows these weights as ours.
     Confirmed {
         block: BlockNumber,
     },
     Refused(String),
     Expired,
+    /// The commitment went in, and the weights never came out.
+    Dropped(String),
+    /// Newer weights of ours came out instead.
+    Superseded,
 }
 
 /// What a validator knows when it starts.
@@ -274,14 +344,35 @@ pub struct Snapshot {
     pub leases: Vec<(WorkerKey, f64, Wall)>,
     /// Known workers with their last heartbeat.
     pub workers: Vec<(WorkerKey, Wall)>,
-    /// The newest weight intent and its last outcome.
-    pub weights: Option<StoredWeights>,
+    /// The chain that this validator has always been on.
+    pub genesis: Option<[u8; 32]>,
+    /// The newest weight intent.
+    pub intent: Option<StoredIntent>,
+    /// The extrinsic that may be in a pool or a block.
+    pub in_flight: Option<(Errand, SignedExtrinsic)>,
+    /// Weights that are in a block and not confirmed yet, oldest first.
+    pub awaited: Vec<AwaitedWeights>,
+    /// When weights were last confirmed.
+    pub confirmed: Option<Wall>,
 }
 
 /// A weight vector that was meant to be set, and how far it came.
 #[derive(Clone, Debug, PartialEq)]
-pub struct StoredWeights {
-    pub at: Wall,
+pub struct StoredIntent {
+    pub id: IntentId,
+    pub at_block: BlockNumber,
     pub weights: Vec<(Uid, Hotkey, u16)>,
     pub outcome: Option<WeightOutcome>,
+}
+
+/// Weights whose extrinsic is in a block for good, and which the chain is yet to show as ours.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AwaitedWeights {
+    pub intent: IntentId,
+    pub weights: Vec<(Uid, u16)>,
+    pub path: WeightPath,
+    pub version_key: u64,
+    pub included: BlockNumber,
+    /// `None` in the open.
+    pub reveal: Option<Reveal>,
 }

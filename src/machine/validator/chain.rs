@@ -1,30 +1,35 @@
 //! The subnet as the chain last told it, and the one call that may be under way.
 //!
-//! Owns the last good metagraph with its age, the head, the queue of calls (one in flight, the others by
-//! kind), and the announcement of our axon. A failed call never takes a good snapshot away. What is done with
-//! weights is `epoch`'s; this only carries its calls.
+//! Owns the last good metagraph with its age, the head, what the runtime can do, and the queue of calls (one in
+//! flight, the others by kind). A failed call never takes a good snapshot away; one that is too old is marked. What
+//! is signed is the lane's, what is done with weights `epoch`'s; this only carries their calls.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
-    net::SocketAddr,
     rc::Rc,
     time::Duration,
 };
 
 use rand_chacha::ChaCha20Rng;
 
+use super::{heads::Heads, preflight::Runtime};
 use crate::{
     machine::{
         backoff::Backoff,
-        contract::chain::{ChainFault, ChainReply, ChainRequest, Head, Metagraph, Neuron},
+        contract::chain::{
+            ChainFault, ChainFaultKind, ChainReply, ChainRequest, Head, Metagraph, Neuron, Preflight, Standing,
+        },
     },
-    units::{BlockNumber, Hotkey, Mono, Netuid},
+    units::{BlockNumber, Hotkey, Mono, Netuid, Now},
 };
 
 /// The head is asked for at least this often; weights are looked at then.
 const LOOK: Duration = Duration::from_secs(30);
-/// A head that does not move for this long is worth an alarm.
-const STANDSTILL: Duration = Duration::from_secs(300);
+/// A metagraph older than so many intervals, and than this, is not acted on.
+const STALE_INTERVALS: u32 = 5;
+const STALE: Duration = Duration::from_secs(300);
+/// Pause before a preflight that failed, or was of another runtime than the head, is asked for again.
+const PREFLIGHT_AGAIN: Duration = Duration::from_secs(120);
 /// Longest pause after reads that failed one after the other.
 const CALM: Duration = Duration::from_secs(60);
 /// What an axon announces as its software's version, and the reference's default version key.
@@ -35,19 +40,19 @@ pub const VERSION: u32 = 9_010_000;
 pub struct Identity {
     pub hotkey: Hotkey,
     pub netuid: Netuid,
-    /// Announced with `serve_axon` when the chain says otherwise; `None`: never.
-    pub announce: Option<SocketAddr>,
 }
 
 /// What a reply meant.
 #[derive(Debug)]
 pub enum Heard {
-    /// A new head: weights may be looked at.
-    Head,
+    /// A new head: weights may be looked at. With the genesis when it is the first that says it.
+    Head { genesis: Option<[u8; 32]> },
     /// A new metagraph.
     Metagraph,
-    /// The reply to a call of the epoch's.
-    Epoch(ChainReply),
+    /// The reply to a call of the lane's.
+    Lane(ChainReply),
+    /// Where our weights stand; `None` when nobody could say.
+    Standing(Option<Box<Standing>>),
     /// Nothing that concerns anyone else.
     Nothing,
 }
@@ -58,17 +63,16 @@ pub struct Chain {
     sync_every: Duration,
     in_flight: Option<ChainRequest>,
     waiting: VecDeque<ChainRequest>,
-    head: Option<Head>,
-    head_moved: Mono,
-    standstill_told: bool,
+    heads: Heads,
+    runtime: Runtime,
     graph: Option<Rc<Metagraph>>,
     by_hotkey: BTreeMap<Hotkey, usize>,
     synced: Mono,
     sync_due: Mono,
     look_due: Mono,
+    preflight_due: Mono,
+    stale_told: bool,
     backoff: Backoff,
-    serve_due: Mono,
-    serve_backoff: Backoff,
     faults: u64,
 }
 
@@ -79,17 +83,16 @@ impl Chain {
             sync_every,
             in_flight: None,
             waiting: VecDeque::new(),
-            head: None,
-            head_moved: Mono(0),
-            standstill_told: false,
+            heads: Heads::default(),
+            runtime: Runtime::default(),
             graph: None,
             by_hotkey: BTreeMap::new(),
             synced: Mono(0),
             sync_due: Mono(0),
             look_due: Mono(0),
+            preflight_due: Mono(0),
+            stale_told: false,
             backoff: Backoff::new(Duration::from_secs(2).min(sync_every), CALM),
-            serve_due: Mono(0),
-            serve_backoff: Backoff::new(Duration::from_secs(60).min(sync_every * 4), Duration::from_secs(1800)),
             faults: 0,
         }
     }
@@ -105,6 +108,11 @@ impl Chain {
             self.ask(ChainRequest::Head);
             self.watch(now);
         }
+    }
+
+    /// The metagraph may have changed: it is read as soon as can be.
+    pub fn refresh(&mut self, now: Mono) {
+        self.sync_due = now;
     }
 
     /// Queues a call; one that is already asked for is not asked twice.
@@ -124,19 +132,20 @@ impl Chain {
     }
 
     /// Takes the reply to the call under way.
-    pub fn heard(&mut self, now: Mono, reply: ChainReply, rng: &mut ChaCha20Rng) -> Heard {
+    pub fn heard(&mut self, now: Now, reply: ChainReply, rng: &mut ChaCha20Rng) -> Heard {
         let Some(asked) = self.in_flight.take() else {
             log::error!(target: "validator", "the chain answered what nobody asked");
             return Heard::Nothing;
         };
         match (asked, reply) {
             (ChainRequest::Head, ChainReply::Head(head)) => self.took_head(now, head),
-            (ChainRequest::Metagraph(_), ChainReply::Metagraph(graph)) => self.took_graph(now, *graph),
+            (ChainRequest::Metagraph(_), ChainReply::Metagraph(graph)) => self.took_graph(now.mono, *graph),
             (ChainRequest::Head | ChainRequest::Metagraph(_), ChainReply::Failed(fault)) => {
-                self.failed(now, &fault, rng)
+                self.failed(now.mono, &fault, rng)
             }
-            (ChainRequest::ServeAxon { .. }, reply) => self.announced(now, reply, rng),
-            (ChainRequest::SetWeights { .. } | ChainRequest::Find(_), reply) => Heard::Epoch(reply),
+            (ChainRequest::Preflight, reply) => self.looked_ahead(now.mono, reply),
+            (ChainRequest::Standing { .. }, reply) => self.took_standing(reply),
+            (ChainRequest::Sign(_) | ChainRequest::Submit(_) | ChainRequest::Find(_), reply) => self.carried(reply),
             (asked, _) => {
                 log::error!(target: "validator", "the chain spoke answered {asked:?} with something else");
                 Heard::Nothing
@@ -144,16 +153,55 @@ impl Chain {
         }
     }
 
-    fn took_head(&mut self, now: Mono, head: Head) -> Heard {
-        if self.head.as_ref().is_none_or(|old| old.best != head.best) {
-            self.head_moved = now;
-            self.standstill_told = false;
+    fn took_head(&mut self, now: Now, head: Head) -> Heard {
+        let change = self.heads.took(now, head);
+        let known = self.runtime.spec_version();
+        let due = change.runtime || now.mono >= self.preflight_due;
+        if due && known != self.heads.spec_version() && !self.heads.is_upgrading() {
+            self.preflight_due = now.mono + PREFLIGHT_AGAIN;
+            self.ask(ChainRequest::Preflight);
         }
-        if self.head.as_ref().is_none_or(|old| old.spec_version != head.spec_version) {
-            log::info!(target: "validator", "chain {:?}, runtime {}, block {}", head.chain, head.spec_version, head.best);
+        Heard::Head { genesis: change.genesis }
+    }
+
+    fn looked_ahead(&mut self, now: Mono, reply: ChainReply) -> Heard {
+        match reply {
+            ChainReply::Preflight(table) => self.took_preflight(now, *table),
+            ChainReply::Failed(fault) => {
+                self.faults += 1;
+                self.runtime.failed();
+                let text = &fault.text;
+                log::warn!(target: "validator", "the runtime was not looked through: {text}; each call looks for itself");
+            }
+            other => log::error!(target: "validator", "the chain spoke answered a preflight with {other:?}"),
         }
-        self.head = Some(head);
-        Heard::Head
+        Heard::Nothing
+    }
+
+    /// A table of another runtime than the head's is asked for again, later.
+    fn took_preflight(&mut self, now: Mono, table: Preflight) {
+        self.preflight_due = now + PREFLIGHT_AGAIN;
+        self.runtime.found(table);
+    }
+
+    fn took_standing(&mut self, reply: ChainReply) -> Heard {
+        match reply {
+            ChainReply::Standing(standing) => Heard::Standing(Some(standing)),
+            ChainReply::Failed(fault) => {
+                self.faults += 1;
+                log::warn!(target: "validator", "weights not looked up: {} ({:?})", fault.text, fault.kind);
+                Heard::Standing(None)
+            }
+            other => {
+                log::error!(target: "validator", "the chain spoke answered where weights stand with {other:?}");
+                Heard::Standing(None)
+            }
+        }
+    }
+
+    fn carried(&mut self, reply: ChainReply) -> Heard {
+        self.faults += u64::from(matches!(reply, ChainReply::Failed(_)));
+        Heard::Lane(reply)
     }
 
     fn took_graph(&mut self, now: Mono, graph: Metagraph) -> Heard {
@@ -164,59 +212,55 @@ impl Chain {
         }
         let by_hotkey: BTreeMap<Hotkey, usize> =
             graph.neurons.iter().enumerate().map(|(index, neuron)| (neuron.hotkey.clone(), index)).collect();
-        let was_in = self.graph.is_none() || self.by_hotkey.contains_key(&self.me.hotkey);
-        if was_in && !by_hotkey.contains_key(&self.me.hotkey) {
-            log::error!(target: "validator", "hotkey {} is not registered on subnet {}", self.me.hotkey, self.me.netuid.0);
-        }
-        if self.graph.is_none() {
+        let is_first = self.graph.is_none();
+        if is_first {
             log::info!(target: "validator", "metagraph of block {}: {} neurons", graph.block, graph.neurons.len());
         }
+        let before = self.me().map(|me| me.uid);
         self.by_hotkey = by_hotkey;
         self.graph = Some(Rc::new(graph));
         self.synced = now;
-        self.announce(now);
+        self.stale_told = false;
+        if is_first || self.me().map(|me| me.uid) != before {
+            self.tell_registration();
+        }
         Heard::Metagraph
     }
 
-    /// Both reads pause together: the node that did not answer one will not answer the other. Said once.
+    fn tell_registration(&self) {
+        let (hotkey, netuid) = (&self.me.hotkey, self.me.netuid.0);
+        match self.me() {
+            Some(me) => {
+                let (uid, permit) = (me.uid.0, if me.validator_permit { "yes" } else { "no" });
+                log::info!(target: "validator", "registered: yes; {hotkey} on subnet {netuid}, uid {uid}, validator permit: {permit}");
+            }
+            None => log::error!(
+                target: "validator",
+                "registered: no; {hotkey} is not on subnet {netuid}: run `byteleap chain register --burned` with the coldkey"
+            ),
+        }
+    }
+
+    /// Both reads pause together: the node that did not answer one will not answer the other. Said once, and not when
+    /// it is a runtime upgrade, which takes a block.
     fn failed(&mut self, now: Mono, fault: &ChainFault, rng: &mut ChaCha20Rng) -> Heard {
         self.faults += 1;
-        let level = if self.backoff.failures() == 0 { log::Level::Warn } else { log::Level::Debug };
+        let calm = self.backoff.failures() > 0 || fault.kind == ChainFaultKind::Upgrading;
+        let level = if calm { log::Level::Debug } else { log::Level::Warn };
         let known = if self.graph.is_some() { "the last good metagraph stays" } else { "there is none yet" };
-        log::log!(target: "validator", level, "chain not read ({}): {}; {known}", fault.asked, fault.text);
+        let remedy = fault.remedy.map(|remedy| format!("; {remedy}")).unwrap_or_default();
+        log::log!(target: "validator", level, "chain not read ({}): {}; {known}{remedy}", fault.asked, fault.text);
         let again = now + self.backoff.wait(rng);
         self.sync_due = self.sync_due.max(again);
         self.look_due = self.look_due.max(again);
         Heard::Nothing
     }
 
-    /// Asks for the announcement of our axon when the chain tells another address.
-    fn announce(&mut self, now: Mono) {
-        let (Some(want), Some(me)) = (self.me.announce, self.me()) else { return };
-        if me.axon == Some(want) {
-            self.serve_backoff.reset();
-            return;
-        }
-        if now >= self.serve_due {
-            let Identity { netuid, .. } = self.me;
-            log::info!(target: "validator", "announcing the axon at {want}");
-            self.ask(ChainRequest::ServeAxon { netuid, ip: want.ip(), port: want.port(), version: VERSION });
-        }
-    }
-
-    fn announced(&mut self, now: Mono, reply: ChainReply, rng: &mut ChaCha20Rng) -> Heard {
-        self.serve_due = now + self.serve_backoff.wait(rng);
-        if let ChainReply::Failed(fault) = reply {
-            self.faults += 1;
-            log::warn!(target: "validator", "axon not announced: {} ({:?})", fault.text, fault.kind);
-        }
-        Heard::Nothing
-    }
-
     fn watch(&mut self, now: Mono) {
-        if self.head.is_some() && now.since(self.head_moved) > STANDSTILL && !self.standstill_told {
-            self.standstill_told = true;
-            log::error!(target: "validator", "no new block for {} s: is the node in sync?", STANDSTILL.as_secs());
+        self.heads.watch(now);
+        if self.is_stale(now) && !std::mem::replace(&mut self.stale_told, true) {
+            let minutes = self.graph_age(now).unwrap_or_default().as_secs() / 60;
+            log::error!(target: "validator", "the metagraph is {minutes} min old: nothing is set or announced by it");
         }
     }
 
@@ -230,9 +274,22 @@ impl Chain {
         self.graph.as_ref().map(|_| now.since(self.synced))
     }
 
-    /// How long the best block has stood; `None` before the first.
-    pub fn block_age(&self, now: Mono) -> Option<Duration> {
-        self.head.as_ref().map(|_| now.since(self.head_moved))
+    /// Whether it is too old to act on.
+    pub fn is_stale(&self, now: Mono) -> bool {
+        self.graph_age(now).is_some_and(|age| age > STALE.max(self.sync_every * STALE_INTERVALS))
+    }
+
+    pub fn heads(&self) -> &Heads {
+        &self.heads
+    }
+
+    /// The chain of earlier runs.
+    pub fn expect(&mut self, genesis: [u8; 32]) {
+        self.heads.expect(genesis);
+    }
+
+    pub fn runtime(&self) -> &Runtime {
+        &self.runtime
     }
 
     pub fn neuron(&self, hotkey: &Hotkey) -> Option<&Neuron> {
@@ -255,7 +312,7 @@ impl Chain {
     /// The newest block that any answer named.
     pub fn block(&self) -> Option<BlockNumber> {
         let graph = self.graph.as_ref().map(|graph| graph.block);
-        graph.max(self.head.as_ref().map(|head| head.best))
+        graph.max(self.heads.best())
     }
 
     /// Calls that failed since the start.

@@ -1,374 +1,377 @@
-//! Weights on their way to the chain: intent stored, submitted, included, confirmed.
+//! Weights on their way to the chain: intent stored, signed, submitted, included, confirmed.
 //!
-//! Owns at most one intent. It never submits from an unknown state: each reason not to is named, and those
-//! that an operator must act on are alarms. An intent counts as confirmed when the chain's own `LastUpdate`
-//! of our neuron is past the block it was made at, however it got there. Its calls and writes wait in its
-//! outbox; it sees no socket and no clock.
+//! Owns at most one intent that is not in a block yet, and with [`Reveals`] those that are and wait to be confirmed.
+//! It begins none from a state that is not known good: each reason not to is named, and those that an operator must
+//! act on are alarms. An intent lives at most one tempo of the chain; then the next is made from the scores of the
+//! day. What carries its extrinsics is the lane. It sees no socket and no clock.
 
 use std::{collections::VecDeque, time::Duration};
 
 use rand_chacha::ChaCha20Rng;
+use rand_core::RngCore;
 
-use super::{chain::VERSION, lines};
+use super::{
+    blocked::{Blocked, Ground, allowed},
+    chain::VERSION,
+    extrinsics::Ended,
+    lines,
+    overdue::Overdue,
+    preflight::Runtime,
+    reveals::Reveals,
+};
 use crate::{
+    config::validator::CommitReveal,
     machine::{
         backoff::Backoff,
         contract::{
-            chain::{ChainFault, ChainFaultKind, ChainReply, ChainRequest, Inclusion, Metagraph, Neuron, Submission},
-            store::{StoredWeights, WeightOutcome, Write},
+            chain::{ChainCall, ChainFault, ChainFaultKind, Feature, Metagraph, Standing, WeightVector},
+            store::{AwaitedWeights, Errand, IntentId, Snapshot, WeightOutcome, WeightPath, Write},
         },
     },
     units::{BlockNumber, Hotkey, Mono, Now, Uid, Wall},
 };
 
-/// Submissions of one intent.
-const ATTEMPTS: u32 = 3;
-/// How long an intent may stay unconfirmed before it is given up, in blocks after the last that could include it.
-const CONFIRM_BLOCKS: BlockNumber = 50;
-
-/// Why no weights are set now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Blocked {
-    /// `weight_update_tempo` is 0.
-    Off,
-    NoMetagraph,
-    NotRegistered,
-    NoPermit,
-    /// The chain wants commit-reveal, which this version does not speak.
-    CommitReveal,
-    /// No score was calculated since the start, or the last one is too old.
-    NotScored,
-    AllZero,
-    /// The chain wants more weights than there are scored miners.
-    TooFew,
-    /// Not so many blocks since the last update yet.
-    TooSoon,
-    ClockMoved,
-    /// An attempt is under way, or failed a moment ago.
-    Busy,
-}
-
-impl Blocked {
-    /// What an operator must know; `None` where waiting is all there is to do.
-    pub fn alarm(self) -> Option<&'static str> {
-        match self {
-            Blocked::NotRegistered => Some("our hotkey is not registered"),
-            Blocked::NoPermit => Some("our neuron has no validator permit: too little stake"),
-            Blocked::CommitReveal => Some("the subnet has commit-reveal on, which this version does not speak"),
-            Blocked::AllZero => Some("every score is 0: nothing is submitted"),
-            Blocked::TooFew => Some("the chain wants more weights than there are scored miners"),
-            Blocked::ClockMoved => Some("the wall clock moved against the monotonic one"),
-            _ => None,
-        }
-    }
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Blocked::Off => "off",
-            Blocked::NoMetagraph => "no_metagraph",
-            Blocked::NotRegistered => "not_registered",
-            Blocked::NoPermit => "no_permit",
-            Blocked::CommitReveal => "commit_reveal",
-            Blocked::NotScored => "not_scored",
-            Blocked::AllZero => "all_zero",
-            Blocked::TooFew => "too_few",
-            Blocked::TooSoon => "too_soon",
-            Blocked::ClockMoved => "clock_moved",
-            Blocked::Busy => "busy",
-        }
-    }
-}
+/// Extrinsics of one intent.
+const ATTEMPTS: u32 = 5;
+/// Which of a subnet's mechanisms we score.
+pub const MECHANISM: u8 = 0;
+/// Of a salt, in u16.
+const SALT_LEN: usize = 8;
+/// Of the chain.
+const BLOCK_TIME: Duration = Duration::from_secs(12);
 
 /// What the decision to set weights looks at.
 pub struct View<'a> {
-    pub graph: Option<&'a Metagraph>,
-    pub me: Option<&'a Neuron>,
-    pub block: BlockNumber,
+    pub ground: Ground<'a>,
     /// (uid, hotkey, u16 weight) of the current scores, zeros dropped, offline miners left out; `None` before
     /// the first calculation, or when it is too old.
     pub weights: Option<Vec<(Uid, Hotkey, u16)>>,
-    pub clock_moved: bool,
+    /// There was a verdict: before the first one, no score is no alarm.
+    pub judged: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// The store writes it down.
+    Storing,
+    /// To be signed.
+    Ready,
+    InLane,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 struct Intent {
+    id: IntentId,
     at_block: BlockNumber,
     weights: Vec<(Uid, Hotkey, u16)>,
+    stage: Stage,
     attempts: u32,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-enum State {
-    Idle,
-    /// The store writes it down.
-    Storing(Intent),
-    /// The pool has it under consideration.
-    Submitting(Intent),
-    /// A node accepted it: is it in a block?
-    Searching {
-        intent: Intent,
-        submission: Submission,
-    },
-    /// It was in a block, so `LastUpdate` must show it.
-    Included(Intent),
-    /// An attempt failed, or nobody knows; another follows unless `LastUpdate` shows it.
-    Retrying(Intent),
 }
 
 #[derive(Debug)]
 pub struct Epoch {
     tempo_blocks: Option<u32>,
-    look_every: Duration,
-    state: State,
+    commit_reveal: CommitReveal,
+    intent: Option<Intent>,
+    next_id: IntentId,
+    /// The last block that took weights of ours.
+    included: BlockNumber,
     due: Mono,
     backoff: Backoff,
     blocked: Option<Blocked>,
-    confirmed: Option<Wall>,
-    calls: VecDeque<ChainRequest>,
+    pub reveals: Reveals,
+    overdue: Overdue,
     writes: VecDeque<Write>,
-    /// Submitted, confirmed, refused, expired.
-    outcomes: [u64; 4],
+    outcomes: [(&'static str, u64); 6],
 }
 
 impl Epoch {
-    /// `look_every`: how often the chain is asked about a submission.
-    pub fn new(tempo_blocks: Option<u32>, look_every: Duration) -> Epoch {
+    /// `look_every`: how often the chain is asked about what is under way.
+    pub fn new(tempo_blocks: Option<u32>, commit_reveal: CommitReveal, look_every: Duration) -> Epoch {
         Epoch {
             tempo_blocks,
-            look_every,
-            state: State::Idle,
+            commit_reveal,
+            intent: None,
+            next_id: 1,
+            included: 0,
             due: Mono(0),
             backoff: Backoff::new(look_every, look_every * 10),
             blocked: None,
-            confirmed: None,
-            calls: VecDeque::new(),
+            reveals: Reveals::new(look_every),
+            overdue: Overdue::default(),
             writes: VecDeque::new(),
-            outcomes: [0; 4],
+            outcomes: ["included", "confirmed", "refused", "expired", "dropped", "superseded"].map(|name| (name, 0)),
         }
     }
 
     /// Goes on with what an earlier process had begun.
-    pub fn resume(&mut self, stored: StoredWeights) {
-        let StoredWeights { at, weights, outcome } = stored;
-        match outcome {
-            Some(WeightOutcome::Confirmed { .. }) => self.confirmed = Some(at),
-            Some(WeightOutcome::Submitted { hash, after, until }) => {
-                let intent = Intent { at_block: after, weights, attempts: ATTEMPTS };
-                self.state = State::Searching { intent, submission: Submission { hash, after, until } };
-            }
-            Some(WeightOutcome::Included { block }) => {
-                self.state = State::Included(Intent { at_block: block.saturating_sub(1), weights, attempts: ATTEMPTS });
-            }
-            // Whether it was submitted is unknown; the chain's own rate limit and LastUpdate guard a new one.
-            None | Some(WeightOutcome::Refused(_) | WeightOutcome::Expired) => {}
+    pub fn resume(&mut self, snapshot: &mut Snapshot) {
+        snapshot.confirmed.into_iter().for_each(|at| self.overdue.confirmed_at(at));
+        for awaited in std::mem::take(&mut snapshot.awaited) {
+            self.included = self.included.max(awaited.included);
+            self.reveals.push(awaited);
         }
+        let errand = snapshot.in_flight.as_ref().map(|(errand, _)| errand);
+        let in_lane = errand.and_then(|errand| match errand {
+            Errand::Weights { intent, .. } => Some(*intent),
+            _ => None,
+        });
+        if let Some(Errand::Reveal { intent }) = errand {
+            self.reveals.in_lane(*intent);
+        }
+        let Some(stored) = snapshot.intent.take() else { return };
+        self.next_id = stored.id + 1;
+        let stage = match stored.outcome {
+            _ if in_lane == Some(stored.id) => Stage::InLane,
+            // Signed bytes are durable before they are sent: without any, nothing was sent.
+            None => Stage::Ready,
+            Some(_) => return,
+        };
+        let (id, at_block, weights) = (stored.id, stored.at_block, stored.weights);
+        self.intent = Some(Intent { id, at_block, weights, stage, attempts: 1 });
     }
 
     /// Looks whether weights are due, and begins an intent when they are.
-    pub fn consider(&mut self, now: Now, view: &View<'_>) {
+    pub fn consider(&mut self, now: Now, view: View<'_>) {
+        let (block, judged) = (view.ground.block, view.judged);
         let decision = self.decide(now.mono, view);
         let blocked = decision.as_ref().err().copied();
         if blocked != self.blocked
-            && let Some(text) = blocked.and_then(Blocked::alarm)
+            && let Some(blocked) = blocked.filter(|blocked| blocked.alarm().is_some())
         {
-            log::error!(target: "validator", "no weights are set: {text}");
+            let calm = blocked == Blocked::AllZero && !judged;
+            let level = if calm { log::Level::Info } else { log::Level::Error };
+            log::log!(target: "validator", level, "no weights are set: {blocked}");
         }
         self.blocked = blocked;
         if let Ok(weights) = decision {
-            self.intend(now, view.block, weights);
+            self.intend(now, block, weights);
         }
     }
 
-    fn decide(&self, now: Mono, view: &View<'_>) -> Result<Vec<(Uid, Hotkey, u16)>, Blocked> {
+    fn decide(&self, now: Mono, view: View<'_>) -> Result<Vec<(Uid, Hotkey, u16)>, Blocked> {
         let tempo = self.tempo_blocks.ok_or(Blocked::Off)?;
-        if self.state != State::Idle || now < self.due {
+        if self.intent.is_some() || now < self.due {
             return Err(Blocked::Busy);
         }
-        if view.clock_moved {
-            return Err(Blocked::ClockMoved);
-        }
-        let graph = view.graph.ok_or(Blocked::NoMetagraph)?;
-        let me = view.me.ok_or(Blocked::NotRegistered)?;
+        let (graph, me) = view.ground.good()?;
         if !me.validator_permit {
             return Err(Blocked::NoPermit);
         }
-        if graph.commit_reveal {
-            return Err(Blocked::CommitReveal);
+        self.path(graph, view.ground.runtime)?;
+        if self.reveals.is_full() {
+            return Err(Blocked::ManyAwaited);
         }
         let wait = u64::from(tempo).max(graph.weights_rate_limit);
-        if me.last_update != 0 && view.block.saturating_sub(me.last_update) < wait {
+        let last = me.last_update.max(self.included);
+        if last != 0 && view.ground.block.saturating_sub(last) < wait {
             return Err(Blocked::TooSoon);
         }
-        let weights = view.weights.clone().ok_or(Blocked::NotScored)?;
-        enough(weights, graph)
+        allowed(view.weights.ok_or(Blocked::NotScored)?, graph)
+    }
+
+    /// By which way the chain takes weights now; a hash gets its salt later.
+    fn path(&self, graph: &Metagraph, runtime: &Runtime) -> Result<WeightPath, Blocked> {
+        let needs = |feature| if runtime.is_broken(feature) { Err(Blocked::Broken(feature)) } else { Ok(()) };
+        needs(Feature::Standing)?;
+        if !graph.commit_reveal {
+            return needs(Feature::SetWeights).map(|()| WeightPath::Open);
+        }
+        if self.commit_reveal == CommitReveal::Timelocked && needs(Feature::TimelockedCommit).is_ok() {
+            return Ok(WeightPath::Timelocked);
+        }
+        needs(Feature::HashCommit).map(|()| WeightPath::Hash { salt: Vec::new() })
     }
 
     fn intend(&mut self, now: Now, at_block: BlockNumber, weights: Vec<(Uid, Hotkey, u16)>) {
         log::info!(target: "validator", "weights state=intent block={at_block} uids={}", weights.len());
-        self.writes.push_back(Write::WeightIntent { at: now.wall, at_block, weights: weights.clone() });
-        self.state = State::Storing(Intent { at_block, weights, attempts: 0 });
+        let id = self.next_id;
+        self.next_id += 1;
+        self.writes.push_back(Write::WeightIntent { id, at: now.wall, at_block, weights: weights.clone() });
+        self.intent = Some(Intent { id, at_block, weights, stage: Stage::Storing, attempts: 0 });
     }
 
     /// The intent is durable, or could not be made so.
-    pub fn stored(&mut self, now: Now, graph: Option<&Metagraph>, durable: bool, rng: &mut ChaCha20Rng) {
-        let State::Storing(intent) = std::mem::replace(&mut self.state, State::Idle) else { return };
-        match graph {
-            Some(graph) if durable && still_valid(&intent, graph) => self.submit(intent, graph),
-            Some(_) if durable => self.refused(now, WeightOutcome::Refused("a miner of it left the subnet".into())),
-            _ => self.due = now.mono + self.backoff.wait(rng),
+    pub fn stored(&mut self, now: Now, durable: bool, rng: &mut ChaCha20Rng) {
+        let Some(intent) = self.intent.as_mut().filter(|intent| intent.stage == Stage::Storing) else { return };
+        intent.stage = Stage::Ready;
+        if !durable {
+            self.intent = None;
+            self.due = now.mono + self.backoff.wait(rng);
         }
     }
 
-    fn submit(&mut self, mut intent: Intent, graph: &Metagraph) {
+    /// What is to be signed now, if anything. Asked when the lane is free.
+    pub fn next_job(&mut self, now: Now, ground: &Ground<'_>, rng: &mut ChaCha20Rng) -> Option<(Errand, ChainCall)> {
+        self.give_up_what_is_over(now, ground);
+        let (graph, me) = ground.good().ok()?;
+        if let Some(job) = self.reveals.next_job(graph.netuid, MECHANISM) {
+            return Some(job);
+        }
+        let due = now.mono >= self.due && me.validator_permit;
+        let intent = self.intent.as_ref().filter(|intent| due && intent.stage == Stage::Ready)?;
+        if !still_valid(intent, graph) {
+            self.give_up(now, "a miner of it left the subnet");
+            return None;
+        }
+        let path = salted(self.path(graph, ground.runtime).ok()?, rng);
+        let intent = self.intent.as_mut()?;
+        intent.stage = Stage::InLane;
         intent.attempts += 1;
-        let weights = intent.weights.iter().map(|(uid, _, weight)| (*uid, *weight)).collect();
-        let version_key = graph.weights_version.max(u64::from(VERSION));
-        self.calls.push_back(ChainRequest::SetWeights { netuid: graph.netuid, weights, version_key });
-        self.state = State::Submitting(intent);
+        Some(job(intent, path, graph))
     }
 
-    /// The chain's reply to one of our calls.
-    pub fn heard(&mut self, now: Now, reply: ChainReply, rng: &mut ChaCha20Rng) {
-        match (std::mem::replace(&mut self.state, State::Idle), reply) {
-            (State::Submitting(intent), ChainReply::Submitted(submission)) => self.submitted(now, intent, submission),
-            (State::Submitting(intent), ChainReply::Failed(fault)) => self.not_submitted(now, intent, &fault, rng),
-            (State::Searching { intent, submission }, ChainReply::Found(found)) => {
-                self.found(now, intent, submission, found, rng);
-            }
-            (searching @ State::Searching { .. }, ChainReply::Failed(fault)) => {
-                log::warn!(target: "validator", "submitted weights not looked up: {} ({:?})", fault.text, fault.kind);
-                self.state = searching;
-                self.due = now.mono + self.look_every;
-            }
-            // The chain was quicker: LastUpdate confirmed it while the reply was under way.
-            (state, _) => self.state = state,
+    /// An intent that no extrinsic carries is given up after one tempo.
+    fn give_up_what_is_over(&mut self, now: Now, ground: &Ground<'_>) {
+        let tempo = ground.graph.map_or(u64::MAX, |graph| u64::from(graph.tempo.max(1)));
+        let over = |intent: &Intent| ground.block > intent.at_block.saturating_add(tempo);
+        if self.intent.as_ref().is_some_and(|intent| intent.stage == Stage::Ready && over(intent)) {
+            self.give_up(now, "no block took it within one tempo");
         }
     }
 
-    fn submitted(&mut self, now: Now, intent: Intent, submission: Submission) {
-        let Submission { hash, after, until } = submission;
-        log::info!(target: "validator", "weights state=submitted hash=0x{} after={after} until={until}", hex::encode(hash));
-        self.outcome(now, WeightOutcome::Submitted { hash, after, until });
-        self.state = State::Searching { intent, submission };
-        self.due = now.mono + self.look_every;
+    fn give_up(&mut self, now: Now, why: &str) {
+        let Some(intent) = self.intent.take() else { return };
+        refusal(why, None);
+        self.outcome(now, intent.id, WeightOutcome::Refused(why.into()));
     }
 
-    fn not_submitted(&mut self, now: Now, intent: Intent, fault: &ChainFault, rng: &mut ChaCha20Rng) {
-        log::warn!(target: "validator", "weights not submitted: {} ({:?})", fault.text, fault.kind);
-        let lost = matches!(fault.kind, ChainFaultKind::Unreachable | ChainFaultKind::RateLimited);
-        if !lost {
-            self.refused(now, WeightOutcome::Refused(fault.text.clone()));
-        }
-        self.again(now, intent, rng);
-    }
-
-    fn found(&mut self, now: Now, intent: Intent, submission: Submission, found: Inclusion, rng: &mut ChaCha20Rng) {
-        match found {
-            Inclusion::Pending => {
-                self.due = now.mono + self.look_every;
-                self.state = State::Searching { intent, submission };
+    /// The lane is done with an extrinsic of ours.
+    pub fn ended(&mut self, now: Now, errand: Errand, ended: Ended, rng: &mut ChaCha20Rng) {
+        match errand {
+            Errand::Axon => {}
+            Errand::Reveal { intent } => self.reveal_ended(now, intent, ended, rng),
+            Errand::Weights { intent, path, version_key } => {
+                let Some(ours) = self.intent.take_if(|ours| ours.id == intent) else { return };
+                self.weights_ended(now, ours, ended, (path, version_key), rng);
             }
-            Inclusion::Succeeded { block, .. } => {
+        }
+    }
+
+    fn weights_ended(
+        &mut self,
+        now: Now,
+        intent: Intent,
+        ended: Ended,
+        (path, version_key): (WeightPath, u64),
+        rng: &mut ChaCha20Rng,
+    ) {
+        match ended {
+            Ended::Included { block, reveal } => {
                 log::info!(target: "validator", "weights state=included block={block}");
-                self.outcome(now, WeightOutcome::Included { block });
-                self.state = State::Included(intent);
+                self.count("included");
+                self.backoff.reset();
+                self.included = block;
+                let weights = plain(&intent.weights);
+                self.reveals.push(AwaitedWeights {
+                    intent: intent.id,
+                    weights,
+                    path,
+                    version_key,
+                    included: block,
+                    reveal,
+                });
             }
-            Inclusion::Refused { block, error, .. } => {
-                let text = format!("{error} in block {block}");
-                self.refused(now, WeightOutcome::Refused(text));
+            Ended::Refused { reason, remedy } => {
+                refusal(&reason, remedy);
+                self.count("refused");
                 self.again(now, intent, rng);
             }
-            Inclusion::Expired => {
-                self.refused(now, WeightOutcome::Expired);
+            Ended::Lapsed => {
+                refusal("its era ended", None);
+                self.count("expired");
                 self.again(now, intent, rng);
             }
+            Ended::Unsent(fault) => self.unsent(now, intent, fault, rng),
         }
     }
 
-    fn refused(&mut self, now: Now, outcome: WeightOutcome) {
-        let reason = match &outcome {
-            WeightOutcome::Refused(text) => lines::quoted(text),
-            _ => "its era ended".into(),
-        };
-        log::warn!(target: "validator", "weights state=refused reason=\"{reason}\"");
-        self.outcome(now, outcome);
+    fn unsent(&mut self, now: Now, intent: Intent, fault: Option<ChainFault>, rng: &mut ChaCha20Rng) {
+        let why = fault.as_ref().map_or("the store did not take it", |fault| &fault.text);
+        let hopeless = fault.as_ref().is_some_and(|fault| {
+            matches!(fault.kind, ChainFaultKind::Shape | ChainFaultKind::NoKey | ChainFaultKind::OtherChain)
+        });
+        if hopeless {
+            let remedy = fault.as_ref().and_then(|fault| fault.remedy);
+            refusal(&format!("not signed: {why}"), remedy);
+            self.outcome(now, intent.id, WeightOutcome::Refused(format!("not signed: {why}")));
+            self.due = now.mono + self.backoff.wait(rng);
+            return;
+        }
+        log::warn!(target: "validator", "weights not signed yet: {why}");
+        self.again(now, Intent { attempts: intent.attempts.saturating_sub(1), ..intent }, rng);
     }
 
+    /// Another extrinsic follows, by the way that the chain wants then.
     fn again(&mut self, now: Now, intent: Intent, rng: &mut ChaCha20Rng) {
         self.due = now.mono + self.backoff.wait(rng);
-        self.state = if intent.attempts < ATTEMPTS { State::Retrying(intent) } else { State::Idle };
-    }
-
-    fn outcome(&mut self, now: Now, outcome: WeightOutcome) {
-        match outcome {
-            WeightOutcome::Submitted { .. } => self.outcomes[0] += 1,
-            WeightOutcome::Confirmed { .. } => self.outcomes[1] += 1,
-            WeightOutcome::Refused(_) => self.outcomes[2] += 1,
-            WeightOutcome::Expired => self.outcomes[3] += 1,
-            WeightOutcome::Included { .. } => {}
+        if intent.attempts < ATTEMPTS {
+            self.intent = Some(Intent { stage: Stage::Ready, ..intent });
+        } else {
+            log::error!(target: "validator", "weights of block {} are given up after {ATTEMPTS} attempts", intent.at_block);
         }
-        self.writes.push_back(Write::WeightOutcome { at: now.wall, outcome });
     }
 
-    /// A new metagraph: does it show our weights?
-    pub fn observe(&mut self, now: Now, graph: &Metagraph, me: Option<&Neuron>) {
-        let Some(intent) = self.intent() else { return };
-        let (at_block, included) = (intent.at_block, matches!(self.state, State::Included(_)));
-        match me {
-            Some(me) if me.last_update > at_block => self.confirm(now, me.last_update),
-            _ if included && graph.block > at_block + CONFIRM_BLOCKS => {
-                log::error!(target: "validator", "weights of block {at_block} were included and LastUpdate did not move");
-                self.state = State::Idle;
+    fn reveal_ended(&mut self, now: Now, intent: IntentId, ended: Ended, rng: &mut ChaCha20Rng) {
+        let included = matches!(ended, Ended::Included { .. });
+        match ended {
+            Ended::Included { block, .. } => log::info!(target: "validator", "weights state=revealed block={block}"),
+            Ended::Refused { reason, remedy } => {
+                refusal(&format!("reveal: {reason}"), remedy);
             }
-            _ => {}
-        }
-    }
-
-    fn confirm(&mut self, now: Now, block: BlockNumber) {
-        log::info!(target: "validator", "weights state=confirmed block={block}");
-        self.outcome(now, WeightOutcome::Confirmed { block });
-        self.confirmed = Some(now.wall);
-        self.backoff.reset();
-        self.state = State::Idle;
-    }
-
-    /// What is due: another look for the submission, another attempt.
-    pub fn tick(&mut self, now: Now, graph: Option<&Metagraph>, clock_moved: bool) {
-        if self.deadline().is_none_or(|due| now.mono < due) {
-            return;
-        }
-        self.due = now.mono + self.look_every;
-        if clock_moved {
-            return;
-        }
-        match std::mem::replace(&mut self.state, State::Idle) {
-            State::Searching { intent, submission } => {
-                self.calls.push_back(ChainRequest::Find(submission.clone()));
-                self.state = State::Searching { intent, submission };
+            Ended::Unsent(fault) => {
+                let why = fault.map_or("the store did not take it".into(), |fault| fault.text);
+                log::warn!(target: "validator", "reveal of weights not signed yet: {why}");
             }
-            State::Retrying(intent) => match graph {
-                Some(graph) if still_valid(&intent, graph) => self.submit(intent, graph),
-                Some(_) => self.refused(now, WeightOutcome::Refused("a miner of it left the subnet".into())),
-                None => self.state = State::Retrying(intent),
-            },
-            state => self.state = state,
+            Ended::Lapsed => log::warn!(target: "validator", "reveal of weights: no block took it"),
+        }
+        self.reveals.revealed(now.mono, intent, included, rng);
+    }
+
+    /// Where our weights stand in the finalized chain.
+    pub fn stands(&mut self, now: Now, standing: &Standing) {
+        for (of, outcome) in self.reveals.settle(now.mono, standing) {
+            match &outcome {
+                WeightOutcome::Confirmed { block } => {
+                    log::info!(target: "validator", "weights state=confirmed block={block}");
+                    self.overdue.confirmed_at(now.wall);
+                }
+                WeightOutcome::Dropped(why) => {
+                    let (path, included) = (of.path.name(), of.included);
+                    log::error!(target: "validator", "weights state=dropped path={path} block={included} reason=\"{why}\"");
+                }
+                _ => log::info!(target: "validator", "weights state=superseded block={}", of.included),
+            }
+            self.outcome(now, of.intent, outcome);
         }
     }
 
-    fn intent(&self) -> Option<&Intent> {
-        match &self.state {
-            State::Idle | State::Storing(_) => None,
-            State::Submitting(intent) | State::Included(intent) | State::Retrying(intent) => Some(intent),
-            State::Searching { intent, .. } => Some(intent),
-        }
+    fn outcome(&mut self, now: Now, intent: IntentId, outcome: WeightOutcome) {
+        self.count(match outcome {
+            WeightOutcome::Confirmed { .. } => "confirmed",
+            WeightOutcome::Dropped(_) => "dropped",
+            WeightOutcome::Superseded => "superseded",
+            _ => "refused",
+        });
+        self.writes.push_back(Write::WeightOutcome { intent, at: now.wall, outcome });
     }
 
-    pub fn deadline(&self) -> Option<Mono> {
-        matches!(self.state, State::Searching { .. } | State::Retrying(_)).then_some(self.due)
+    fn count(&mut self, name: &str) {
+        self.outcomes.iter_mut().filter(|(known, _)| *known == name).for_each(|(_, count)| *count += 1);
     }
 
-    pub fn next_call(&mut self) -> Option<ChainRequest> {
-        self.calls.pop_front()
+    /// Says when weights have not been confirmed for too long.
+    pub fn watch(&mut self, now: Now, graph: Option<&Metagraph>) {
+        let (Some(ours), Some(graph)) = (self.tempo_blocks, graph) else { return };
+        let blocks = ours.max(u32::from(graph.tempo)).max(1);
+        let why = match (&self.intent, self.blocked) {
+            (Some(Intent { stage, attempts, .. }), _) => {
+                format!("an intent is under way ({stage:?}, attempt {attempts})")
+            }
+            (None, Some(blocked)) => blocked.to_string(),
+            (None, None) => "nothing stands in the way".into(),
+        };
+        self.overdue.watch(now, BLOCK_TIME * blocks, &why);
     }
 
     pub fn next_write(&mut self) -> Option<Write> {
@@ -382,22 +385,46 @@ impl Epoch {
 
     /// How often each outcome came since the start.
     pub fn outcomes(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        ["submitted", "confirmed", "refused", "expired"].into_iter().zip(self.outcomes)
+        self.outcomes.into_iter()
     }
 
-    /// When weights of ours were last confirmed.
+    /// When weights of ours were last confirmed, also by an earlier process.
     pub fn confirmed(&self) -> Option<Wall> {
-        self.confirmed
+        self.overdue.confirmed()
+    }
+
+    /// Whether that is too long ago.
+    pub fn is_overdue(&self) -> bool {
+        self.overdue.alarmed()
     }
 }
 
-fn enough(weights: Vec<(Uid, Hotkey, u16)>, graph: &Metagraph) -> Result<Vec<(Uid, Hotkey, u16)>, Blocked> {
-    let wanted = usize::from(graph.min_allowed_weights).min(graph.neurons.len());
-    match weights.len() {
-        0 => Err(Blocked::AllZero),
-        given if given < wanted => Err(Blocked::TooFew),
-        _ => Ok(weights),
+fn refusal(reason: &str, remedy: Option<&'static str>) {
+    let remedy = remedy.map(|remedy| format!(" remedy=\"{}\"", lines::quoted(remedy))).unwrap_or_default();
+    log::warn!(target: "validator", "weights state=refused reason=\"{}\"{remedy}", lines::quoted(reason));
+}
+
+fn plain(weights: &[(Uid, Hotkey, u16)]) -> Vec<(Uid, u16)> {
+    weights.iter().map(|(uid, _, weight)| (*uid, *weight)).collect()
+}
+
+fn salted(path: WeightPath, rng: &mut ChaCha20Rng) -> WeightPath {
+    match path {
+        WeightPath::Hash { .. } => WeightPath::Hash { salt: (0..SALT_LEN).map(|_| rng.next_u32() as u16).collect() },
+        other => other,
     }
+}
+
+fn job(intent: &Intent, path: WeightPath, graph: &Metagraph) -> (Errand, ChainCall) {
+    let version_key = graph.weights_version.max(u64::from(VERSION));
+    let weights =
+        WeightVector { netuid: graph.netuid, mechanism: MECHANISM, weights: plain(&intent.weights), version_key };
+    let call = match &path {
+        WeightPath::Open => ChainCall::SetWeights(weights),
+        WeightPath::Timelocked => ChainCall::CommitTimelocked(weights),
+        WeightPath::Hash { salt } => ChainCall::CommitHash { weights, salt: salt.clone() },
+    };
+    (Errand::Weights { intent: intent.id, path, version_key }, call)
 }
 
 /// Each slot still belongs to the miner that was scored.

@@ -30,8 +30,10 @@ pub enum Waiter {
     Heartbeat(Box<Beat>),
     /// Challenges that may be sent once they are stored.
     Challenges(Vec<ChallengeId>),
-    /// The weight intent that may be submitted once it is stored.
+    /// The weight intent that may be signed once it is stored.
     Intent,
+    /// The signed extrinsic that may be submitted once it is stored.
+    Extrinsic,
     /// A write of the backlog.
     Must(Box<Write>),
 }
@@ -81,9 +83,9 @@ impl Ledger {
         self.backlog.len() < MOST_BACKLOG / 2
     }
 
-    /// A weight intent. `false`: no room.
-    pub fn intent(&mut self, now: Now, write: Write) -> bool {
-        self.journal.write(now.mono, vec![write], Some(Waiter::Intent)).is_ok()
+    /// A write that something waits for. `false`: no room.
+    pub fn first(&mut self, now: Now, write: Write, waiter: Waiter) -> bool {
+        self.journal.write(now.mono, vec![write], Some(waiter)).is_ok()
     }
 
     /// A record that the next calculation makes again when it is lost.

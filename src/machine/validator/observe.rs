@@ -58,7 +58,10 @@ impl Validator {
     fn fill_chain(&self, page: &mut Page) {
         let now = self.now;
         page.set_known(Metric::ChainBlock, &[], self.chain.block().map(|block| block as f64));
-        page.set_known(Metric::ChainBlockAgeSeconds, &[], self.chain.block_age(now.mono).map(|age| age.as_secs_f64()));
+        let heads = self.chain.heads();
+        page.set_known(Metric::ChainBlockAgeSeconds, &[], heads.age(now.mono).map(|age| age.as_secs_f64()));
+        page.set_known(Metric::ChainClockSkewSeconds, &[], heads.skew_s());
+        self.chain.runtime().fill(page);
         page.set_known(Metric::MetagraphAgeSeconds, &[], self.chain.graph_age(now.mono).map(|age| age.as_secs_f64()));
         page.set_known(Metric::Neurons, &[], self.chain.graph().map(|graph| graph.neurons.len() as f64));
         page.add(Metric::SpokeFailures, &["chain", "call"], self.chain.faults() as f64);
@@ -70,6 +73,8 @@ impl Validator {
         if let Some(blocked) = self.epoch.blocked().filter(|blocked| blocked.alarm().is_some()) {
             page.set(Metric::ScoringPaused, &[blocked.name()], 1.0);
         }
+        page.set(Metric::WeightsOverdue, &[], if self.epoch.is_overdue() { 1.0 } else { 0.0 });
+        page.set(Metric::WeightsAwaited, &[], self.epoch.reveals.len() as f64);
         for (outcome, count) in self.epoch.outcomes() {
             page.add(Metric::WeightSubmissions, &[outcome], count as f64);
         }

@@ -5,6 +5,8 @@ mod btauth;
 mod gate;
 mod gemm;
 mod life;
+mod node;
 mod recorded;
 mod rounds;
+mod sealed;
 mod weights;

@@ -2,12 +2,12 @@
 
 use std::error::Error;
 
-use rusqlite::{Connection, OptionalExtension, Row, types::Type};
+use rusqlite::{Connection, Row, types::Type};
 
-use super::wall;
+use super::{under_way, wall};
 use crate::{
-    machine::contract::store::{CPU_MATRIX, ChallengeRow, Snapshot, StoredWeights, WeightOutcome, Work},
-    units::{BlockNumber, ChallengeId, Hotkey, Uid, Wall, WorkerId, WorkerKey},
+    machine::contract::store::{CPU_MATRIX, ChallengeRow, Snapshot, Work},
+    units::{ChallengeId, Hotkey, Wall, WorkerId, WorkerKey},
     wire::messages::gemm_i8::GEMM_I8,
 };
 
@@ -16,7 +16,11 @@ pub(super) fn snapshot(from: &Connection) -> rusqlite::Result<Snapshot> {
         open_challenges: open_challenges(from)?,
         leases: leases(from)?,
         workers: workers(from)?,
-        weights: weights(from)?,
+        genesis: under_way::genesis(from)?,
+        intent: under_way::intent(from)?,
+        in_flight: under_way::in_flight(from)?,
+        awaited: under_way::awaited(from)?,
+        confirmed: under_way::confirmed(from)?,
     })
 }
 
@@ -73,39 +77,7 @@ fn workers(from: &Connection) -> rusqlite::Result<Vec<(WorkerKey, Wall)>> {
     .collect()
 }
 
-fn weights(from: &Connection) -> rusqlite::Result<Option<StoredWeights>> {
-    let newest = from
-        .prepare_cached("SELECT id, at, weights FROM weight_intents ORDER BY id DESC LIMIT 1")?
-        .query_row([], |row| Ok((row.get::<_, i64>(0)?, wall(row.get(1)?), row.get::<_, String>(2)?)))
-        .optional()?;
-    let Some((id, at, weights)) = newest else { return Ok(None) };
-    Ok(Some(StoredWeights { at, weights: parse(&weights)?, outcome: last_outcome(from, id)? }))
-}
-
 /// A text of a column that is not what we write there.
 pub(super) fn unreadable(column: usize, why: impl Into<Box<dyn Error + Send + Sync>>) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(column, Type::Text, why.into())
-}
-
-fn parse(weights: &str) -> rusqlite::Result<Vec<(Uid, Hotkey, u16)>> {
-    let weights: Vec<(Uid, String, u16)> = serde_json::from_str(weights).map_err(|error| unreadable(2, error))?;
-    Ok(weights.into_iter().map(|(uid, hotkey, share)| (uid, Hotkey::label(&hotkey), share)).collect())
-}
-
-fn last_outcome(from: &Connection, intent: i64) -> rusqlite::Result<Option<WeightOutcome>> {
-    from.prepare_cached(
-        "SELECT kind, hash, block, until, reason FROM weight_outcomes WHERE intent = ?1 ORDER BY id DESC LIMIT 1",
-    )?
-    .query_row([intent], |row| {
-        let number = |column| row.get::<_, i64>(column).map(|block| BlockNumber::try_from(block).unwrap_or(0));
-        Ok(match row.get_ref(0)?.as_str()? {
-            "submitted" => WeightOutcome::Submitted { hash: row.get(1)?, after: number(2)?, until: number(3)? },
-            "included" => WeightOutcome::Included { block: number(2)? },
-            "confirmed" => WeightOutcome::Confirmed { block: number(2)? },
-            "refused" => WeightOutcome::Refused(row.get(4)?),
-            "expired" => WeightOutcome::Expired,
-            other => return Err(unreadable(0, format!("weight outcome {other:?}"))),
-        })
-    })
-    .optional()
 }

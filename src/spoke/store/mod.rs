@@ -5,8 +5,8 @@
 //!
 //! What survives: a batch that was reported `Committed` survives the end of the process at any moment (the
 //! write-ahead log is in the kernel's hands by then). A power cut may take the batches since the log was
-//! last synced, at most the last thousand pages of it, never consistency; batches with weight intents or
-//! their outcomes are synced before they are reported, and everything before them with them.
+//! last synced, at most the last thousand pages of it, never consistency; batches with weight intents,
+//! extrinsics or their outcomes are synced before they are reported, and everything before them with them.
 //!
 //! Facts may be read through a [`Reader`], beside the store: reading them takes seconds on a full network.
 //!
@@ -22,6 +22,8 @@ mod reader;
 mod rounds;
 mod schema;
 mod scores;
+mod under_way;
+mod weights;
 
 use std::path::Path;
 
@@ -133,7 +135,14 @@ fn reply<T>(found: rusqlite::Result<T>, wrap: impl FnOnce(T) -> StoreReply) -> S
 }
 
 fn needs_sync(write: &Write) -> bool {
-    matches!(write, Write::WeightIntent { .. } | Write::WeightOutcome { .. })
+    matches!(
+        write,
+        Write::WeightIntent { .. }
+            | Write::WeightOutcome { .. }
+            | Write::ExtrinsicSigned { .. }
+            | Write::ExtrinsicSubmitted { .. }
+            | Write::ExtrinsicOver { .. }
+    )
 }
 
 fn apply(to: &Transaction, write: &Write) -> Result<(), Problem> {
@@ -149,8 +158,12 @@ fn apply(to: &Transaction, write: &Write) -> Result<(), Problem> {
         Write::ChallengeEnded { id, at, end, verify_ms } => challenges::ended(to, id, *at, end, *verify_ms),
         Write::Leases { at, scores } => scores::leases(to, *at, scores),
         Write::Scored(calculation) => Ok(scores::scored(to, calculation)?),
-        Write::WeightIntent { at, at_block, weights } => scores::intent(to, *at, *at_block, weights),
-        Write::WeightOutcome { at, outcome } => scores::outcome(to, *at, outcome),
+        Write::Genesis(genesis) => weights::genesis(to, genesis),
+        Write::WeightIntent { id, at, at_block, weights } => weights::intent(to, *id, *at, *at_block, weights),
+        Write::WeightOutcome { intent, at, outcome } => weights::outcome(to, *intent, *at, outcome),
+        Write::ExtrinsicSigned { at, errand, extrinsic } => weights::signed(to, *at, errand, extrinsic),
+        Write::ExtrinsicSubmitted { at, hash } => weights::submitted(to, *at, hash),
+        Write::ExtrinsicOver { at, hash, end } => weights::over(to, *at, hash, end),
         Write::Prune { ranking, events, availability } => Ok(prune::prune(to, *ranking, *events, *availability)?),
     }
 }

@@ -29,15 +29,18 @@ fn compact(to: &Transaction, ranking: Wall) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// The newest weight intent stays, however old: a restart begins with it.
+/// The newest weight intent stays, however old, and what is on its way to the chain: a restart begins with them.
 fn forget_events(to: &Transaction, events: Wall) -> rusqlite::Result<()> {
     for sql in [
         "DELETE FROM challenges WHERE created < ?1 AND ended IS NOT NULL",
         "DELETE FROM scores WHERE at < ?1",
         "DELETE FROM gpu_inventory WHERE seen < ?1",
+        "DELETE FROM extrinsics WHERE signed < ?1 AND ended IS NOT NULL",
         "DELETE FROM weight_outcomes WHERE intent IN
-             (SELECT id FROM weight_intents WHERE at < ?1 AND id < (SELECT max(id) FROM weight_intents))",
-        "DELETE FROM weight_intents WHERE at < ?1 AND id < (SELECT max(id) FROM weight_intents)",
+             (SELECT id FROM weight_intents WHERE at < ?1 AND id < (SELECT max(id) FROM weight_intents)
+              AND NOT EXISTS (SELECT 1 FROM extrinsics WHERE intent = weight_intents.id))",
+        "DELETE FROM weight_intents WHERE at < ?1 AND id < (SELECT max(id) FROM weight_intents)
+             AND NOT EXISTS (SELECT 1 FROM extrinsics WHERE intent = weight_intents.id)",
     ] {
         to.prepare_cached(sql)?.execute([stamp(events)])?;
     }

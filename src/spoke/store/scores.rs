@@ -1,16 +1,11 @@
-//! Leases, calculated scores, weight intents and what became of them.
+//! Leases and calculated scores.
 
-use std::collections::BTreeSet;
+use rusqlite::{Transaction, params};
 
-use rusqlite::{OptionalExtension, Transaction, params};
-
-use super::{Problem, heartbeats::json, nonsense, stamp};
+use super::{Problem, nonsense, stamp};
 use crate::{
-    machine::{
-        contract::store::WeightOutcome,
-        score::{MinerScore, Scores, WorkerScore},
-    },
-    units::{BlockNumber, Hotkey, Uid, Wall, WorkerKey},
+    machine::score::{MinerScore, Scores, WorkerScore},
+    units::{Wall, WorkerKey},
 };
 
 pub(super) fn leases(to: &Transaction, at: Wall, scores: &[(WorkerKey, f64)]) -> Result<(), Problem> {
@@ -96,52 +91,5 @@ fn put_worker(to: &Transaction, scores: &Scores, worker: &WorkerScore) -> rusqli
         worker.passed_over,
         worker.baseline
     ])?;
-    Ok(())
-}
-
-pub(super) fn intent(
-    to: &Transaction,
-    at: Wall,
-    at_block: BlockNumber,
-    weights: &[(Uid, Hotkey, u16)],
-) -> Result<(), Problem> {
-    let uids: BTreeSet<Uid> = weights.iter().map(|(uid, _, _)| *uid).collect();
-    if weights.is_empty() || uids.len() != weights.len() {
-        return Err(nonsense(format!("weight intent of {} entries for {} uids", weights.len(), uids.len())));
-    }
-    let block = i64::try_from(at_block).unwrap_or(i64::MAX);
-    to.prepare_cached("INSERT INTO weight_intents (at, at_block, weights) VALUES (?1, ?2, ?3)")?.execute(params![
-        stamp(at),
-        block,
-        json(weights)?
-    ])?;
-    Ok(())
-}
-
-/// Columns of an outcome: kind, hash, block, until, reason.
-type OutcomeColumns<'a> = (&'static str, Option<&'a [u8]>, Option<BlockNumber>, Option<BlockNumber>, Option<&'a str>);
-
-fn columns(outcome: &WeightOutcome) -> OutcomeColumns<'_> {
-    match outcome {
-        WeightOutcome::Submitted { hash, after, until } => ("submitted", Some(hash), Some(*after), Some(*until), None),
-        WeightOutcome::Included { block } => ("included", None, Some(*block), None, None),
-        WeightOutcome::Confirmed { block } => ("confirmed", None, Some(*block), None, None),
-        WeightOutcome::Refused(reason) => ("refused", None, None, None, Some(reason)),
-        WeightOutcome::Expired => ("expired", None, None, None, None),
-    }
-}
-
-pub(super) fn outcome(to: &Transaction, at: Wall, outcome: &WeightOutcome) -> Result<(), Problem> {
-    let newest: Option<i64> = to
-        .prepare_cached("SELECT id FROM weight_intents ORDER BY id DESC LIMIT 1")?
-        .query_row([], |row| row.get(0))
-        .optional()?;
-    let (kind, hash, block, until, reason) = columns(outcome);
-    let Some(intent) = newest else { return Err(nonsense(format!("weights {kind} without an intent"))) };
-    let number = |block: Option<BlockNumber>| block.map(|block| i64::try_from(block).unwrap_or(i64::MAX));
-    to.prepare_cached(
-        "INSERT INTO weight_outcomes (intent, at, kind, hash, block, until, reason) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-    )?
-    .execute(params![intent, stamp(at), kind, hash, number(block), number(until), reason])?;
     Ok(())
 }

@@ -14,7 +14,7 @@ use super::*;
 use crate::{
     machine::{
         contract::store::{
-            Asked, ChallengeRow, End, FactsWindow, HeartbeatWrite, Snapshot, StoredWeights, WeightOutcome, Work,
+            Asked, ChallengeRow, End, FactsWindow, HeartbeatWrite, Snapshot, StoredIntent, WeightOutcome, Work,
             WorkerSeen,
         },
         score::{Facts, Outcome, Policy, score},
@@ -22,6 +22,7 @@ use crate::{
     units::{ChallengeId, Hotkey, Uid, WorkerId, WorkerKey},
 };
 
+mod extrinsics;
 mod kinds;
 mod opening;
 mod rounds;
@@ -147,15 +148,16 @@ fn what_was_committed_is_there_after_a_restart() {
     store.commit_all(vec![heartbeat("5A", NOON), created("c1", "5A", NOON)]).unwrap();
     store.commit_all(vec![Write::Leases { at: NOON, scores: vec![(worker_key("5Z", "later"), 0.5)] }]).unwrap();
     let weights = vec![(Uid(3), Hotkey::label("5A"), 65535)];
-    let intent = Write::WeightIntent { at: NOON, at_block: 9, weights: weights.clone() };
-    let submitted = WeightOutcome::Submitted { hash: [7; 32], after: 9, until: 73 };
-    store.commit_all(vec![intent, Write::WeightOutcome { at: NOON, outcome: submitted.clone() }]).unwrap();
+    let intent = Write::WeightIntent { id: 1, at: NOON, at_block: 9, weights: weights.clone() };
+    let refused = WeightOutcome::Refused("a miner left".into());
+    store.commit_all(vec![intent, Write::WeightOutcome { intent: 1, at: NOON, outcome: refused.clone() }]).unwrap();
     drop(store);
     let expected = Snapshot {
         open_challenges: vec![row("c1", "5A", NOON)],
         leases: vec![(worker_key("5Z", "later"), 0.5, NOON)],
         workers: vec![(worker_key("5A", "w1"), NOON)],
-        weights: Some(StoredWeights { at: NOON, weights, outcome: Some(submitted) }),
+        intent: Some(StoredIntent { id: 1, at_block: 9, weights, outcome: Some(refused) }),
+        ..Snapshot::default()
     };
     assert_eq!(open(&path).unwrap().load(), expected);
 }
@@ -221,7 +223,7 @@ fn steps_out_of_order_are_refused() {
         ("sent before", vec![created("c1", "5A", NOON), sent("c1", NOON), sent("c1", NOON)]),
         ("not committed", vec![created("c1", "5A", NOON), sent("c1", NOON), verifying("c1", NOON)]),
         ("without a commitment", vec![created("c1", "5A", NOON), ended("c1", NOON, passed())]),
-        ("without an intent", vec![Write::WeightOutcome { at: NOON, outcome: WeightOutcome::Expired }]),
+        ("without an intent", vec![Write::WeightOutcome { intent: 1, at: NOON, outcome: WeightOutcome::Expired }]),
     ];
     for (what, writes) in wrong {
         let last = writes.len() - 1;
@@ -347,9 +349,9 @@ fn pruning_compacts_then_forgets_and_keeps_what_matters() {
     let mut store = a_store();
     let lease = Write::Leases { at: NOON, scores: vec![(worker_key("5B", "w1"), 1.0)] };
     let weights = vec![(Uid(1), Hotkey::label("5A"), 65535)];
-    let intent = || Write::WeightIntent { at: NOON, at_block: 1, weights: weights.clone() };
-    let confirmed = || Write::WeightOutcome { at: NOON, outcome: WeightOutcome::Confirmed { block: 2 } };
-    store.commit_all(vec![lease, intent(), confirmed(), intent(), confirmed()]).unwrap();
+    let intent = |id| Write::WeightIntent { id, at: NOON, at_block: 1, weights: weights.clone() };
+    let confirmed = |intent| Write::WeightOutcome { intent, at: NOON, outcome: WeightOutcome::Confirmed { block: 2 } };
+    store.commit_all(vec![lease, intent(1), confirmed(1), intent(2), confirmed(2)]).unwrap();
     store.commit_all(verified("c1", "5A", NOON, "GPU-1")).unwrap();
     let hours = |count: u64| NOON + minutes(60 * count);
     let prune = |ranking, events, availability| Write::Prune {
@@ -368,7 +370,7 @@ fn pruning_compacts_then_forgets_and_keeps_what_matters() {
     assert_eq!(row(&store, "SELECT count(*) FROM gpu_sets"), 0);
     assert_eq!(row(&store, "SELECT count(*) FROM weight_intents"), 1);
     assert_eq!(store.load().workers, [(worker_key("5B", "w1"), NOON)], "a leased worker stays");
-    assert_eq!(store.load().weights.unwrap().outcome, Some(WeightOutcome::Confirmed { block: 2 }));
+    assert_eq!(store.load().intent.unwrap().outcome, Some(WeightOutcome::Confirmed { block: 2 }));
 }
 
 #[test]

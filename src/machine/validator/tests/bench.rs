@@ -7,13 +7,14 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use serde::de::DeserializeOwned;
 
+use super::node::FakeNode;
 use crate::{
     compute,
     config::{Role, validator::Config},
     machine::{
         Exit, Gone, Input, Link, Machine, Message, Output,
         contract::{
-            chain::{ChainReply, ChainRequest, Head, Inclusion, Metagraph, Neuron, Submission},
+            chain::{ChainReply, ChainRequest, Metagraph, Neuron},
             store::{Snapshot, StoreFault, StoreReply, StoreRequest, Write},
             verify::{VerifyReply, VerifyRequest},
         },
@@ -68,9 +69,7 @@ pub struct Bench {
     /// Batches that wait for the store while `hold_store`.
     pub batches: VecDeque<u64>,
     pub hold_store: bool,
-    /// Weights that reached the pool.
-    pub submitted: Vec<Vec<(Uid, u16)>>,
-    pub refuse_weights: Option<String>,
+    pub node: FakeNode,
     pub facts: Facts,
     pub exit: Option<Exit>,
     pub answers: VecDeque<(PeerId, http::Response)>,
@@ -99,8 +98,7 @@ impl Bench {
             hold_verdicts: false,
             batches: VecDeque::new(),
             hold_store: false,
-            submitted: vec![],
-            refuse_weights: None,
+            node: FakeNode::default(),
             facts: Facts::default(),
             exit: None,
             answers: VecDeque::new(),
@@ -139,7 +137,7 @@ impl Bench {
             Output::Send { peer, message: Message::Response(response) } => self.answers.push_back((peer, response)),
             Output::Exit(exit) => self.exit = Some(exit),
             Output::Command(Command::Store(request)) => return self.store(request).map(Event::Store),
-            Output::Command(Command::Chain(request)) => return Some(Event::Chain(self.chain(request))),
+            Output::Command(Command::Chain(request)) => return self.chain(request).map(Event::Chain),
             Output::Command(Command::Bulk(request)) => return Some(Event::Bulk(serve_bulk(request))),
             Output::Command(Command::Verify(request)) => {
                 self.held.push_back(*request);
@@ -148,6 +146,10 @@ impl Bench {
             other => panic!("a validator does not {other:?}"),
         }
         None
+    }
+
+    fn chain(&mut self, request: ChainRequest) -> Option<ChainReply> {
+        self.node.serve(&mut self.graph, self.now.wall, request)
     }
 
     fn store(&mut self, request: StoreRequest) -> Option<StoreReply> {
@@ -168,35 +170,6 @@ impl Bench {
                 }
                 Some(StoreReply::Committed { batch })
             }
-        }
-    }
-
-    fn chain(&mut self, request: ChainRequest) -> ChainReply {
-        let block = self.graph.block;
-        match request {
-            ChainRequest::Head => ChainReply::Head(Head {
-                best: block,
-                finalized: block,
-                best_at: None,
-                spec_version: 425,
-                upgrading: false,
-                genesis: [1; 32],
-                chain: "Subtensor (simulated)".into(),
-            }),
-            ChainRequest::Metagraph(_) => ChainReply::Metagraph(Box::new(self.graph.clone())),
-            ChainRequest::SetWeights { weights, .. } => {
-                self.submitted.push(weights);
-                ChainReply::Submitted(Submission { hash: [9; 32], after: block, until: block + 8 })
-            }
-            ChainRequest::Find(submission) => ChainReply::Found(match self.refuse_weights.clone() {
-                Some(error) => Inclusion::Refused { block: submission.after + 1, error, remedy: None },
-                None => {
-                    self.graph.block = block.max(submission.after + 1);
-                    self.graph.neurons[0].last_update = self.graph.block;
-                    Inclusion::Succeeded { block: self.graph.block, is_final: true }
-                }
-            }),
-            other => panic!("{other:?}"),
         }
     }
 

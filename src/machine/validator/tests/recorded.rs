@@ -235,7 +235,8 @@ fn the_reference_miners_heartbeat_is_stored_with_what_it_says() {
     let mut bench = recorded_validator();
     let mut session = recorded_session(&mut bench);
     replay(&mut bench, &mut session, 2, SynapseKind::Heartbeat);
-    let Some(Write::Heartbeat(write)) = bench.written.first() else { panic!("{:?}", bench.written) };
+    let heartbeat = bench.written.iter().find(|write| matches!(write, Write::Heartbeat(_)));
+    let Some(Write::Heartbeat(write)) = heartbeat else { panic!("{:?}", bench.written) };
     let worker = &write.workers[0];
     assert_eq!((worker.worker.as_str(), worker.name.as_deref()), ("00000000000000a1", Some("worker-01")));
     assert_eq!((worker.version.as_deref(), worker.status.as_str()), (Some("0.0.2"), "online"));

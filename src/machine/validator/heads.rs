@@ -1,0 +1,210 @@
+//! The chain's head: does it move, is it the chain that we know, and does its clock agree with ours?
+//!
+//! Owns the last head. A stalled node is not mistaken for a wrong clock: clocks are compared only on heads that
+//! move, and only believed to differ when two of them in a row say the same.
+
+use std::time::Duration;
+
+use crate::{
+    machine::contract::chain::Head,
+    units::{BlockNumber, Mono, Now, Wall},
+};
+
+/// A head that does not move for this long is worth an alarm.
+const STANDSTILL: Duration = Duration::from_secs(300);
+/// How far our clock may be from a block's when the block is seen.
+const CLOCK_LIMIT_S: f64 = 30.0;
+/// A node that catches up shows another difference with each head; a wrong clock shows the same, but for this much.
+const STEADY_S: f64 = 30.0;
+
+/// What a head changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The runtime is another than that of the head before; also with the first head.
+    pub runtime: bool,
+    /// The first head that says which chain this is.
+    pub genesis: Option<[u8; 32]>,
+}
+
+#[derive(Debug, Default)]
+pub struct Heads {
+    head: Option<Head>,
+    moved: Mono,
+    standstill_told: bool,
+    /// The chain that this validator has always been on.
+    genesis: Option<[u8; 32]>,
+    other_told: bool,
+    /// Ours less the block's, in seconds, at the last head that moved.
+    skew_s: Option<f64>,
+    clock_off: bool,
+}
+
+impl Heads {
+    /// The chain of earlier runs.
+    pub fn expect(&mut self, genesis: [u8; 32]) {
+        self.genesis = Some(genesis);
+    }
+
+    pub fn took(&mut self, now: Now, head: Head) -> Change {
+        let old = self.head.as_ref();
+        let runtime = old.is_none_or(|old| old.spec_version != head.spec_version);
+        if old.is_none_or(|old| old.best != head.best) {
+            self.has_moved(now, &head);
+        }
+        if runtime {
+            log::info!(target: "validator", "chain {:?}, runtime {}, block {}", head.chain, head.spec_version, head.best);
+        }
+        let genesis = self.genesis.is_none().then_some(head.genesis);
+        self.genesis.get_or_insert(head.genesis);
+        self.head = Some(head);
+        self.compare_chains();
+        Change { runtime, genesis }
+    }
+
+    fn has_moved(&mut self, now: Now, head: &Head) {
+        if std::mem::take(&mut self.standstill_told) {
+            log::info!(target: "validator", "blocks come again: block {}", head.best);
+        }
+        let moves = self.head.as_ref().is_some_and(|old| old.best < head.best);
+        self.moved = now.mono;
+        if let Some(at) = head.best_at.filter(|_| moves) {
+            self.compare_clocks(now.wall, at);
+        }
+    }
+
+    fn compare_clocks(&mut self, ours: Wall, block: Wall) {
+        let skew = ours.as_secs_f64() - block.as_secs_f64();
+        let before = self.skew_s.replace(skew);
+        let far = skew.abs() >= CLOCK_LIMIT_S;
+        let steady = before.is_some_and(|before| before.abs() >= CLOCK_LIMIT_S && (before - skew).abs() < STEADY_S);
+        if far && steady && !self.clock_off {
+            self.clock_off = true;
+            let direction = if skew > 0.0 { "ahead of" } else { "behind" };
+            log::error!(
+                target: "validator",
+                "the system clock is {:.0} s {direction} the chain's: see to time synchronisation (NTP); \
+                 nothing is submitted until they agree",
+                skew.abs()
+            );
+        }
+        if !far && std::mem::take(&mut self.clock_off) {
+            log::info!(target: "validator", "the system clock agrees with the chain's again");
+        }
+    }
+
+    fn compare_chains(&mut self) {
+        if self.is_other_chain() && !self.other_told {
+            let hex = |genesis: Option<[u8; 32]>| genesis.map(hex::encode).unwrap_or_default();
+            log::error!(
+                target: "validator",
+                "this is another chain: its genesis is 0x{}, and this validator's database is of 0x{}; correct \
+                 subtensor in the configuration, or point database.url at another file",
+                hex(self.head.as_ref().map(|head| head.genesis)),
+                hex(self.genesis)
+            );
+        }
+        self.other_told = self.is_other_chain();
+    }
+
+    /// Time passes without a head.
+    pub fn watch(&mut self, now: Mono) {
+        if self.head.is_some() && now.since(self.moved) > STANDSTILL && !self.standstill_told {
+            self.standstill_told = true;
+            log::error!(target: "validator", "no new block for {} s: is the node in sync?", STANDSTILL.as_secs());
+        }
+    }
+
+    pub fn best(&self) -> Option<BlockNumber> {
+        self.head.as_ref().map(|head| head.best)
+    }
+
+    pub fn spec_version(&self) -> Option<u32> {
+        self.head.as_ref().map(|head| head.spec_version)
+    }
+
+    /// How long the best block has stood; `None` before the first.
+    pub fn age(&self, now: Mono) -> Option<Duration> {
+        self.head.as_ref().map(|_| now.since(self.moved))
+    }
+
+    pub fn is_upgrading(&self) -> bool {
+        self.head.as_ref().is_some_and(|head| head.upgrading)
+    }
+
+    /// The node answers for a chain that this validator was never on.
+    pub fn is_other_chain(&self) -> bool {
+        self.head.as_ref().is_some_and(|head| self.genesis != Some(head.genesis))
+    }
+
+    pub fn is_clock_off(&self) -> bool {
+        self.clock_off
+    }
+
+    /// Ours less the chain's, in seconds, when a block last came.
+    pub fn skew_s(&self) -> Option<f64> {
+        self.skew_s
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOON_S: u64 = 1_800_000_000;
+
+    fn head(best: BlockNumber, at_s: u64) -> Head {
+        Head {
+            best,
+            finalized: best,
+            best_at: Some(Wall::from_secs(at_s)),
+            spec_version: 425,
+            upgrading: false,
+            genesis: [1; 32],
+            chain: "Bittensor".into(),
+        }
+    }
+
+    fn at(seconds: u64) -> Now {
+        Now { mono: Mono(seconds * 1_000_000_000), wall: Wall::from_secs(NOON_S + seconds) }
+    }
+
+    /// Each: (our seconds, block, the block's seconds) since noon.
+    fn clock_off(seen: &[(u64, BlockNumber, i64)]) -> bool {
+        let mut heads = Heads::default();
+        for (ours, block, theirs) in seen {
+            heads.took(at(*ours), head(*block, NOON_S.saturating_add_signed(*theirs)));
+        }
+        heads.is_clock_off()
+    }
+
+    #[test]
+    fn a_clock_that_is_far_off_is_seen_on_two_heads_that_move() {
+        assert!(clock_off(&[(0, 1, -60), (30, 3, -36), (60, 6, 0)]), "a minute ahead");
+        assert!(clock_off(&[(0, 1, 60), (30, 3, 84), (60, 6, 120)]), "a minute behind");
+        assert!(!clock_off(&[(0, 1, -60), (30, 3, -36)]), "one head that moved says nothing yet");
+        assert!(!clock_off(&[(0, 1, -60), (30, 3, -36), (60, 6, 0), (90, 8, 80)]), "set right");
+    }
+
+    #[test]
+    fn a_block_that_is_some_seconds_old_is_no_clock() {
+        assert!(!clock_off(&[(0, 1, -3), (30, 3, 6), (60, 6, 36), (90, 8, 70)]));
+    }
+
+    #[test]
+    fn a_stalled_node_and_one_that_catches_up_are_no_clock() {
+        assert!(!clock_off(&[(0, 1, 0), (300, 1, 0), (600, 1, 0), (900, 1, 0)]), "stalled");
+        assert!(!clock_off(&[(0, 1, -9000), (30, 500, -3000), (60, 900, -100), (90, 912, 85)]), "catching up");
+    }
+
+    #[test]
+    fn another_chain_is_known_by_its_genesis() {
+        let mut heads = Heads::default();
+        heads.expect([2; 32]);
+        assert_eq!(heads.took(at(0), head(1, NOON_S)).genesis, None);
+        assert!(heads.is_other_chain());
+        let mut fresh = Heads::default();
+        assert_eq!(fresh.took(at(0), head(1, NOON_S)).genesis, Some([1; 32]));
+        assert_eq!(fresh.took(at(0), head(2, NOON_S)).genesis, None);
+        assert!(!fresh.is_other_chain());
+    }
+}
