@@ -23,10 +23,6 @@ pub enum ChainRequest {
     Submit(Box<SignedExtrinsic>),
     /// Look for a submitted extrinsic in the blocks since it was signed.
     Find(Submission),
-    /// Superseded by `Sign` and `Submit`; goes as soon as nobody asks it.
-    ServeAxon { netuid: Netuid, ip: IpAddr, port: u16, version: u32 },
-    /// Superseded by `Sign` and `Submit`; goes as soon as nobody asks it.
-    SetWeights { netuid: Netuid, weights: Vec<(Uid, u16)>, version_key: u64 },
 }
 
 /// A call that a hotkey signs.

@@ -51,7 +51,7 @@ use self::{
     timelock::TimelockFault,
 };
 use crate::{
-    machine::contract::chain::{ChainCall, ChainFault, ChainFaultKind, ChainReply, ChainRequest, WeightVector},
+    machine::contract::chain::{ChainFault, ChainFaultKind, ChainReply, ChainRequest},
     wire::keys::Keypair,
 };
 
@@ -161,15 +161,6 @@ impl<R: Rpc> Chain<R> {
             }
             ChainRequest::Sign(call) => ChainReply::Signed(Box::new(self.sign(&call)?)),
             ChainRequest::Submit(signed) => ChainReply::Submitted(self.submit(&signed)?),
-            ChainRequest::ServeAxon { netuid, ip, port, version } => {
-                let signed = self.sign(&ChainCall::ServeAxon { netuid, ip, port, version })?;
-                ChainReply::Submitted(self.submit(&signed)?)
-            }
-            ChainRequest::SetWeights { netuid, weights, version_key } => {
-                let vector = WeightVector { netuid, mechanism: 0, weights, version_key };
-                let signed = self.sign(&ChainCall::SetWeights(vector))?;
-                ChainReply::Submitted(self.submit(&signed)?)
-            }
             ChainRequest::Preflight => ChainReply::Preflight(Box::new(self.preflight()?)),
             ChainRequest::Standing { netuid, mechanism, uid, hotkey } => {
                 ChainReply::Standing(Box::new(self.standing(netuid, mechanism, uid, &hotkey)?))
@@ -197,8 +188,6 @@ fn name(request: &ChainRequest) -> &'static str {
         ChainRequest::Head => "head",
         ChainRequest::Metagraph(_) => "metagraph",
         ChainRequest::Weights { .. } => "weights",
-        ChainRequest::ServeAxon { .. } => "serve_axon",
-        ChainRequest::SetWeights { .. } => "set_weights",
         ChainRequest::Find(_) => "find",
         ChainRequest::Preflight => "preflight",
         ChainRequest::Standing { .. } => "standing",
