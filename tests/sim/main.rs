@@ -1,5 +1,5 @@
 //! The whole subnet in virtual time, under seeded trouble: delays, reordering between connections, cuts, silence,
-//! crashes with restart from the store, wall clocks that jump, and liars.
+//! crashes with restart from the store, wall clocks that jump, a chain that forks, stalls, upgrades and forgets, and liars.
 //!
 //! Each seed is one run of a validator, two miners and four workers. Invariants hold after every step; once the
 //! trouble ends, every honest worker is verified again and the weights reach the chain. A seed that fails is
@@ -7,11 +7,14 @@
 //! step by step.
 
 mod adversaries;
+mod chain_watch;
+mod chain_weather;
 mod liars;
 mod links;
 mod roles;
 mod seat;
 mod subnet;
+mod weights;
 mod witness;
 mod world;
 

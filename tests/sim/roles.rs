@@ -291,12 +291,12 @@ pub fn validator(
     now: Now,
     key: Keypair,
     yaml: &serde_json::Value,
-    node: &SharedNode,
+    (node, link): (&SharedNode, &InProcess),
     witness: &Rc<RefCell<Witness>>,
 ) -> Seat<Validator, ValidatorSpokes> {
     let config: validator::Config = settings(yaml);
     let mut rng = lives(seed, 0);
-    let chain = Chain::new(InProcess::new(node.clone()), Some(key.clone()));
+    let chain = Chain::new(link.clone(), Some(key.clone()));
     let spokes = ValidatorSpokes {
         store: Store::in_memory().expect("a store in memory"),
         witness: witness.clone(),

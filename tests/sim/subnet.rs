@@ -7,7 +7,7 @@ use byteleap::{
         Gone, Link,
         contract::store::{CPU_MATRIX, End},
     },
-    spoke::subtensor_sim::{Genesis, Node},
+    spoke::subtensor_sim::{Genesis, InProcess, Node},
     units::{Hotkey, Mono, Netuid, Now, Wall, WorkerId, WorkerKey},
     wire::messages::gemm_i8::GEMM_I8,
 };
@@ -24,6 +24,8 @@ use crate::{
 };
 
 const NETUID: Netuid = Netuid(128);
+/// Blocks of an epoch.
+const TEMPO: u16 = 20;
 
 /// How long things go wrong.
 const TROUBLE: Duration = Duration::from_secs(8 * 60);
@@ -31,8 +33,12 @@ const TROUBLE: Duration = Duration::from_secs(8 * 60);
 const HEALING: Duration = Duration::from_secs(20 * 60);
 
 pub struct Subnet {
-    world: World,
-    witness: Rc<RefCell<Witness>>,
+    pub world: World,
+    pub node: SharedNode,
+    /// The validator's way to it.
+    pub link: InProcess,
+    pub upgraded: bool,
+    pub witness: Rc<RefCell<Witness>>,
     /// Workers of each miner.
     cast: Vec<Vec<Part>>,
     honest: Vec<WorkerKey>,
@@ -79,10 +85,23 @@ impl Subnet {
     pub fn of(seed: u64, validation: &Value, cast: Vec<Vec<Part>>) -> Subnet {
         let world = World::new(seed, Wall::from_secs(1_790_000_000 + seed * 7));
         let witness = Rc::new(RefCell::new(Witness::default()));
-        let mut subnet = Subnet { world, witness, cast: cast.clone(), honest: Vec::new(), wrong_clock: None };
-        let now = subnet.world.now();
-        let node = subnet.node(seed, now);
-        subnet.seat_validator(seed, now, &node, validation);
+        let now = world.now();
+        let node = chain(seed, cast.len(), now);
+        let me = roles::key(seed, 0).hotkey().clone();
+        witness.borrow_mut().chain.open(&node, NETUID, me);
+        let link = InProcess::new(node.clone());
+        let (honest, cast_of) = (Vec::new(), cast.clone());
+        let mut subnet = Subnet {
+            world,
+            node: node.clone(),
+            link,
+            upgraded: false,
+            witness,
+            cast: cast_of,
+            honest,
+            wrong_clock: None,
+        };
+        subnet.seat_validator(seed, now, validation);
         for miner in 0..cast.len() {
             subnet.seat_miner(seed, now, miner, &node);
         }
@@ -94,20 +113,7 @@ impl Subnet {
         subnet
     }
 
-    /// The chain: uid 0 validates, the others mine.
-    fn node(&self, seed: u64, now: Now) -> SharedNode {
-        let neuron = |uid: usize| {
-            let hotkey = hotkey(seed, uid);
-            json!({"uid": uid, "hotkey": hotkey, "coldkey": hotkey, "stake_tao": if uid == 0 { 50_000.0 } else { 0.0 },
-                "validator_permit": uid == 0, "axon": null})
-        };
-        let neurons: Vec<_> = (0..=self.cast.len()).map(neuron).collect();
-        let file = json!({"neurons": neurons, "hyperparameters": {"weights_rate_limit": 1, "serving_rate_limit": 0}});
-        let genesis = Genesis::read(&file.to_string(), NETUID).expect("a sound genesis");
-        Rc::new(RefCell::new(Node::new(genesis, Duration::from_secs(12), now).expect("metadata of the simulated node")))
-    }
-
-    fn seat_validator(&mut self, seed: u64, now: Now, node: &SharedNode, validation: &Value) {
+    fn seat_validator(&mut self, seed: u64, now: Now, validation: &Value) {
         let axon = address(1, 9091);
         let mut settings = json!({
             "port": 9091, "external_ip": "10.1.0.1", "netuid": NETUID, "subtensor": {"network": "local"},
@@ -119,10 +125,11 @@ impl Subnet {
             },
             "scoring": {"policy": "throughput"},
             "weight_management": {"recalculate_interval": 40},
+            "weights": {"commit_reveal": if seed % 16 == 5 { "hash" } else { "timelocked" }},
         });
         let named = validation.as_object().into_iter().flatten();
         named.for_each(|(key, value)| settings["validation"][key] = value.clone());
-        let seat = roles::validator(seed, now, roles::key(seed, 0), &settings, node, &self.witness);
+        let seat = roles::validator(seed, now, roles::key(seed, 0), &settings, (&self.node, &self.link), &self.witness);
         self.world.seat(Box::new(seat), Some((axon, Link::Axon)));
     }
 
@@ -167,7 +174,8 @@ impl Subnet {
             self.world.weather = self.draw_weather();
             let pause = self.world.between((Duration::from_secs(5), Duration::from_secs(60)));
             let next = (self.world.now().mono + pause).min(end);
-            self.world.run(next, |_| false);
+            self.run(next, |_| false);
+            self.chain_trouble();
             match self.world.rng.next_u32() % 5 {
                 0 => {
                     let seat = usize::try_from(self.world.rng.next_u64() % seats).expect("few seats");
@@ -184,6 +192,15 @@ impl Subnet {
                 _ => {}
             }
         }
+    }
+
+    /// Runs on; what the chain executed is held against what is durable after every step.
+    pub fn run(&mut self, end: Mono, mut done: impl FnMut(&mut World) -> bool) -> bool {
+        let witness = self.witness.clone();
+        self.world.run(end, |world| {
+            witness.borrow_mut().chain.look();
+            done(world)
+        })
     }
 
     /// A wall clock goes wrong, or the one that is wrong is set right.
@@ -212,6 +229,7 @@ impl Subnet {
     /// Calm again: every honest worker is verified anew, and weights are confirmed on the chain.
     pub fn heal(&mut self) {
         self.world.weather = CALM;
+        self.calm_chain();
         if let Some(seat) = self.wrong_clock.take() {
             self.world.set_wall_error(seat, 0);
         }
@@ -223,7 +241,7 @@ impl Subnet {
             let up = (0..world.actors.len()).all(|seat| world.is_alive(seat));
             up && confirmed && honest.iter().all(|worker| witness.verified_since(worker, since.wall) > 0)
         };
-        let healed = self.world.run(since.mono + HEALING, well);
+        let healed = self.run(since.mono + HEALING, well);
         assert!(healed, "not well {} s after the trouble ended: {}", HEALING.as_secs(), self.standing(since.wall));
         assert!(self.world.exits.is_empty(), "a machine gave up: {:?}", self.world.exits);
         // a link a worker, and requests in flight: nothing leaks
@@ -244,7 +262,7 @@ impl Subnet {
     /// Fair weather, for so long.
     pub fn calm(&mut self, span: Duration) {
         let end = self.world.now().mono + span;
-        self.world.run(end, |_| false);
+        self.run(end, |_| false);
     }
 
     /// How each challenge of each worker ended.
@@ -257,6 +275,20 @@ impl Subnet {
         let witness = self.witness.borrow();
         (witness.verdicts(), self.world.open_connections(), self.world.happenings(), witness.confirmed)
     }
+}
+
+/// The chain: uid 0 validates, the others mine. In every fourth subnet weights are committed to and opened later.
+fn chain(seed: u64, miners: usize, now: Now) -> SharedNode {
+    let neuron = |uid: usize| {
+        let hotkey = hotkey(seed, uid);
+        json!({"uid": uid, "hotkey": hotkey, "coldkey": hotkey, "stake_tao": if uid == 0 { 50_000.0 } else { 0.0 },
+            "validator_permit": uid == 0, "axon": null})
+    };
+    let neurons: Vec<_> = (0..=miners).map(neuron).collect();
+    let file = json!({"neurons": neurons, "hyperparameters": {"weights_rate_limit": 1, "serving_rate_limit": 0,
+        "tempo": TEMPO, "commit_reveal": seed % 4 == 1}});
+    let genesis = Genesis::read(&file.to_string(), NETUID).expect("a sound genesis");
+    Rc::new(RefCell::new(Node::new(genesis, Duration::from_secs(12), now).expect("metadata of the simulated node")))
 }
 
 fn hotkey(seed: u64, uid: usize) -> Hotkey {

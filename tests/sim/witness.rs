@@ -10,7 +10,10 @@ use byteleap::{
     units::{ChallengeId, Wall, WorkerKey},
 };
 
-use crate::roles::{Computed, Done, Honesty};
+use crate::{
+    chain_watch::ChainWatch,
+    roles::{Computed, Done, Honesty},
+};
 
 /// A reason with one of these is about a proof, and not about the way that it took.
 const PROOF_WORDS: [&str; 7] = ["row", "merkle", "Merkle", "chunk", "values", "opening", " tops "];
@@ -57,12 +60,15 @@ pub struct Witness {
     pub computed: Computed,
     /// When the chain last confirmed weights.
     pub confirmed: Option<Wall>,
+    pub chain: ChainWatch,
 }
 
 impl Witness {
     /// A batch took effect.
     pub fn saw(&mut self, wall: Wall, writes: &[Write]) {
         for write in writes {
+            self.chain.look();
+            self.chain.saw(write);
             match write {
                 Write::ChallengeCreated(row) => self.was_created(wall, row),
                 Write::ChallengeSent { id, at } => {
