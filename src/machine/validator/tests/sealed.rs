@@ -280,11 +280,11 @@ fn an_axon_is_announced_once_and_when_the_chain_lets_us() {
     assert_eq!(signed(&bench), ["serve_axon"], "the chain lets an axon move every 50 blocks");
     bench.graph.block = 1160;
     bench.seconds(90);
-    assert_eq!(signed(&bench), ["serve_axon", "serve_axon"]);
+    let announced = |bench: &Bench| signed(bench).into_iter().filter(|call| *call == "serve_axon").count();
+    assert_eq!(announced(&bench), 2);
     bench.graph.block = 1300;
     bench.seconds(90);
-    let announced = signed(&bench).into_iter().filter(|call| *call == "serve_axon").count();
-    assert_eq!(announced, 2, "the chain tells what we want");
+    assert_eq!(announced(&bench), 2, "the chain tells what we want");
 }
 
 #[test]
