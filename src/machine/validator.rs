@@ -315,13 +315,18 @@ impl Validator {
             Heard::Head { genesis } => {
                 genesis.into_iter().for_each(|genesis| self.ledger.must(Write::Genesis(genesis)));
                 self.consider_weights(now);
-                self.epoch.watch(now, self.chain.graph().map(|graph| &**graph));
             }
-            Heard::Lane(reply) => self.lane.heard(now, reply, &mut self.rng),
+            Heard::Unread => self.consider_weights(now),
+            Heard::Lane(reply) => {
+                let block = self.chain.block().unwrap_or(0);
+                self.lane.heard(now, block, reply, &mut self.rng);
+            }
             Heard::Standing(Some(standing)) => self.epoch.stands(now, &standing),
             Heard::Standing(None) => self.epoch.reveals.failed(now.mono, &mut self.rng),
             Heard::Nothing => {}
         }
+        // Also after an answer that says nothing: a chain that cannot be read is worth the alarm most of all.
+        self.epoch.watch(now, self.chain.graph().map(|graph| &**graph));
     }
 
     /// What is kept per hotkey is kept for hotkeys of the metagraph: that bounds it.
@@ -333,7 +338,7 @@ impl Validator {
     }
 
     fn consider_weights(&mut self, now: Now) {
-        if self.phase != Phase::Running || self.chain.block().is_none() {
+        if self.phase != Phase::Running {
             return;
         }
         let weights = self.scoring.weights(now.mono, &self.chain, &self.fleet);

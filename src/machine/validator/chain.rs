@@ -49,6 +49,8 @@ pub enum Heard {
     Head { genesis: Option<[u8; 32]> },
     /// A new metagraph.
     Metagraph,
+    /// Head or metagraph could not be read.
+    Unread,
     /// The reply to a call of the lane's.
     Lane(ChainReply),
     /// Where our weights stand; `None` when nobody could say.
@@ -253,7 +255,7 @@ impl Chain {
         let again = now + self.backoff.wait(rng);
         self.sync_due = self.sync_due.max(again);
         self.look_due = self.look_due.max(again);
-        Heard::Nothing
+        Heard::Unread
     }
 
     fn watch(&mut self, now: Mono) {

@@ -362,8 +362,8 @@ impl Epoch {
 
     /// Says when weights have not been confirmed for too long.
     pub fn watch(&mut self, now: Now, graph: Option<&Metagraph>) {
-        let (Some(ours), Some(graph)) = (self.tempo_blocks, graph) else { return };
-        let blocks = ours.max(u32::from(graph.tempo)).max(1);
+        let Some(ours) = self.tempo_blocks else { return };
+        let blocks = ours.max(graph.map_or(0, |graph| u32::from(graph.tempo))).max(1);
         let why = match (&self.intent, self.blocked) {
             (Some(Intent { stage, attempts, .. }), _) => {
                 format!("an intent is under way ({stage:?}, attempt {attempts})")

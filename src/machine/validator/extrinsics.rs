@@ -28,6 +28,12 @@ const DOUBTED_LOOKS: u32 = 2;
 /// Looks that miss an extrinsic before it is handed in again.
 const LOOKS_PER_OFFER: u32 = 2;
 
+/// Looks that fail before an extrinsic of long ago is believed to be beyond telling.
+const UNTOLD_LOOKS: u32 = 5;
+/// A node keeps the state of 256 blocks, and without it can not say how an older extrinsic ended. So many blocks
+/// after its era, its intent is over, too.
+const UNTOLD_BLOCKS: BlockNumber = 300;
+
 /// How an errand ended.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Ended {
@@ -162,8 +168,8 @@ impl Lane {
         self.ask(request);
     }
 
-    /// The chain's reply to our call.
-    pub fn heard(&mut self, now: Now, reply: ChainReply, rng: &mut ChaCha20Rng) {
+    /// The chain's reply to our call. `block`: the newest one that is known.
+    pub fn heard(&mut self, now: Now, block: BlockNumber, reply: ChainReply, rng: &mut ChaCha20Rng) {
         self.asked = false;
         match (std::mem::replace(&mut self.state, State::Idle), reply) {
             (State::Signing(errand), ChainReply::Signed(extrinsic)) => self.signed(now, errand, extrinsic),
@@ -172,6 +178,9 @@ impl Lane {
             }
             (State::Flying(flight), ChainReply::Submitted(_)) => self.submitted(now, flight),
             (State::Flying(flight), ChainReply::Found(found)) => self.found(now, flight, found),
+            (State::Flying(flight), ChainReply::Failed(fault)) if self.is_untold(&flight, block, &fault) => {
+                self.untold(now, *flight, &fault);
+            }
             (State::Flying(flight), ChainReply::Failed(fault)) => self.failed(now, flight, &fault, rng),
             (state, reply) => {
                 log::error!(target: "validator", "the chain spoke answered our extrinsic with {reply:?}");
@@ -272,6 +281,25 @@ impl Lane {
         let what = name(&flight.errand);
         log::log!(target: "validator", level, "{what} on its way: {} failed: {} ({:?})", fault.asked, fault.text, fault.kind);
         self.look(now.mono + wait, flight);
+    }
+
+    /// Whether nobody will ever say how it ended: its era is long over, and nodes that do answer can not tell.
+    fn is_untold(&self, flight: &Flight, block: BlockNumber, fault: &ChainFault) -> bool {
+        let cannot = matches!(fault.kind, ChainFaultKind::Node | ChainFaultKind::Shape);
+        let old = block > flight.extrinsic.submission.until.saturating_add(UNTOLD_BLOCKS);
+        flight.next == Step::Look && cannot && old && self.backoff.failures() >= UNTOLD_LOOKS
+    }
+
+    fn untold(&mut self, now: Now, flight: Flight, fault: &ChainFault) {
+        let (what, hash) = (name(&flight.errand), hex::encode(flight.extrinsic.submission.hash));
+        log::error!(
+            target: "validator",
+            "{what}: how extrinsic 0x{hash} ended can not be told any more ({}: {}): its era is long over, so it is \
+             taken for lost; an archive node would know",
+            fault.asked, fault.text
+        );
+        self.backoff.reset();
+        self.over(now, flight, ExtrinsicEnd::Expired, Ended::Lapsed);
     }
 
     fn refused(&mut self, now: Now, flight: Flight, reason: String, remedy: Option<&'static str>) {

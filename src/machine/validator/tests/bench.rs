@@ -83,6 +83,16 @@ impl Bench {
     }
 
     pub fn start(me: Keypair, config_text: &str, miners: &[&Keypair], snapshot: Snapshot) -> Bench {
+        Bench::start_on(FakeNode::default(), me, config_text, miners, snapshot)
+    }
+
+    pub fn start_on(
+        node: FakeNode,
+        me: Keypair,
+        config_text: &str,
+        miners: &[&Keypair],
+        snapshot: Snapshot,
+    ) -> Bench {
         let hotkey = me.hotkey().clone();
         let hotkeys = [&hotkey].into_iter().chain(miners.iter().map(|keys| keys.hotkey()));
         let graph = metagraph(hotkeys);
@@ -98,7 +108,7 @@ impl Bench {
             hold_verdicts: false,
             batches: VecDeque::new(),
             hold_store: false,
-            node: FakeNode::default(),
+            node,
             facts: Facts::default(),
             exit: None,
             answers: VecDeque::new(),

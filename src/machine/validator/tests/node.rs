@@ -34,6 +34,10 @@ pub struct FakeNode {
     pub fates: Vec<Fate>,
     /// Nothing is answered.
     pub silent: bool,
+    /// Every call fails.
+    pub unreachable: bool,
+    /// Old blocks can not be looked through: the node keeps no state of them.
+    pub pruned: bool,
     pub epoch: u64,
     pub commits: Vec<HeldCommit>,
     pub row: Vec<(Uid, u16)>,
@@ -57,6 +61,8 @@ impl Default for FakeNode {
             pool_faults: vec![],
             fates: vec![],
             silent: false,
+            unreachable: false,
+            pruned: false,
             epoch: 5,
             commits: vec![],
             row: vec![],
@@ -75,7 +81,11 @@ impl FakeNode {
         if self.silent {
             return None;
         }
+        if self.unreachable {
+            return Some(failed(ChainFaultKind::Unreachable));
+        }
         Some(match request {
+            ChainRequest::Find(_) if self.pruned => failed(ChainFaultKind::Node),
             ChainRequest::Head => ChainReply::Head(self.head(graph.block, wall)),
             ChainRequest::Metagraph(_) => ChainReply::Metagraph(Box::new(graph.clone())),
             ChainRequest::Preflight => ChainReply::Preflight(Box::new(Preflight {
@@ -122,7 +132,7 @@ impl FakeNode {
         let first = !self.offers.contains(&number);
         self.offers.push(number);
         if let Some(kind) = self.pool_faults.pop() {
-            return ChainReply::Failed(ChainFault { asked: "submit", kind, text: format!("{kind:?}"), remedy: None });
+            return failed(kind);
         }
         if let Some(weights) = weights(&self.signed[usize::from(number) - 1]).filter(|_| first) {
             self.submitted.push(weights.weights.clone());
@@ -193,6 +203,10 @@ impl FakeNode {
             }
         }
     }
+}
+
+fn failed(kind: ChainFaultKind) -> ChainReply {
+    ChainReply::Failed(ChainFault { asked: "the node", kind, text: format!("{kind:?}"), remedy: None })
 }
 
 fn weights(call: &ChainCall) -> Option<&WeightVector> {

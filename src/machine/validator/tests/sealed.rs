@@ -1,8 +1,8 @@
 //! Weights by each way that a subnet takes them, and nodes and runtimes that make it hard.
 
 use super::{
-    bench::{Bench, CONFIG},
-    node::{Fate, pool},
+    bench::{Bench, CONFIG, keys},
+    node::{FakeNode, Fate, pool},
     weights::{outcomes, two_miners, two_miners_with},
 };
 use crate::{
@@ -259,6 +259,39 @@ fn weights_that_are_not_confirmed_for_three_tempos_are_an_alarm() {
     assert_eq!(bench.counted(Metric::WeightsOverdue, &[]), Some(0.0));
     bench.seconds(120);
     assert_eq!(bench.counted(Metric::WeightsOverdue, &[]), Some(1.0));
+}
+
+#[test]
+fn a_chain_that_cannot_be_read_is_an_alarm_after_three_tempos_too() {
+    let (mut bench, _, _) = two_miners(Snapshot::default());
+    bench.node.unreachable = true;
+    bench.seconds(3 * 360 * 12 + 120);
+    assert_eq!(bench.counted(Metric::WeightsOverdue, &[]), Some(1.0));
+    assert_eq!(bench.validator.epoch.blocked(), Some(Blocked::StaleMetagraph));
+}
+
+#[test]
+fn a_chain_that_was_never_read_is_an_alarm_too() {
+    let mut node = FakeNode::default();
+    node.unreachable = true;
+    let mut bench = Bench::start_on(node, keys(200), CONFIG, &[], Snapshot::default());
+    bench.seconds(3 * 100 * 12 + 120);
+    assert_eq!(bench.counted(Metric::WeightsOverdue, &[]), Some(1.0));
+    assert_eq!(bench.validator.epoch.blocked(), Some(Blocked::NoMetagraph));
+}
+
+#[test]
+fn an_extrinsic_whose_end_no_node_can_tell_any_more_does_not_stop_the_next() {
+    let mut bench = due(|bench| bench.node.pruned = true);
+    bench.seconds(900);
+    assert_eq!(signed(&bench), ["open"], "a node may have a bad hour while its state is there");
+    bench.graph.block += 400;
+    bench.seconds(600);
+    assert!(outcomes(&bench).contains(&"Expired".into()), "{:?}", outcomes(&bench));
+    bench.node.pruned = false;
+    bench.seconds(900);
+    assert_eq!(signed(&bench), ["open", "open"]);
+    assert!(outcomes(&bench).last().unwrap().starts_with("Confirmed"), "{:?}", outcomes(&bench));
 }
 
 #[test]
