@@ -74,6 +74,8 @@ pub struct Chain {
     look_due: Mono,
     preflight_due: Mono,
     stale_told: bool,
+    /// The last standing could not be read, and that was said.
+    standing_told: bool,
     backoff: Backoff,
     faults: u64,
 }
@@ -94,6 +96,7 @@ impl Chain {
             look_due: Mono(0),
             preflight_due: Mono(0),
             stale_told: false,
+            standing_told: false,
             backoff: Backoff::new(Duration::from_secs(2).min(sync_every), CALM),
             faults: 0,
         }
@@ -188,10 +191,15 @@ impl Chain {
 
     fn took_standing(&mut self, reply: ChainReply) -> Heard {
         match reply {
-            ChainReply::Standing(standing) => Heard::Standing(Some(standing)),
+            ChainReply::Standing(standing) => {
+                self.standing_told = false;
+                Heard::Standing(Some(standing))
+            }
             ChainReply::Failed(fault) => {
                 self.faults += 1;
-                log::warn!(target: "validator", "weights not looked up: {} ({:?})", fault.text, fault.kind);
+                let told = std::mem::replace(&mut self.standing_told, true);
+                let level = if told { log::Level::Debug } else { log::Level::Warn };
+                log::log!(target: "validator", level, "weights not looked up: {} ({:?})", fault.text, fault.kind);
                 Heard::Standing(None)
             }
             other => {

@@ -272,6 +272,7 @@ impl Lane {
             ChainFaultKind::Pool(PoolFault::Refused) => flight.doubted = true,
             ChainFaultKind::Pool(PoolFault::Occupied) => {
                 log::info!(target: "validator", "another extrinsic of our hotkey waits in the pool; ours comes after it");
+                return self.look(now.mono + wait, flight);
             }
             // It may have arrived although the answer did not.
             ChainFaultKind::Unreachable if flight.next == Step::Offer => flight.offered = true,

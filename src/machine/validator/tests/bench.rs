@@ -86,13 +86,7 @@ impl Bench {
         Bench::start_on(FakeNode::default(), me, config_text, miners, snapshot)
     }
 
-    pub fn start_on(
-        node: FakeNode,
-        me: Keypair,
-        config_text: &str,
-        miners: &[&Keypair],
-        snapshot: Snapshot,
-    ) -> Bench {
+    pub fn start_on(node: FakeNode, me: Keypair, config_text: &str, miners: &[&Keypair], snapshot: Snapshot) -> Bench {
         let hotkey = me.hotkey().clone();
         let hotkeys = [&hotkey].into_iter().chain(miners.iter().map(|keys| keys.hotkey()));
         let graph = metagraph(hotkeys);
