@@ -171,7 +171,7 @@ fn judge(of: &AwaitedWeights, standing: &Standing) -> Judged {
 fn judge_open(of: &AwaitedWeights, standing: &Standing) -> Judged {
     if standing.last_update >= of.included {
         Judged::Over(WeightOutcome::Confirmed { block: standing.last_update })
-    } else if standing.block > of.included + CONFIRM_BLOCKS {
+    } else if standing.block > of.included.saturating_add(CONFIRM_BLOCKS) {
         Judged::Over(WeightOutcome::Dropped("LastUpdate did not move".into()))
     } else {
         Judged::Waits { open: false }
@@ -179,11 +179,11 @@ fn judge_open(of: &AwaitedWeights, standing: &Standing) -> Judged {
 }
 
 fn judge_held(of: &AwaitedWeights, held: &HeldCommit, standing: &Standing) -> Judged {
-    let opens_in = held.epoch + standing.reveal_period;
+    let opens_in = held.epoch.saturating_add(standing.reveal_period);
     let hashed = matches!(of.path, WeightPath::Hash { .. });
     if hashed && standing.epoch > opens_in {
         Judged::Over(WeightOutcome::Dropped("it was not revealed in its epoch".into()))
-    } else if standing.epoch > opens_in + LATE_EPOCHS {
+    } else if standing.epoch > opens_in.saturating_add(LATE_EPOCHS) {
         Judged::Over(WeightOutcome::Dropped("the chain never opened the commitment".into()))
     } else {
         Judged::Waits { open: hashed && standing.epoch == opens_in }
@@ -192,7 +192,7 @@ fn judge_held(of: &AwaitedWeights, held: &HeldCommit, standing: &Standing) -> Ju
 
 /// Foreseen when it was signed; the epoch may have turned before its block, never after.
 fn opens_in(of: &AwaitedWeights, standing: &Standing) -> u64 {
-    of.reveal.map_or(0, |reveal| reveal.commit_epoch + standing.reveal_period)
+    of.reveal.map_or(0, |reveal| reveal.commit_epoch.saturating_add(standing.reveal_period))
 }
 
 fn is_ours(held: &HeldCommit, of: &AwaitedWeights) -> bool {

@@ -76,6 +76,22 @@ fn a_commitment_that_the_chain_drops_in_silence_is_told() {
 }
 
 #[test]
+fn a_chain_that_names_impossible_epochs_is_no_end_of_ours() {
+    for hash in [false, true] {
+        let mut bench = due(|bench| bench.graph.commit_reveal = true);
+        if hash {
+            upgrade(&mut bench, broken(&[Feature::TimelockedCommit]));
+        }
+        bench.seconds(200);
+        bench.graph.reveal_period = u64::MAX;
+        turn_epoch(&mut bench, true);
+        bench.node.commits.iter_mut().for_each(|held| held.epoch = u64::MAX);
+        turn_epoch(&mut bench, false);
+        assert_eq!(bench.exit, None);
+    }
+}
+
+#[test]
 fn a_hash_is_revealed_in_its_epoch_with_the_salt_that_it_was_made_of() {
     let config = format!("{CONFIG}\nweights: {{commit_reveal: hash}}");
     let (mut bench, _, _) = two_miners_with(&config, Snapshot::default());
