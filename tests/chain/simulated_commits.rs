@@ -134,6 +134,21 @@ fn epochs_are_kept_by_state() {
 }
 
 #[test]
+fn a_reveal_that_is_endless_epochs_away_is_too_early() {
+    let mut simulation = Simulation::new(of(u64::MAX));
+    let (weights, salt) = ([(1, 7)], [3; 8]);
+    until(&mut simulation, 25);
+    simulation.put(&key(1), "commit_weights", commit(hash_of(&weights, &salt))).unwrap();
+    simulation.blocks(1);
+    assert_eq!(simulation.results(), [(26, "success".into())]);
+    let refusal = custom(simulation.put(&key(1), "reveal_weights", reveal(&weights, &salt)));
+    assert_eq!(refusal, "Custom error: 17");
+    simulation.put(&key(1), "commit_weights", commit([1; 32])).unwrap();
+    simulation.blocks(1);
+    assert_eq!(simulation.results().len(), 2);
+}
+
+#[test]
 fn timelocked_weights_are_opened_by_the_chain_itself() {
     let mut simulation = secret();
     let round = last_round(&simulation) + 4 * 18;

@@ -76,10 +76,11 @@ pub fn commit(
     let uid = check_commit(subnet, now, signer, at)?;
     let (epochs, period) = (subnet.epochs, subnet.hyperparameters.reveal_period);
     let tempo = subnet.hyperparameters.tempo;
-    let first = epochs.next_block(tempo).unwrap_or(0) + period.saturating_sub(1) * u64::from(tempo);
-    let reveal = (first, first + u64::from(tempo).saturating_sub(1));
+    let wait = period.saturating_sub(1).saturating_mul(u64::from(tempo));
+    let first = epochs.next_block(tempo).unwrap_or(0).saturating_add(wait);
+    let reveal = (first, first.saturating_add(u64::from(tempo).saturating_sub(1)));
     let held = subnet.hash_commits.entry((at.index(), *signer)).or_default();
-    while held.front().is_some_and(|commit| epochs.index > commit.epoch + period) {
+    while held.front().is_some_and(|commit| epochs.index > commit.epoch.saturating_add(period)) {
         held.pop_front();
     }
     refuse_if(held.len() >= UNREVEALED_MAX, "TooManyUnrevealedCommits")?;
@@ -109,7 +110,7 @@ pub fn reveal(
     let (index, period) = (subnet.epochs.index, subnet.hyperparameters.reveal_period);
     let held = subnet.hash_commits.get(&(at.index(), *signer)).ok_or("NoWeightsCommitFound")?;
     let place = held.iter().position(|commit| commit.hash == hash).ok_or("InvalidRevealCommitHashNotMatch")?;
-    let epoch = held.get(place).map_or(0, |commit| commit.epoch + period);
+    let epoch = held.get(place).map_or(0, |commit| commit.epoch.saturating_add(period));
     refuse_if(index > epoch, "ExpiredWeightCommit")?;
     refuse_if(index < epoch, "RevealTooEarly")?;
     let mut events = weights::write(subnet, now, signer, at, row)?;

@@ -55,7 +55,7 @@ pub fn admit(subnet: &Subnet, now: Moment, signer: &AccountId, call: &PalletCall
             let hash = commits::revealed_hash(signer, *at, row, salt);
             let held = subnet.hash_commits.get(&(at.index(), *signer));
             let held = held.and_then(|held| held.iter().find(|commit| commit.hash == hash));
-            let epoch = held.ok_or(custom::NO_COMMIT)?.epoch + subnet.hyperparameters.reveal_period;
+            let epoch = held.ok_or(custom::NO_COMMIT)?.epoch.saturating_add(subnet.hyperparameters.reveal_period);
             if epoch == subnet.epochs.index { Ok(()) } else { Err(custom::NOT_IN_REVEAL_RANGE) }
         }
         PalletCall::CommitTimelocked { at, reveal_round, .. } => {
