@@ -36,12 +36,32 @@ pub fn through(node: &mut Node, call: ChainCall) -> Result<Done, Failure> {
         _ => return Err(unasked("sign")),
     };
     let hash = to_hex(&signed.submission.hash);
-    match node.ask(&ChainRequest::Submit(Box::new(signed.clone())))? {
-        ChainReply::Submitted(_) => say(&format!("handed in as {hash}; waiting for a block")),
-        _ => return Err(unasked("submit")),
-    }
+    hand_in(node, &signed)?;
+    say(&format!("handed in as {hash}; waiting for a block"));
     let block = wait(node, &signed)?;
     Ok(Done { block, hash: signed.submission.hash })
+}
+
+/// An answer that does not come says nothing of whether the bytes arrived: the same ones are handed in again, which
+/// does no harm.
+fn hand_in(node: &mut Node, signed: &SignedExtrinsic) -> Result<(), Failure> {
+    let start = node.mono();
+    loop {
+        match node.try_ask(&ChainRequest::Submit(Box::new(signed.clone()))) {
+            Ok(ChainReply::Submitted(_)) => return Ok(()),
+            Ok(_) => return Err(unasked("submit")),
+            Err(fault) if may_pass(fault.kind) && node.mono().since(start) < PATIENCE => say(&words(&fault)),
+            Err(fault) if may_pass(fault.kind) => {
+                let (hash, why) = (to_hex(&signed.submission.hash), words(&fault));
+                return Err(Failure::failed(format!(
+                    "{why}; it may have arrived as {hash}: look whether it was done before it is run again"
+                )));
+            }
+            Err(fault) => return Err(Failure::failed(words(&fault))),
+        }
+        // it always comes
+        let _ = after(LOOK).recv();
+    }
 }
 
 fn wait(node: &mut Node, signed: &SignedExtrinsic) -> Result<BlockNumber, Failure> {
