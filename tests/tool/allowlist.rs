@@ -14,6 +14,9 @@ fn a_list_comes_in_both_forms_and_as_an_object() {
     let nft = stage.chain("allowlist", &["--for", "validator", "--private", "--port", "9091"]).out;
     assert!(nft.contains("set v4 { type ipv4_addr; elements = { 8.8.8.8, 192.168.1.1 } }"), "{nft}");
     assert!(nft.contains("tcp dport 9091 ct state new ip saddr != @v4 counter drop"), "{nft}");
+    let bare = |format| stage.chain("allowlist", &["--format", format]);
+    assert_eq!((bare("plain").status, bare("plain").out.as_str()), (Some(0), "8.8.8.8\n"));
+    assert!(bare("nft").out.contains("set v4 { type ipv4_addr; elements = { 8.8.8.8 } }"), "a validator's, by default");
     let object = stage.json("allowlist", &["--for", "validator"]);
     assert_eq!((&object["addresses"], &object["unreachable"]), (&json!(["8.8.8.8"]), &json!(1)));
 }

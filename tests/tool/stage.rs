@@ -66,6 +66,9 @@ impl Stage {
         let out = chain.stdout.take().expect("it is piped");
         BufReader::new(out).read_line(&mut line).expect("its first line");
         let url = line.split_whitespace().find(|word| word.starts_with("http://")).expect("its address").to_owned();
+        // the first block alone does not say when it was made
+        let block = r#"{"jsonrpc":"2.0","id":1,"method":"sim_makeBlocks","params":[1]}"#;
+        ureq::post(&url).header("content-type", "application/json").send(block).expect("a block");
         Stage { dir, url, validator, miner, chain }
     }
 

@@ -26,13 +26,19 @@ use super::{
 /// The chain makes a block each 12 seconds: older than this it stands still, or our clock is wrong.
 const BLOCK_AGE_MAX_S: u64 = 600;
 
+/// A block that is further ahead of our clock than this says that the clock is wrong.
+const CLOCK_AHEAD_MAX_S: u64 = 60;
+
+/// The same age in blocks, for a metagraph that came from another node than the head.
+const BLOCKS_BEHIND_MAX: u64 = 50;
+
 #[derive(clap::Args)]
 pub struct Options {
     #[command(flatten)]
     pub place: Place,
     /// Whose firewall. A miner's: axons of the validators that it dials. A validator's: every address that a
     /// registered hotkey has announced; a miner that announced none is not in it
-    #[arg(long = "for", value_name = "ROLE", value_enum)]
+    #[arg(long = "for", value_name = "ROLE", value_enum, default_value_t = For::Validator)]
     role: For,
     /// nft: a table `inet` that `nft -f` takes at once or not at all. plain: one address a line
     #[arg(long, value_enum, default_value_t = Format::Nft)]
@@ -104,10 +110,7 @@ pub fn tell(options: &Options) -> Result<Told, Failure> {
 
 /// The list, unless it would lock everybody out.
 fn checked(options: &Options, head: &Head, now: Wall, graph: &Metagraph) -> Result<List, String> {
-    let age_s = head.best_at.map_or(0, |at| now.since(at).as_secs());
-    if age_s > BLOCK_AGE_MAX_S {
-        return Err(format!("nothing was written: block {} is {age_s} s old; ask another node", head.best));
-    }
+    recent(head, now, graph).map_err(|why| format!("nothing was written: {why}"))?;
     if graph.neurons.is_empty() {
         return Err(format!("nothing was written: the metagraph of subnet {} is empty", graph.netuid.0));
     }
@@ -121,6 +124,27 @@ fn checked(options: &Options, head: &Head, now: Wall, graph: &Metagraph) -> Resu
         ));
     }
     Ok(list)
+}
+
+/// A list is only as good as its block is new, and a block that does not say when it was made is not known to be.
+fn recent(head: &Head, now: Wall, graph: &Metagraph) -> Result<(), String> {
+    let best = head.best;
+    let Some(at) = head.best_at else {
+        return Err(format!("block {best} does not say when it was made; ask another node"));
+    };
+    let (age_s, ahead_s) = (now.since(at).as_secs(), at.since(now).as_secs());
+    if age_s > BLOCK_AGE_MAX_S {
+        return Err(format!("block {best} is {age_s} s old; ask another node, or set this machine's clock"));
+    }
+    if ahead_s > CLOCK_AHEAD_MAX_S {
+        return Err(format!("block {best} is {ahead_s} s ahead of this machine's clock; set the clock"));
+    }
+    let behind = best.saturating_sub(graph.block);
+    if behind > BLOCKS_BEHIND_MAX {
+        let block = graph.block;
+        return Err(format!("the metagraph is of block {block}, {behind} before the best one; ask another node"));
+    }
+    Ok(())
 }
 
 fn list(options: &Options, graph: &Metagraph) -> List {
@@ -319,12 +343,19 @@ table inet byteleap_miners {
             checked(options, &head(best_at), Wall::from_secs(10_000), graph).map(drop).unwrap_err()
         };
         let miner = options(&["--for", "miner"]);
-        assert!(checked(&miner, &head(Some(Wall::from_secs(9_500))), Wall::from_secs(10_000), &subnet()).is_ok());
+        let fresh = Some(Wall::from_secs(9_500));
+        assert!(checked(&miner, &head(fresh), Wall::from_secs(10_000), &subnet()).is_ok());
         assert!(refusal(&miner, Some(Wall::from_secs(9_000)), &subnet()).contains("block 1000 is 1000 s old"));
-        assert!(refusal(&miner, None, &graph(Vec::new())).contains("the metagraph of subnet 128 is empty"));
+        assert!(refusal(&miner, None, &subnet()).contains("block 1000 does not say when it was made"));
+        assert!(
+            refusal(&miner, Some(Wall::from_secs(10_100)), &subnet()).contains("100 s ahead of this machine's clock")
+        );
+        let behind = Metagraph { block: BLOCK - 51, ..subnet() };
+        assert!(refusal(&miner, fresh, &behind).contains("the metagraph is of block 949, 51 before"));
+        assert!(refusal(&miner, fresh, &graph(Vec::new())).contains("the metagraph of subnet 128 is empty"));
         let few = options(&["--for", "miner", "--at-least", "3"]);
-        assert!(refusal(&few, None, &subnet()).contains("nothing was written: 2 addresses, 3 at least"));
+        assert!(refusal(&few, fresh, &subnet()).contains("nothing was written: 2 addresses, 3 at least"));
         let silent = graph(vec![neuron(0, None, true, 1.0)]);
-        assert!(refusal(&miner, None, &silent).contains("0 addresses, 1 at least are asked for (1 announce none"));
+        assert!(refusal(&miner, fresh, &silent).contains("0 addresses, 1 at least are asked for (1 announce none"));
     }
 }
