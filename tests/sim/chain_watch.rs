@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use byteleap::{
     machine::contract::{
-        chain::{ChainReply, ChainRequest, Standing},
+        chain::{ChainFault, ChainFaultKind, ChainReply, ChainRequest, Standing},
         store::{Errand, IntentId, WeightOutcome, Write},
     },
     spoke::{
@@ -45,6 +45,8 @@ pub struct ChainWatch {
     standing: BTreeMap<(IntentId, bool), BTreeSet<String>>,
     /// Weight calls that a node ever took into a block, or refused.
     pub calls: u32,
+    /// Called confirmed while the runtime was being upgraded, when no state can be read: held against the next.
+    to_check: Option<IntentId>,
     /// Steps of the weight path that became durable.
     pub steps: u64,
     pub confirmed: u32,
@@ -92,10 +94,17 @@ impl ChainWatch {
         }
     }
 
-    /// The finalized chain must hold these weights, or newer ones of ours.
     fn was_confirmed(&mut self, intent: IntentId) {
         self.confirmed += 1;
-        let standing = self.finalized();
+        self.to_check = Some(intent);
+        self.check();
+    }
+
+    /// The finalized chain must hold these weights, or newer ones of ours.
+    fn check(&mut self) {
+        let Some(intent) = self.to_check else { return };
+        let Some(standing) = self.finalized() else { return };
+        self.to_check = None;
         let newer = self.standing.iter().filter(|(of, hashes)| of.0 >= intent && !hashes.is_empty());
         let held = newer.map(|(of, _)| &self.intents[&of.0]).any(|weights| *weights == standing.weights);
         assert!(
@@ -105,7 +114,8 @@ impl ChainWatch {
         );
     }
 
-    fn finalized(&mut self) -> Standing {
+    /// None for the one block of an upgrade, whose state no metadata describes.
+    fn finalized(&mut self) -> Option<Standing> {
         let eyes = self.eyes.as_mut().expect("a chain to look at");
         let fair = |node: &SharedNode, limit: Limit, lag: u64| {
             node.borrow_mut().limit_rate(limit);
@@ -117,13 +127,15 @@ impl ChainWatch {
         let reply = eyes.chain.serve(request);
         fair(&eyes.node, self.limit, self.lag);
         match reply {
-            ChainReply::Standing(standing) => *standing,
+            ChainReply::Standing(standing) => Some(*standing),
+            ChainReply::Failed(ChainFault { kind: ChainFaultKind::Upgrading, .. }) => None,
             other => panic!("where our weights stand: {other:?}"),
         }
     }
 
     /// Reads what the node wrote down since the last look.
     pub fn look(&mut self) {
+        self.check();
         let Some(eyes) = &self.eyes else { return };
         let node = eyes.node.clone();
         while let Some(line) = { node.borrow_mut().take_journal_line() } {
