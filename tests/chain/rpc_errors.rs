@@ -54,6 +54,13 @@ fn wrong_parameters_are_named() {
 }
 
 #[test]
+fn parameters_may_lack_the_prefix_as_the_sdk_sends_them() {
+    for bytes in ["0x00", "00"] {
+        assert_eq!(code_of("state_call", json!(["AccountNonceApi_account_nonce", bytes])), 4003, "{bytes}");
+    }
+}
+
+#[test]
 fn what_the_node_cannot_execute_is_its_own_error() {
     let nowhere = json!(format!("0x{}", "00".repeat(32)));
     assert_eq!(code_of("state_call", json!(["Core_versions", "0x"])), 4003);

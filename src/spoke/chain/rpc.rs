@@ -111,6 +111,11 @@ pub fn from_hex(text: &str) -> Option<Vec<u8>> {
     hex::decode(text.strip_prefix("0x")?).ok()
 }
 
+/// The same of what a person or an SDK gives: nodes take parameters without the `0x`, too.
+pub fn from_bare_hex(text: &str) -> Option<Vec<u8>> {
+    hex::decode(text.strip_prefix("0x").unwrap_or(text)).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -126,6 +131,7 @@ mod tests {
     #[test]
     fn bytes_are_written_as_they_are_read() {
         assert_eq!(from_hex(&to_hex(&[0, 255])).unwrap(), [0, 255]);
+        assert_eq!(["0x00ff", "00ff"].map(from_bare_hex), [Some(vec![0, 255]), Some(vec![0, 255])]);
         for text in ["00ff", "0x0", "0xzz", "x00", "0X00", "0x 00", "0x0x00", ""] {
             assert_eq!(from_hex(text), None, "{text}");
         }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
-use crate::spoke::chain::rpc::{NodeError, from_hex};
+use crate::spoke::chain::rpc::{NodeError, from_bare_hex};
 
 const INVALID_PARAMS: i64 = -32602;
 /// A node's own: the client (database, executor) failed.
@@ -45,14 +45,14 @@ impl Params<'_> {
     }
 
     pub fn bytes(&self, place: usize) -> Result<Vec<u8>, NodeError> {
-        from_hex(self.text(place)?).ok_or_else(|| invalid(&format!("parameter {place} is no hex")))
+        from_bare_hex(self.text(place)?).ok_or_else(|| invalid(&format!("parameter {place} is no hex")))
     }
 
     /// A list of storage keys.
     pub fn keys(&self, place: usize) -> Result<Vec<Vec<u8>>, NodeError> {
         let keys = self.get(place).as_array().filter(|keys| keys.len() <= KEYS_MAX);
         let keys = keys.ok_or_else(|| invalid(&format!("parameter {place} is no list of up to {KEYS_MAX} keys")))?;
-        let key = |key: &Json| key.as_str().and_then(from_hex);
+        let key = |key: &Json| key.as_str().and_then(from_bare_hex);
         keys.iter().map(|text| key(text).ok_or_else(|| invalid("a storage key is no hex"))).collect()
     }
 

@@ -6,7 +6,7 @@
 use byteleap::{
     exit::Failure,
     spoke::chain::{
-        rpc::{from_hex, to_hex},
+        rpc::{from_bare_hex, to_hex},
         timelock::{self, Beacon, Payload},
     },
     units::{Hotkey, Uid},
@@ -102,5 +102,5 @@ fn opened(of: &Open) -> Result<Told, Failure> {
 }
 
 fn hex(what: &str, text: &str) -> Result<Vec<u8>, Failure> {
-    from_hex(text).ok_or_else(|| Failure::config(format!("{what} is no hex")))
+    from_bare_hex(text).ok_or_else(|| Failure::config(format!("{what} is no hex")))
 }
