@@ -8,3 +8,4 @@ mod chain_calls;
 mod devnet;
 mod doors;
 mod kill;
+mod weights;
