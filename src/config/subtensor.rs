@@ -10,8 +10,8 @@ use super::{
 /// The nodes to ask, in order of preference; never empty. Each is `http://` or `https://`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subtensor {
-    /// As the operator named it.
-    pub network: String,
+    /// As the operator named it, or finney by default; `None` where endpoints alone say which chain it is.
+    pub network: Option<String>,
     pub endpoints: Vec<String>,
     /// Of the one chain that is spoken with; `None`: of the first that answers.
     pub genesis: Option<[u8; 32]>,
@@ -28,6 +28,22 @@ pub enum CachePlace {
     /// As written; a leading `~` stands for the home directory.
     Directory(PathBuf),
     Nowhere,
+}
+
+impl Subtensor {
+    /// The options of a command line that lead to the same chain.
+    pub fn options(&self) -> String {
+        let node = self.network.as_ref().and_then(|name| network_of(&Node::Text(name.clone())));
+        let own = node.is_some_and(|(_, url)| self.endpoints == [url]);
+        let network = self.network.iter().map(|name| format!("--network {name}"));
+        let endpoints = self.endpoints.iter().filter(|_| !own).map(|url| format!("--endpoint {url}"));
+        network.chain(endpoints).collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// What the chain of that genesis is called, where it is one that has a name.
+pub fn name_of(genesis: &[u8; 32]) -> Option<&'static str> {
+    (finney()? == *genesis).then_some("finney, the main network")
 }
 
 const NETWORKS: [(&str, &str); 3] = [
@@ -53,10 +69,11 @@ pub fn read(form: &mut Form) -> Subtensor {
     let allowed = "a list of 1 to 8 URLs of nodes (http, https, ws, wss)";
     let endpoints = form.value("subtensor.endpoints", Node::Null, allowed, endpoints_of);
     // Endpoints alone may be of any chain; the network's own node, or its name beside them, says which.
-    let is_finney = network == "finney" && (endpoints.is_none() || form.is_set("subtensor.network"));
+    let network = Some(network).filter(|_| endpoints.is_none() || form.is_set("subtensor.network"));
+    let is_finney = network.as_deref() == Some("finney");
     Subtensor {
         network,
-        genesis: genesis(form).or_else(|| is_finney.then(|| hash_of(FINNEY_GENESIS)).flatten()),
+        genesis: genesis(form).or_else(|| is_finney.then(finney).flatten()),
         endpoints: endpoints.unwrap_or_else(|| vec![node]),
         request_interval: request_interval(form),
         metadata_cache: metadata_cache(form),
@@ -66,6 +83,10 @@ pub fn read(form: &mut Form) -> Subtensor {
 fn genesis(form: &mut Form) -> Option<[u8; 32]> {
     let allowed = "the hash of the chain's first block: 0x and 64 hex digits";
     form.value("subtensor.genesis", Node::Null, allowed, |node| hash_of(&text_of(node)?))
+}
+
+fn finney() -> Option<[u8; 32]> {
+    hash_of(FINNEY_GENESIS)
 }
 
 fn hash_of(text: &str) -> Option<[u8; 32]> {

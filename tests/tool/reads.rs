@@ -90,6 +90,26 @@ fn weights_are_ours_by_default_and_anybodys_by_uid() {
     assert!(unsaid.err.contains("whose weights?"), "{}", unsaid.err);
 }
 
+/// Without a network's name, the main network's must not be put in its place.
+#[test]
+fn what_is_proposed_leads_to_the_same_chain() {
+    let stage = Stage::start(&json!({}));
+    let stranger = byteleap::wallet::create(&wallet_of(&stage.dir, "stranger")).unwrap().hotkey;
+    let of = ["--hotkey", stranger.as_str()];
+    let asked =
+        [["chain", "info", "--endpoint", "http://127.0.0.1:9", "--endpoint", &stage.url].as_slice(), &of].concat();
+    let info = run(&asked, "");
+    let run_this = format!("--hotkey {stranger} --endpoint http://127.0.0.1:9 --endpoint {} --netuid 128", stage.url);
+    assert!(info.out.contains(&run_this) && !info.out.contains("finney"), "{}", info.out);
+    let answered: Vec<_> = info.out.lines().filter(|line| line.contains("answered by")).collect();
+    assert!(answered.len() == 1 && answered[0].ends_with(&stage.url), "{}", info.out);
+    let config = json!({"netuid": 7, "subtensor": {"network": "finney", "endpoints": [stage.url]}});
+    let config = stage.write("other.yaml", &config.to_string());
+    let other = run(&["chain", "metagraph", "--config", &config], "");
+    assert_eq!(other.status, Some(1));
+    assert!(other.err.contains("this is another chain"), "{}", other.err);
+}
+
 #[test]
 fn a_daemons_configuration_says_which_chain_and_whose_hotkey() {
     let stage = Stage::start(&json!({}));

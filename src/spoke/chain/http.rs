@@ -37,6 +37,8 @@ pub struct Http {
     answer_bytes_max: u64,
     /// Of the one chain that is asked: configured, or the first that was seen.
     genesis: Option<[u8; 32]>,
+    /// Whose answers were used last.
+    last: Option<usize>,
     /// Disconnects when we stop.
     stop: Receiver<()>,
 }
@@ -78,6 +80,7 @@ impl Http {
             deadline,
             answer_bytes_max: ANSWER_BYTES_MAX,
             genesis: None,
+            last: None,
             stop: channel::never(),
         }
     }
@@ -106,6 +109,11 @@ impl Http {
     pub fn until(mut self, stop: Receiver<()>) -> Http {
         self.stop = stop;
         self
+    }
+
+    /// The endpoint whose answers were used last.
+    pub fn last_answered(&self) -> Option<&str> {
+        Some(self.label(self.last?))
     }
 
     fn now(&self) -> Mono {
@@ -201,6 +209,7 @@ impl Http {
     }
 
     fn answered(&mut self, place: usize) {
+        self.last = Some(place);
         if self.endpoints.worked(place).is_some() {
             log::info!(target: "chain", "endpoint {} answers again", self.label(place));
         }
@@ -263,7 +272,7 @@ impl Rpc for Http {
                     return Ok(answers);
                 }
                 Ok(Said::Stale(answers)) => {
-                    stale.get_or_insert(answers);
+                    stale.get_or_insert((place, answers));
                     if !self.endpoints.any_healthy(later, self.now()) {
                         break;
                     }
@@ -275,7 +284,9 @@ impl Rpc for Http {
                 return Err(RpcError::Stopped);
             }
         }
-        stale.ok_or(error)
+        let (place, answers) = stale.ok_or(error)?;
+        self.last = Some(place);
+        Ok(answers)
     }
 }
 

@@ -123,6 +123,13 @@ pub struct Chain<R> {
     searches: Searches,
 }
 
+impl<R> Chain<R> {
+    /// The way to the node.
+    pub fn rpc(&self) -> &R {
+        &self.rpc
+    }
+}
+
 impl<R: Rpc> Chain<R> {
     /// `key` signs; without one, requests that need it are refused.
     pub fn new(rpc: R, key: Option<Keypair>) -> Chain<R> {

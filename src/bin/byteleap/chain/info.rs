@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::{
     Told,
     metagraph::{axon, hyperparameters, neuron_json, yes_or_no},
-    node::{Node, Place, Who},
+    node::{Node, Place, Who, chain_of},
     preflight::broken,
     table::Facts,
 };
@@ -38,6 +38,8 @@ pub struct Options {
 /// All that was asked.
 struct Seen {
     settings: Subtensor,
+    /// The one of its endpoints that said it.
+    endpoint: Option<String>,
     options: String,
     head: Head,
     now: Wall,
@@ -65,8 +67,9 @@ pub fn tell(options: &Options) -> Result<Told, Failure> {
     };
     let netuid = node.netuid;
     let listed = node.chain().subnet_info(netuid, None).map_err(|why| why.to_string());
-    let (options, settings) = (node.options(), node.settings.subtensor);
-    let seen = Seen { settings, options, head, now, graph, preflight, standing, hotkey, listed };
+    let (options, endpoint) = (node.options(), node.endpoint().map(str::to_owned));
+    let settings = node.settings.subtensor;
+    let seen = Seen { settings, endpoint, options, head, now, graph, preflight, standing, hotkey, listed };
     Ok(Told::new(seen.text(), seen.json()))
 }
 
@@ -83,8 +86,8 @@ impl Seen {
         let head = &self.head;
         let mut facts = Facts::of("node");
         facts.add("endpoints", self.settings.endpoints.join(", "));
-        facts.add("chain", &head.chain);
-        facts.add("genesis", to_hex(&head.genesis));
+        facts.add("answered by", self.endpoint.as_deref().unwrap_or("-"));
+        facts.add("chain", chain_of(head));
         let upgrading = if head.upgrading { ", from the next block on" } else { "" };
         facts.add("runtime", format!("spec {}{upgrading}", head.spec_version));
         facts.add("best block", head.best);
@@ -224,6 +227,7 @@ impl Seen {
             "node": {
                 "network": self.settings.network,
                 "endpoints": self.settings.endpoints,
+                "answered_by": self.endpoint,
                 "chain": head.chain,
                 "genesis": to_hex(&head.genesis),
                 "spec_version": head.spec_version,

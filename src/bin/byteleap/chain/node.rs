@@ -6,6 +6,7 @@ use byteleap::{
     config::{
         file::FileError,
         on_chain::{self, Given, OnChain},
+        subtensor::name_of,
         wallet::{Wallet, is_part},
     },
     daemon::chain::client,
@@ -14,7 +15,7 @@ use byteleap::{
         ChainFault, ChainFaultKind, ChainReply, ChainRequest, Head, Metagraph, Neuron, Preflight, Standing,
     },
     net::Clock,
-    spoke::chain::{Chain, http::Http},
+    spoke::chain::{Chain, http::Http, rpc::to_hex},
     units::{Hotkey, Mono, Netuid, Wall},
     wallet,
     wire::keys::Keypair,
@@ -215,8 +216,19 @@ impl Node {
     /// The options that name this chain and subnet again, for a command line that is proposed.
     pub fn options(&self) -> String {
         let OnChain { subtensor, netuid, .. } = &self.settings;
-        format!("--network {} --netuid {}", subtensor.network, netuid.0)
+        format!("{} --netuid {}", subtensor.options(), netuid.0)
     }
+
+    /// The endpoint that the last answer is from.
+    pub fn endpoint(&self) -> Option<&str> {
+        self.chain.rpc().last_answered()
+    }
+}
+
+/// The chain, by what the node says of it and not by what the operator calls it.
+pub fn chain_of(head: &Head) -> String {
+    let known = name_of(&head.genesis).map(|name| format!(", {name}")).unwrap_or_default();
+    format!("{} (genesis {}{known})", head.chain, to_hex(&head.genesis))
 }
 
 /// A fault in one line: what, why, what to do.

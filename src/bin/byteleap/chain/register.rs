@@ -9,7 +9,6 @@ use byteleap::{
     exit::Failure,
     machine::contract::chain::{ChainCall, Feature},
     spoke::chain::rpc::to_hex,
-    units::Hotkey,
     wallet::{self, WalletError},
     wire::keys::Keypair,
 };
@@ -17,7 +16,7 @@ use serde_json::json;
 
 use super::{
     Told, follow,
-    node::{Node, Place, Who},
+    node::{Node, Place, Who, chain_of},
     table::Facts,
     terminal,
 };
@@ -70,7 +69,16 @@ pub fn tell(options: &Options) -> Result<Told, Failure> {
     let netuid = node.netuid;
     let price = node.chain().price_of_a_place(netuid).map_err(Failure::failed)? as f64 / RAO;
     let balance = node.chain().free_balance(&account).map_err(Failure::failed)? as f64 / RAO;
-    agree(options, &node, &hotkey, &payer, price, balance)?;
+    let head = node.head()?;
+    let mut offer = Facts::of(format!("a place in subnet {}", netuid.0));
+    offer.add("chain", chain_of(&head));
+    offer.add("node", node.endpoint().unwrap_or("-"));
+    offer.add("hotkey", &hotkey);
+    offer.add("coldkey that pays", payer);
+    offer.add("price now", format!("{price:.9} TAO"));
+    offer.add("balance", format!("{balance:.9} TAO"));
+    follow::say(offer.to_string().trim_end());
+    agree(options, price, balance)?;
     let done = follow::through(&mut node, ChainCall::BurnedRegister { netuid, hotkey: hotkey.clone() })?;
     let left = node.chain().free_balance(&account).map_err(Failure::failed)? as f64 / RAO;
     let graph = node.metagraph()?;
@@ -99,21 +107,8 @@ fn coldkey(options: &Options) -> Result<Keypair, Failure> {
     Ok(wallet::load_coldkey(path, password)?)
 }
 
-/// Says what it costs and who pays, and wants a yes to that.
-fn agree(
-    options: &Options,
-    node: &Node,
-    hotkey: &Hotkey,
-    payer: &Hotkey,
-    price: f64,
-    balance: f64,
-) -> Result<(), Failure> {
-    let mut facts = Facts::of(format!("a place in subnet {} of {}", node.netuid.0, node.settings.subtensor.network));
-    facts.add("hotkey", hotkey);
-    facts.add("coldkey that pays", payer);
-    facts.add("price now", format!("{price:.9} TAO"));
-    facts.add("balance", format!("{balance:.9} TAO"));
-    follow::say(facts.to_string().trim_end());
+/// Wants a yes to the price, and money for it.
+fn agree(options: &Options, price: f64, balance: f64) -> Result<(), Failure> {
     if balance < price {
         return Err(Failure::failed(format!(
             "the coldkey has {balance:.9} TAO and the place costs {price:.9}: fund it"
