@@ -3,6 +3,8 @@
 //! Quiet and pure: nothing here reads a clock, draws randomness or does I/O. A `Mono` or `Wall` is a
 //! value that the loop sampled and handed in.
 
+mod signer;
+
 use std::{
     fmt,
     ops::{Add, Sub},
@@ -13,6 +15,8 @@ use std::{
 
 use blake2::{Blake2b512, Digest};
 use serde::{Deserialize, Serialize};
+
+pub use self::signer::Signer;
 
 /// A point on the monotonic clock, in nanoseconds since the process started. For deadlines and for
 /// every duration that is scored.

@@ -1,7 +1,7 @@
 //! The GPU challenge of the running network, `gpu_matrix`: its arithmetic and its checks, with no GPU.
 //!
-//! Nothing issues or accepts it: it stands here so that what it cannot refuse can be shown. The signature of
-//! the commitment (ECDSA P-256) is not checked here.
+//! The validator issues it when it is told to and never by itself, for it cannot refuse all that is false. The
+//! signature of a commitment is checked in `gpu_signature`, before anything here.
 //!
 //! | what a prover does | where it ends |
 //! |---|---|
@@ -32,8 +32,6 @@ pub struct Rules {
 
 /// Those of the running network.
 pub const RULES: Rules = Rules { absolute: 0.02, relative: 0.005, threshold: 0.85 };
-/// The share of a row's columns that are looked at.
-pub const COLUMN_RATE: f64 = 0.001;
 /// From here on a finite value has no half.
 const HALF_END: f64 = 65_520.0;
 
@@ -94,6 +92,10 @@ impl Device {
         Device { state, n, iterations }
     }
 
+    pub fn n(&self) -> u32 {
+        self.n
+    }
+
     pub fn state(&self) -> u64 {
         self.state
     }
@@ -149,14 +151,9 @@ impl Rules {
     }
 }
 
-/// The columns that are looked at in every row of one GPU.
-pub fn columns(rng: &mut impl RngCore, n: u32) -> Vec<u32> {
-    sample::rows(rng, n, (f64::from(n) * COLUMN_RATE) as u32, 0.0)
-}
-
-/// GPUs that passed: what the time is divided by. The challenge passes with one.
-pub fn success_count(verdicts: &[Result<(), GpuFault>]) -> usize {
-    verdicts.iter().filter(|verdict| verdict.is_ok()).count()
+/// The columns that are looked at in every row of one GPU: this share of them, at least one.
+pub fn columns(rng: &mut impl RngCore, n: u32, rate: f64) -> Vec<u32> {
+    sample::rows(rng, n, (f64::from(n) * rate) as u32, 0.0)
 }
 
 /// Whether one GPU has proven what it was asked for, as far as the challenge can tell.

@@ -6,6 +6,7 @@
 pub mod cpu_matrix;
 pub mod gemm_i8;
 pub mod gpu_matrix;
+pub mod gpu_signature;
 pub mod kernel;
 pub mod merkle;
 pub mod mt19937;

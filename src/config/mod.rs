@@ -7,6 +7,7 @@
 
 pub mod file;
 pub mod form;
+mod gpu_matrix;
 pub mod logging;
 pub mod miner;
 pub mod networks;

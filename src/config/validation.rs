@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::{
     form::{Form, text_of},
+    gpu_matrix::{self, GpuMatrix},
     shared::DAY_S,
-    validator_later::texts_of,
     yaml::Node,
 };
 
@@ -52,6 +52,7 @@ pub struct Validation {
     pub proof_queue_max: usize,
     pub cpu: CpuMatrix,
     pub gemm_i8: GemmI8,
+    pub gpu_matrix: GpuMatrix,
     /// Parts of the model names of GPUs that get challenges, in any letter case; empty: every model.
     pub gpu_models: Vec<String>,
 }
@@ -68,17 +69,20 @@ impl Validation {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChallengeType {
     CpuMatrix,
+    GpuMatrix,
     GemmI8,
-    /// Each worker the strongest that it offers.
+    /// Each worker `gemm_i8` where it is offered, else `cpu_matrix`. Never `gpu_matrix`, which can be forged.
     Auto,
 }
 
 impl ChallengeType {
-    const ALL: [ChallengeType; 3] = [ChallengeType::CpuMatrix, ChallengeType::GemmI8, ChallengeType::Auto];
+    const ALL: [ChallengeType; 4] =
+        [ChallengeType::CpuMatrix, ChallengeType::GpuMatrix, ChallengeType::GemmI8, ChallengeType::Auto];
 
     pub fn name(self) -> &'static str {
         match self {
             ChallengeType::CpuMatrix => "cpu_matrix",
+            ChallengeType::GpuMatrix => "gpu_matrix",
             ChallengeType::GemmI8 => "gemm_i8",
             ChallengeType::Auto => "auto",
         }
@@ -151,16 +155,15 @@ pub(super) fn read(form: &mut Form) -> Validation {
         proof_queue_max: form.whole("validation.proof_queue_max_size", 1000u16, 1..=10_000).into(),
         cpu: cpu(form),
         gemm_i8: gemm_i8(form),
+        gpu_matrix: gpu_matrix::read(form),
         gpu_models: gpu_models(form),
     };
     in_time(form, &validation);
     validation
 }
 
-/// A kind that this version does not verify is refused: a file that asks for it must not run as if it had it.
 fn challenge_type(form: &mut Form) -> ChallengeType {
-    let allowed = "cpu_matrix, gemm_i8 or auto (this version verifies no other kind; in place of gpu_matrix, GPUs of \
-                   workers that offer it get gemm_i8)";
+    let allowed = "cpu_matrix, gpu_matrix, gemm_i8 or auto";
     let default = ChallengeType::CpuMatrix;
     let given = form.value("validation.challenge_type", Node::Text(default.name().into()), allowed, |node| {
         let name = text_of(node)?;
@@ -218,7 +221,7 @@ fn gemm_size(form: &mut Form, path: &'static str, default: u32) -> u32 {
 fn gpu_models(form: &mut Form) -> Vec<String> {
     let default = || GPU_MODELS.map(str::to_owned);
     let node = Node::List(default().map(Node::Text).into());
-    let given = form.value("validation.gpu.model_allowlist", node, "a list of texts", texts_of);
+    let given = form.value("validation.gpu.model_allowlist", node, "a list of texts", gpu_matrix::texts_of);
     given.unwrap_or_else(|| default().into())
 }
 
@@ -229,6 +232,7 @@ fn in_time(form: &mut Form, validation: &Validation) {
     let of = |size: GemmSize| ops(size.matrix_size, size.rounds, gemm.size_variance);
     let (plain, other) = match validation.challenge_type {
         ChallengeType::CpuMatrix => (true, false),
+        ChallengeType::GpuMatrix => (false, false),
         ChallengeType::GemmI8 => (false, true),
         ChallengeType::Auto => (true, true),
     };

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+pub use super::gpu_matrix::{GpuMatrix, Tolerance};
 pub use super::validation::{ChallengeType, CpuMatrix, GemmI8, GemmSize, Validation, Verifiers};
 use super::{
     Role,
@@ -236,7 +237,8 @@ fn relations(form: &mut Form, config: &Config) {
 /// Under 1/time a bigger challenge costs its worker points: other kinds need a policy that counts work.
 fn mixed_work(form: &mut Form, config: &Config) {
     let kind = config.validation.challenge_type;
-    let fits = kind == ChallengeType::CpuMatrix || config.weights.policy.counts_work();
+    let one_size = matches!(kind, ChallengeType::CpuMatrix | ChallengeType::GpuMatrix);
+    let fits = one_size || config.weights.policy.counts_work();
     let (path, other) = ("scoring.policy", "validation.challenge_type");
     let allowed = format!(
         "throughput when {other} is {} (a policy of 1/time takes points for bigger challenges): set {path}: throughput",

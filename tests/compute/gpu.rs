@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use byteleap::{
     compute::{
         gpu_matrix::{Asked, Device, RULES, Rules, half, row_hash, verify},
+        gpu_signature::Signed,
         merkle::Tree,
         row_hash::RowHash,
     },
+    units::Signer,
     wire::messages::{DeviceProof, MerkleProof},
 };
 use serde::Deserialize;
@@ -15,13 +17,29 @@ use serde_json::Value;
 
 #[derive(Deserialize)]
 struct File {
+    signing_key_public_uncompressed_hex: String,
+    real_validator_public_key_hex: String,
+    signatures: Vec<Signature>,
     vectors: Vec<Vector>,
     row_hash_edges: Vec<Edge>,
     verdicts: Vec<Recorded>,
 }
 
 #[derive(Deserialize)]
+struct Signature {
+    name: String,
+    sig_ver: u8,
+    seed: String,
+    gpu_uuid: String,
+    merkle_root: String,
+    signature: String,
+    accepted: bool,
+}
+
+#[derive(Deserialize)]
 struct Vector {
+    example_signature_hex: String,
+    merkle_root: String,
     seed: String,
     gpu_uuid: String,
     n: u32,
@@ -87,6 +105,33 @@ fn values_and_their_halves() {
             let value = device.value(point.row, point.col);
             assert_eq!((value, half(value)), (point.c_float64, Some(point.c_fp16_bits)), "n {}", case.n);
         }
+    }
+}
+
+#[test]
+fn signatures_have_the_recorded_verdicts() {
+    let file = file();
+    let signer = Signer::of_hex(&file.signing_key_public_uncompressed_hex).expect("the recorded key");
+    let vendor = Signer::of_hex(&file.real_validator_public_key_hex).expect("the vendor's key");
+    assert_eq!(Signer::of_hex(Signer::VENDOR).as_ref(), Some(&vendor));
+    assert!(file.signatures.iter().any(|case| case.accepted) && file.signatures.iter().any(|case| !case.accepted));
+    for case in &file.signatures {
+        let Signature { sig_ver: version, seed, gpu_uuid: uuid, merkle_root: root, signature, .. } = case;
+        let signed = Signed { version: *version, seed, uuid, root };
+        let verdict = signed.check(&[vendor.clone(), signer.clone()], signature);
+        assert_eq!(verdict.is_ok(), case.accepted, "{}: {verdict:?}", case.name);
+        assert!(signed.check(std::slice::from_ref(&vendor), signature).is_err(), "{}: of another signer", case.name);
+        assert!(signed.check(&[], signature).is_err());
+    }
+}
+
+#[test]
+fn every_recorded_root_was_signed() {
+    let file = file();
+    let signer = [Signer::of_hex(&file.signing_key_public_uncompressed_hex).expect("the recorded key")];
+    for case in &file.vectors {
+        let signed = Signed { version: 1, seed: &case.seed, uuid: &case.gpu_uuid, root: &case.merkle_root };
+        assert_eq!(signed.check(&signer, &case.example_signature_hex), Ok(()), "n {}", case.n);
     }
 }
 

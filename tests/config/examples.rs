@@ -50,9 +50,7 @@ fn same(left: &Node, right: &Node) -> bool {
 }
 
 fn without_effect(key: &Key) -> bool {
-    let gpu_matrix = key.path.starts_with("validation.gpu.") && key.path != "validation.gpu.model_allowlist";
-    let later = key.path.starts_with("meshhub.") || gpu_matrix;
-    later || key.replaced_by.is_some()
+    key.path.starts_with("meshhub.") || key.replaced_by.is_some()
 }
 
 fn shows_every_key_with_its_default<R: Role>() {

@@ -2,12 +2,15 @@
 
 use std::{path::Path, time::Duration};
 
-use byteleap::config::{
-    Checked, Role,
-    miner::{self},
-    subtensor::CachePlace,
-    validator::{self, ChallengeType, GemmSize, Policy, Verifiers},
-    worker,
+use byteleap::{
+    config::{
+        Checked, Role,
+        miner::{self},
+        subtensor::CachePlace,
+        validator::{self, ChallengeType, GemmSize, GpuMatrix, Policy, Tolerance, Verifiers},
+        worker,
+    },
+    units::Signer,
 };
 use log::LevelFilter;
 
@@ -168,6 +171,29 @@ fn the_allow_list_has_parts_of_models_in_any_letter_case() {
 }
 
 #[test]
+fn gpu_matrix_has_the_sizes_tolerances_and_signers_of_its_section() {
+    let of = |text: &str| accepted::<validator::Config>(text).config.validation;
+    let usual = of("validation: {challenge_type: gpu_matrix}");
+    assert_eq!(usual.challenge_type, ChallengeType::GpuMatrix);
+    let GpuMatrix { matrix_size, row_count, tolerance, signers, .. } = usual.gpu_matrix;
+    let usual = Tolerance { absolute: 0.02, relative: 0.005, threshold: 0.85 };
+    assert_eq!((matrix_size, row_count, tolerance), (32_768, 2, usual));
+    assert_eq!(signers, [Signer::of_hex(Signer::VENDOR).expect("the vendor's key")]);
+    let compressed = format!("03{}", &Signer::VENDOR[2..66]);
+    let own = of(&format!("validation: {{gpu: {{iterations: 2, trusted_signers: ['{compressed}']}}}}")).gpu_matrix;
+    assert_eq!((own.iterations, own.signers), (2, signers));
+    let refused = |keys: &str| {
+        let text = format!("validation: {{gpu: {{{keys}}}}}");
+        validator::Config::from_yaml(&text).expect_err(keys).to_string()
+    };
+    for keys in ["trusted_signers: []", "trusted_signers: ['04ab']", "trusted_signers: ab"] {
+        assert!(refused(keys).contains("validation.gpu.trusted_signers"), "{keys}");
+    }
+    let rows = "matrix_size: 65536, verification: {row_verification_count: 16}";
+    assert!(refused(rows).contains("row_verification_count"));
+}
+
+#[test]
 fn challenges_that_hardly_anybody_answers_in_time_are_told() {
     let of = |keys: &str| {
         let rest = "external_ip: 192.0.2.7\nscoring: {policy: throughput}\n";
@@ -215,12 +241,11 @@ fn an_old_file_works_and_says_what_has_no_effect() {
 }
 
 #[test]
-fn the_marketplace_and_gpu_matrix_challenges_are_checked_and_announced_as_missing() {
-    let text = "external_ip: 192.0.2.7\nmeshhub: {ws_url: 'wss://hub.example/ws', access_token: ''}\nvalidation: {gpu: {iterations: 2}}\n";
+fn the_marketplace_is_checked_and_announced_as_missing() {
+    let text = "external_ip: 192.0.2.7\nmeshhub: {ws_url: 'wss://hub.example/ws', access_token: ''}\n";
     let warnings = warnings::<validator::Config>(text);
-    assert_eq!(warnings.len(), 2, "{warnings:?}");
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
     assert!(warnings[0].starts_with("meshhub.ws_url: this version has no marketplace client"));
-    assert!(warnings[1].starts_with("validation.gpu: of its keys only model_allowlist has an effect"));
 }
 
 #[test]

@@ -22,6 +22,7 @@ const PROOF_WORDS: [&str; 7] = ["row", "merkle", "Merkle", "chunk", "values", "o
 fn done(row: &ChallengeRow) -> Vec<Done> {
     match &row.work {
         Work::CpuMatrix { .. } => vec![Done::CpuMatrix(bytes(&row.seed))],
+        Work::GpuMatrix { .. } => unreachable!("only a closed executor signs gpu_matrix: no worker here has one"),
         Work::GemmI8 { devices, .. } => {
             let prefix = |device: &String| {
                 let (hotkey, worker) = (row.target.hotkey.as_str(), &row.target.worker);

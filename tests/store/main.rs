@@ -93,7 +93,8 @@ fn challenges(input: &Value) -> impl Iterator<Item = Write> {
         let commitments = roots.iter().map(|(uuid, root)| (uuid.clone(), root.as_str().unwrap().into())).collect();
         let computation_ms = row["computation_time_ms"].as_f64().unwrap();
         let success_count = row["success_count"].as_u64().unwrap_or(0) as u32;
-        let end = End::Verified { success_count, ops: 2e6, note: None };
+        let passed = roots.keys().cloned().collect();
+        let end = End::Verified { success_count, ops: 2e6, note: None, passed };
         [
             Write::ChallengeCreated(created),
             Write::ChallengeSent { id: id.clone(), at },

@@ -61,8 +61,13 @@ impl Spec {
     /// The side length that `seed` draws around `base`: in doubles, cut to [`SIDE_DRAWN`]; `base` itself when
     /// `variance` leaves no choice.
     pub fn size_draw(base: u32, variance: f64, seed: &[u8; 16]) -> u32 {
-        let low = ((f64::from(base) * (1.0 - variance)) as u32).max(*SIDE_DRAWN.start());
-        let high = ((f64::from(base) * (1.0 + variance)) as u32).min(*SIDE_DRAWN.end());
+        Spec::size_within(base, variance, SIDE_DRAWN, seed)
+    }
+
+    /// The same, cut to other bounds.
+    pub fn size_within(base: u32, variance: f64, bounds: std::ops::RangeInclusive<u32>, seed: &[u8; 16]) -> u32 {
+        let low = ((f64::from(base) * (1.0 - variance)) as u32).max(*bounds.start());
+        let high = ((f64::from(base) * (1.0 + variance)) as u32).min(*bounds.end());
         if low >= high {
             return base;
         }

@@ -200,6 +200,8 @@ pub struct ChallengeRow {
 
 /// The kind `cpu_matrix`, as the wire and the store name it, and workers among their capabilities.
 pub const CPU_MATRIX: &str = "cpu_matrix";
+/// The same of `gpu_matrix`.
+pub const GPU_MATRIX: &str = "gpu_matrix";
 
 /// What a challenge has its worker compute.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -208,6 +210,14 @@ pub enum Work {
         n: u32,
         /// Factors B.
         iterations: u32,
+    },
+    /// The same size for each GPU that commits itself.
+    GpuMatrix {
+        n: u32,
+        /// Factors every value.
+        iterations: u32,
+        /// The worker's GPUs, by its heartbeats: any of them may commit, no other.
+        gpus: Vec<String>,
     },
     /// The same for each of the devices.
     GemmI8 {
@@ -222,6 +232,7 @@ impl Work {
     pub fn kind(&self) -> &'static str {
         match self {
             Work::CpuMatrix { .. } => CPU_MATRIX,
+            Work::GpuMatrix { .. } => GPU_MATRIX,
             Work::GemmI8 { .. } => GEMM_I8,
         }
     }
@@ -229,7 +240,7 @@ impl Work {
     /// Rows and columns.
     pub fn matrix_size(&self) -> u32 {
         match self {
-            Work::CpuMatrix { n, .. } | Work::GemmI8 { n, .. } => *n,
+            Work::CpuMatrix { n, .. } | Work::GpuMatrix { n, .. } | Work::GemmI8 { n, .. } => *n,
         }
     }
 
@@ -237,6 +248,8 @@ impl Work {
     pub fn ops(&self) -> f64 {
         let (n, products) = match self {
             Work::CpuMatrix { n, iterations } => (*n, *iterations),
+            // More iterations are no more work: they are a factor.
+            Work::GpuMatrix { n, .. } => (*n, 1),
             Work::GemmI8 { n, rounds, .. } => (*n, *rounds),
         };
         2.0 * f64::from(n).powi(3) * f64::from(products)
@@ -248,6 +261,8 @@ impl Work {
 pub enum Asked {
     /// Of `cpu_matrix`: ascending, distinct.
     Rows(Vec<u32>),
+    /// Of `gpu_matrix`, the same of each GPU: (row, column) in drawing order; rows ascending; all distinct.
+    Values { coordinates: Vec<(u32, u32)>, rows: Vec<u32> },
     /// Of `gemm_i8`: by device, in the order of the challenge.
     Samples(Vec<(String, Vec<Sample>)>),
 }
@@ -262,6 +277,8 @@ pub enum End {
         ops: f64,
         /// Which devices failed and why; `None`: none did.
         note: Option<String>,
+        /// The devices that passed: what their worker has proven to have.
+        passed: Vec<String>,
     },
     /// The worker's doing.
     Failed(String),

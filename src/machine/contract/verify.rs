@@ -5,6 +5,7 @@ use crate::{
     compute::{
         cpu_matrix,
         gemm_i8::{self, GemmFault, Hash, KeyPrefix},
+        gpu_matrix::{self, GpuFault, Rules},
         verify::{self, ProofFault},
     },
     units::ChallengeId,
@@ -32,8 +33,21 @@ pub enum Evidence {
         rows: Vec<u32>,
         proof: DeviceProof,
     },
+    /// The GPUs that committed, in the order of their commitments.
+    GpuMatrix { rules: Rules, coordinates: Vec<(u32, u32)>, rows: Vec<u32>, gpus: Vec<GpuEvidence> },
     /// The devices that the challenge named, in its order.
     GemmI8 { spec: gemm_i8::Spec, devices: Vec<DeviceEvidence> },
+}
+
+/// One GPU's proof of `gpu_matrix`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GpuEvidence {
+    pub gpu: gpu_matrix::Device,
+    /// The committed Merkle root, hex in lower case.
+    pub root: String,
+    /// Those that are looked at in each row.
+    pub columns: Vec<u32>,
+    pub proof: DeviceProof,
 }
 
 /// One device's proof of `gemm_i8`.
@@ -68,6 +82,8 @@ pub enum VerifyFault {
     #[error(transparent)]
     CpuMatrix(#[from] ProofFault),
     #[error(transparent)]
+    GpuMatrix(#[from] GpuFault),
+    #[error(transparent)]
     GemmI8(#[from] GemmFault),
     #[error(transparent)]
     Unreadable(#[from] GemmProofFault),
@@ -81,6 +97,9 @@ impl Evidence {
                 let verdict = verify::cpu(spec, root, rows, std::slice::from_ref(proof));
                 vec![DeviceVerdict { uuid: proof.uuid.clone(), verdict: verdict.map_err(Into::into) }]
             }
+            Evidence::GpuMatrix { rules, coordinates, rows, gpus } => {
+                gpus.iter().map(|gpu| gpu.verdict(*rules, coordinates, rows)).collect()
+            }
             Evidence::GemmI8 { spec, devices } => devices.iter().map(|device| device.verdict(spec)).collect(),
         }
     }
@@ -88,12 +107,24 @@ impl Evidence {
     /// About the memory that it holds while it waits.
     pub fn bytes(&self) -> usize {
         match self {
-            Evidence::CpuMatrix { proof, .. } => {
-                let paths = proof.merkle_proofs.iter().flat_map(|path| &path.proof_hashes);
-                proof.row_hashes.iter().chain(paths).map(|hash| size_of::<String>() + hash.len()).sum()
-            }
+            Evidence::CpuMatrix { proof, .. } => bytes_of(proof),
+            Evidence::GpuMatrix { gpus, .. } => gpus.iter().map(|gpu| bytes_of(&gpu.proof)).sum(),
             Evidence::GemmI8 { devices, .. } => devices.iter().map(DeviceEvidence::bytes).sum(),
         }
+    }
+}
+
+fn bytes_of(proof: &DeviceProof) -> usize {
+    let paths = proof.merkle_proofs.iter().flat_map(|path| &path.proof_hashes);
+    let hashes = proof.row_hashes.iter().chain(paths).map(|hash| size_of::<String>() + hash.len());
+    hashes.sum::<usize>() + proof.coordinate_values.len() * size_of::<f64>()
+}
+
+impl GpuEvidence {
+    fn verdict(&self, rules: Rules, coordinates: &[(u32, u32)], rows: &[u32]) -> DeviceVerdict {
+        let asked = gpu_matrix::Asked { coordinates, rows, rules, columns: &self.columns };
+        let verdict = gpu_matrix::verify(&self.gpu, &self.root, &asked, &self.proof).map_err(Into::into);
+        DeviceVerdict { uuid: self.proof.uuid.clone(), verdict }
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::{
     config::validator::{GemmSize, Validation},
     machine::contract::{
-        store::{CPU_MATRIX, Work},
+        store::{CPU_MATRIX, GPU_MATRIX, Work},
         verify::Evidence,
     },
     wire::messages::gemm_i8::GEMM_I8,
@@ -28,13 +28,14 @@ const MOST_OPENINGS: usize = 4096;
 const FEWEST_OPENINGS: usize = 16;
 
 /// The kinds of challenges, each with a rate of its own.
-const KINDS: [&str; 2] = [CPU_MATRIX, GEMM_I8];
+const KINDS: [&str; 3] = [CPU_MATRIX, GEMM_I8, GPU_MATRIX];
 
 /// What makes a verification long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
     CpuMatrix { n: u32, iterations: u32, rows: usize },
     GemmI8 { n: u32, rounds: u32, devices: usize, samples: usize },
+    GpuMatrix { n: u32, gpus: usize, rows: usize, values: usize },
 }
 
 impl Shape {
@@ -42,6 +43,11 @@ impl Shape {
         match evidence {
             Evidence::CpuMatrix { spec, rows, .. } => {
                 Shape::CpuMatrix { n: spec.n, iterations: spec.iterations, rows: rows.len() }
+            }
+            Evidence::GpuMatrix { coordinates, rows, gpus, .. } => {
+                let (n, columns) = gpus.first().map_or((0, 0), |one| (one.gpu.n(), one.columns.len()));
+                let values = coordinates.len() + rows.len() * columns;
+                Shape::GpuMatrix { n, gpus: gpus.len(), rows: rows.len(), values }
             }
             Evidence::GemmI8 { spec, devices } => Shape::GemmI8 {
                 n: spec.n(),
@@ -58,6 +64,7 @@ impl Shape {
             Work::CpuMatrix { n, iterations } => {
                 Shape::CpuMatrix { n: *n, iterations: *iterations, rows: validation.cpu.row_count as usize }
             }
+            Work::GpuMatrix { n, gpus, .. } => Shape::of_gpus(*n, gpus.len(), validation),
             Work::GemmI8 { n, rounds, devices } => {
                 Shape::of_gemm(GemmSize { matrix_size: *n, rounds: *rounds }, devices.len(), validation)
             }
@@ -74,6 +81,12 @@ impl Shape {
         Shape::CpuMatrix { n: cpu.matrix_size, iterations: cpu.iterations, rows }
     }
 
+    pub fn of_gpus(n: u32, gpus: usize, validation: &Validation) -> Shape {
+        let asked = &validation.gpu_matrix;
+        let (rows, columns) = (asked.row_count as usize, (f64::from(n) * asked.column_rate) as usize);
+        Shape::GpuMatrix { n, gpus, rows, values: asked.coordinate_count as usize + rows * columns.max(1) }
+    }
+
     /// As a label of a metric.
     pub fn kind(self) -> &'static str {
         KINDS[self.index()]
@@ -83,6 +96,7 @@ impl Shape {
         match self {
             Shape::CpuMatrix { .. } => 0,
             Shape::GemmI8 { .. } => 1,
+            Shape::GpuMatrix { .. } => 2,
         }
     }
 
@@ -95,6 +109,10 @@ impl Shape {
                 let drawn = (1.0 + products) * entries * 3.0;
                 let multiplied = rows as f64 * entries * (0.05 + (products - 1.0) * 0.5);
                 (drawn + multiplied) / NANOS_PER_MS
+            }
+            Shape::GpuMatrix { n, gpus, rows, values } => {
+                let (computed, hashed) = (values as f64 * 8.0, rows as f64 * 10.0);
+                gpus as f64 * f64::from(n) * (computed + hashed) / NANOS_PER_MS
             }
             Shape::GemmI8 { n, rounds, devices, samples } => {
                 let drawn_and_multiplied = samples as f64 * 257.0 * f64::from(n);

@@ -20,7 +20,7 @@ use crate::{
         },
         score::NOT_FETCHED,
     },
-    units::{ChallengeId, Hotkey, Mono, Now, WorkerId, WorkerKey},
+    units::{ChallengeId, Hotkey, Mono, Now, Signer, WorkerId, WorkerKey},
     wire::messages,
 };
 
@@ -86,6 +86,8 @@ pub struct Commitment<'a> {
     pub worker: &'a WorkerId,
     /// As sent.
     pub devices: &'a [messages::Commitment],
+    /// Whose signatures count.
+    pub signers: &'a [Signer],
     /// Why the worker commits to nothing, in its words.
     pub failure: Option<&'a str>,
     /// When its last byte arrived.
@@ -233,8 +235,8 @@ impl Challenges {
         if let (Some(why), []) = (commitment.failure, commitment.devices) {
             return self.give_up(now, &row, why);
         }
-        let roots =
-            evidence::roots(&row.work, commitment.devices).map_err(|reason| self.unusable(now, &row, reason))?;
+        let roots = evidence::roots(&row, commitment.devices, commitment.signers)
+            .map_err(|reason| self.unusable(now, &row, reason))?;
         let asked = draw(&row);
         let computation = commitment.arrived.since(sent);
         let computation_ms = computation.as_secs_f64() * 1e3;

@@ -2,6 +2,8 @@
 //!
 //! Pure: the generator is handed in, and is seeded by the operating system in production. It keeps nothing.
 
+use std::collections::BTreeSet;
+
 use rand_chacha::ChaCha20Rng;
 use rand_core::RngCore;
 
@@ -12,7 +14,7 @@ use crate::{
         gemm_i8::{self, SIDE_MAX, SIDE_STEP},
         sample,
     },
-    config::validator::{CpuMatrix, GemmI8, GemmSize, Validation},
+    config::validator::{CpuMatrix, GemmI8, GemmSize, GpuMatrix, Validation},
     machine::contract::store::{Asked, ChallengeRow, Work},
     units::{ChallengeId, Wall, WorkerKey},
     wire::messages::gemm_i8::CPU_DEVICE,
@@ -40,6 +42,7 @@ pub fn challenge(
 ) -> ChallengeRow {
     let (work, seed) = match offer {
         Offer::CpuMatrix => cpu_matrix(rng, &validation.cpu),
+        Offer::GpuMatrix { gpus } => gpu_matrix(rng, &validation.gpu_matrix, gpus),
         Offer::GemmI8 { gpus } => gemm_i8(rng, &validation.gemm_i8, gpus),
     };
     let (id, round_id) = (ChallengeId::new(&uuid(rng)), format!("round_{}", round.as_secs()));
@@ -51,6 +54,13 @@ fn cpu_matrix(rng: &mut ChaCha20Rng, cpu: &CpuMatrix) -> (Work, String) {
     let seed = bytes(rng);
     let n = cpu_matrix::Spec::size_draw(cpu.matrix_size, cpu.size_variance, &seed);
     (Work::CpuMatrix { n, iterations: cpu.iterations }, hex::encode(seed))
+}
+
+/// Sized like `cpu_matrix`, without its limits.
+fn gpu_matrix(rng: &mut ChaCha20Rng, gpu: &GpuMatrix, gpus: &[String]) -> (Work, String) {
+    let seed = bytes(rng);
+    let n = cpu_matrix::Spec::size_within(gpu.matrix_size, gpu.size_variance, 1..=u32::MAX, &seed);
+    (Work::GpuMatrix { n, iterations: gpu.iterations, gpus: gpus.to_vec() }, hex::encode(seed))
 }
 
 fn gemm_i8(rng: &mut ChaCha20Rng, gemm: &GemmI8, gpus: &[String]) -> (Work, String) {
@@ -83,6 +93,7 @@ pub fn asked(rng: &mut ChaCha20Rng, validation: &Validation, work: &Work) -> Ask
             let cpu = &validation.cpu;
             Asked::Rows(sample::rows(rng, *n, cpu.row_count, cpu.row_count_variance))
         }
+        Work::GpuMatrix { n, .. } => values(rng, &validation.gpu_matrix, *n),
         Work::GemmI8 { n, rounds, devices } => {
             let count = capacity::samples(validation, devices.len());
             let mut samples = |spec: &gemm_i8::Spec| gemm_i8::samples(rng, spec, count);
@@ -92,10 +103,22 @@ pub fn asked(rng: &mut ChaCha20Rng, validation: &Validation, work: &Work) -> Ask
     }
 }
 
+/// Distinct places in the order in which they were drawn, and rows.
+fn values(rng: &mut ChaCha20Rng, gpu: &GpuMatrix, n: u32) -> Asked {
+    let all = u64::from(n) * u64::from(n);
+    let count = u64::from(sample::varied(rng, gpu.coordinate_count, gpu.coordinate_count_variance)).min(all);
+    let (mut seen, mut coordinates) = (BTreeSet::new(), Vec::new());
+    while (coordinates.len() as u64) < count {
+        let place = (sample::below(rng, n), sample::below(rng, n));
+        if seen.insert(place) {
+            coordinates.push(place);
+        }
+    }
+    Asked::Values { coordinates, rows: sample::rows(rng, n, gpu.row_count, gpu.row_count_variance) }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use rand_core::SeedableRng;
 
     use super::*;

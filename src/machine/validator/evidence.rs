@@ -4,17 +4,18 @@
 //! Pure functions over values. They judge form alone and compute no proof; whether a challenge is open, and what a
 //! fault does to it, is the life cycle's to say.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    compute::{cpu_matrix, gemm_i8},
+    compute::{cpu_matrix, gemm_i8, gpu_matrix, gpu_signature::Signed},
     machine::{
         contract::{
             store::{Asked, ChallengeRow, End, Work},
-            verify::{DeviceEvidence, DeviceVerdict, Evidence},
+            verify::{DeviceEvidence, DeviceVerdict, Evidence, GpuEvidence},
         },
         validator::{challenges::Committed, incoming::GemmText},
     },
+    units::Signer,
     wire::messages::{
         CPU_UUID, Commitment, DeviceProof,
         gemm_i8::{COMMITMENT_SIG_VER, Sample},
@@ -29,13 +30,20 @@ const TEXT: usize = 200;
 const NAMED: usize = 4;
 /// Longest Merkle path of `cpu_matrix` that is taken in: a tree of 10,000 leaves has 14 levels.
 const MOST_SIBLINGS: usize = 64;
+/// `sig_ver` of a commitment that an executor signed.
+const GPU_SIG_VER: u8 = 1;
 /// Longest hash of a `cpu_matrix` proof, in characters.
 const HASH_TEXT: usize = 64;
 
 /// (device, root in lower case) in the order of the challenge, when the commitment is that of all its devices and of
 /// no other; else what is wrong with it.
-pub fn roots(work: &Work, given: &[Commitment]) -> Result<Vec<(String, String)>, String> {
-    match work {
+/// A GPU's of `gpu_matrix` must be signed by one of `signers`; of its worker's GPUs any may commit.
+pub fn roots(row: &ChallengeRow, given: &[Commitment], signers: &[Signer]) -> Result<Vec<(String, String)>, String> {
+    match &row.work {
+        Work::GpuMatrix { gpus, .. } => {
+            let mut seen = BTreeSet::new();
+            given.iter().map(|one| gpu_root(row, gpus, one, signers, &mut seen)).collect()
+        }
         Work::CpuMatrix { .. } => cpu_root(given).map(|root| vec![root]),
         Work::GemmI8 { devices, .. } => {
             let by_uuid = each_once(devices, given.iter().map(|one| (one.uuid.as_str(), one)), "commitment")?;
@@ -53,6 +61,32 @@ fn cpu_root(given: &[Commitment]) -> Result<(String, String), String> {
         [one] if one.uuid == CPU_UUID => Err(format!("sig_ver {} of cpu_matrix, expected 0", one.sig_ver)),
         _ => Err(format!("{} devices, expected {CPU_UUID} alone", given.len())),
     }
+}
+
+fn gpu_root<'a>(
+    row: &ChallengeRow,
+    gpus: &[String],
+    given: &'a Commitment,
+    signers: &[Signer],
+    seen: &mut BTreeSet<&'a str>,
+) -> Result<(String, String), String> {
+    let Commitment { uuid, merkle_root, sig_ver, sig_val, .. } = given;
+    let device = || shortened(uuid);
+    if uuid == CPU_UUID {
+        return Err(format!("commitment of the CPU, {CPU_UUID:?}, to a challenge of GPUs"));
+    }
+    if !gpus.contains(uuid) {
+        return Err(format!("commitment of GPU {}, which no heartbeat of this worker has named", device()));
+    }
+    if !seen.insert(uuid) {
+        return Err(format!("commitment of GPU {} twice", device()));
+    }
+    if *sig_ver != GPU_SIG_VER {
+        return Err(format!("sig_ver {sig_ver} of GPU {}, expected {GPU_SIG_VER}", device()));
+    }
+    let signed = Signed { version: *sig_ver, seed: &row.seed, uuid, root: merkle_root };
+    signed.check(signers, sig_val).map_err(|fault| format!("GPU {}: {fault}", device()))?;
+    Ok((uuid.clone(), merkle_root.to_ascii_lowercase()))
 }
 
 fn gemm_root(given: &Commitment) -> Result<String, String> {
@@ -102,6 +136,13 @@ pub fn of_cpu(row: &ChallengeRow, committed: &Committed, proof: DeviceProof) -> 
 
 /// Whether a proof may wait in memory: its counts are those asked for, and nothing in it is longer than it can be.
 fn fits(proof: &DeviceProof, asked: usize) -> Result<(), String> {
+    match proof.coordinate_values.is_empty() {
+        true => counted(proof, asked),
+        false => Err("proof with values of a CPU, which has none".into()),
+    }
+}
+
+fn counted(proof: &DeviceProof, asked: usize) -> Result<(), String> {
     let (hashes, paths) = (proof.row_hashes.len(), proof.merkle_proofs.len());
     if hashes != asked || paths != asked {
         return Err(format!("{hashes} row hashes and {paths} Merkle proofs for {asked} rows"));
@@ -111,10 +152,41 @@ fn fits(proof: &DeviceProof, asked: usize) -> Result<(), String> {
     let long = proof.row_hashes.iter().chain(leaves).chain(siblings).any(|hash| hash.len() > HASH_TEXT);
     let deep =
         proof.merkle_proofs.iter().any(|path| path.proof_hashes.len().max(path.proof_directions.len()) > MOST_SIBLINGS);
-    match long || deep || !proof.coordinate_values.is_empty() {
-        true => Err("proof with hashes or values that no row has".into()),
-        false => Ok(()),
+    if long || deep { Err("proof with hashes that no row has".into()) } else { Ok(()) }
+}
+
+/// The proofs of the GPUs that committed, ready for a verifier: exactly theirs; else the reason. `columns` draws those
+/// that are looked at in the rows of one GPU.
+pub fn of_gpus(
+    row: &ChallengeRow,
+    committed: &Committed,
+    proofs: Vec<DeviceProof>,
+    rules: gpu_matrix::Rules,
+    mut columns: impl FnMut() -> Vec<u32>,
+) -> Result<Evidence, String> {
+    let (Work::GpuMatrix { n, iterations, .. }, Asked::Values { coordinates, rows }) = (&row.work, &committed.asked)
+    else {
+        return Err("no challenge of gpu_matrix".into());
+    };
+    let (uuids, roots): (Vec<String>, Vec<String>) = committed.roots.iter().cloned().unzip();
+    let names: Vec<String> = proofs.iter().map(|proof| proof.uuid.clone()).collect();
+    let shown = each_once(&uuids, names.iter().map(String::as_str).zip(proofs), "proof")?;
+    let values = coordinates.len() + rows.len() * *n as usize;
+    let gpus = shown.into_iter().zip(roots).map(|((uuid, proof), root)| {
+        fits_gpu(&proof, rows.len(), values)?;
+        let gpu = gpu_matrix::Device::new(&row.seed, uuid, *n, *iterations);
+        Ok(GpuEvidence { gpu, root, columns: columns(), proof })
+    });
+    let gpus = gpus.collect::<Result<_, String>>()?;
+    Ok(Evidence::GpuMatrix { rules, coordinates: coordinates.clone(), rows: rows.clone(), gpus })
+}
+
+fn fits_gpu(proof: &DeviceProof, rows: usize, values: usize) -> Result<(), String> {
+    let got = proof.coordinate_values.len();
+    if got != values {
+        return Err(format!("device {}: {got} values where {values} were asked for", shortened(&proof.uuid)));
     }
+    counted(proof, rows)
 }
 
 /// The proofs of the devices that committed, ready for a verifier: exactly theirs, at least one of which can be
@@ -175,6 +247,7 @@ pub fn end(work: &Work, verdicts: &[DeviceVerdict]) -> End {
             success_count: u32::try_from(passed).unwrap_or(u32::MAX),
             ops: work.ops() * passed as f64,
             note: (passed < verdicts.len()).then(|| named(failed())),
+            passed: verdicts.iter().filter(|one| one.verdict.is_ok()).map(|one| one.uuid.clone()).collect(),
         },
     }
 }

@@ -30,8 +30,11 @@ pub struct Word {
     pub cpu_matrix: bool,
     /// It offers `gemm_i8`, and its miner passes it on.
     pub gemm_i8: bool,
-    /// Uuids of its GPUs that get challenges, in order, each once.
+    pub gpu_matrix: bool,
+    /// Uuids of its GPUs that get challenges, in order, each once; of those alone that a kind is offered for.
     pub gpus: Arc<[String]>,
+    /// Uuids of all its GPUs, when it offers `gpu_matrix`: any of them may commit itself.
+    pub inventory: Arc<[String]>,
     /// Digest of the hardware that does not change by itself.
     pub hardware: u64,
 }
@@ -40,6 +43,10 @@ pub struct Word {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Offer {
     CpuMatrix,
+    /// Any of these, its GPUs.
+    GpuMatrix {
+        gpus: Arc<[String]>,
+    },
     /// Its GPUs together; none of them: its CPU.
     GemmI8 {
         gpus: Arc<[String]>,
@@ -60,11 +67,18 @@ impl Word {
     fn offer(&self, wanted: ChallengeType) -> Option<Offer> {
         let (gemm_i8, cpu_matrix) = match wanted {
             ChallengeType::CpuMatrix => (false, true),
+            ChallengeType::GpuMatrix => return self.gpu_offer(),
             ChallengeType::GemmI8 => (true, false),
             ChallengeType::Auto => (true, true),
         };
         let gemm = (self.gemm_i8 && gemm_i8).then(|| Offer::GemmI8 { gpus: Arc::clone(&self.gpus) });
         gemm.or((self.cpu_matrix && cpu_matrix).then_some(Offer::CpuMatrix))
+    }
+
+    /// With a GPU that gets challenges all of them may commit: the challenge names none.
+    fn gpu_offer(&self) -> Option<Offer> {
+        let able = self.gpu_matrix && !self.gpus.is_empty();
+        able.then(|| Offer::GpuMatrix { gpus: Arc::clone(&self.inventory) })
     }
 }
 
@@ -202,8 +216,9 @@ mod tests {
     }
 
     fn word(worker: &str) -> Word {
-        let (cpu_matrix, gemm_i8, gpus) = (true, false, Arc::default());
-        Word { worker: WorkerId::new(worker), online: true, cpu_matrix, gemm_i8, gpus, hardware: 7 }
+        let (worker, gpus, inventory) = (WorkerId::new(worker), Arc::default(), Arc::default());
+        let (online, cpu_matrix, gemm_i8, gpu_matrix) = (true, true, false, false);
+        Word { worker, online, cpu_matrix, gemm_i8, gpu_matrix, gpus, inventory, hardware: 7 }
     }
 
     fn at(seconds: u64) -> Mono {
@@ -243,6 +258,19 @@ mod tests {
         assert_eq!(offers(ChallengeType::CpuMatrix), [named("both", &old), named("old", &old)]);
         assert_eq!(offers(ChallengeType::GemmI8), [named("both", &cpu), new.clone()]);
         assert_eq!(offers(ChallengeType::Auto), [named("both", &cpu), new, named("old", &old)]);
+    }
+
+    #[test]
+    fn gpu_matrix_is_for_workers_with_a_gpu_that_gets_challenges() {
+        let mut fleet = Fleet::default();
+        let (one, all): (Arc<[String]>, Arc<[String]>) = (["G1".into()].into(), ["G0".into(), "G1".into()].into());
+        let able = Word { gpu_matrix: true, gpus: one, inventory: Arc::clone(&all), ..word("able") };
+        let other_model = Word { gpus: Arc::default(), ..Word { worker: WorkerId::new("other"), ..able.clone() } };
+        fleet.heard(at(1), &alice(), vec![able, other_model, word("no")]);
+        let found = fleet.candidates(at(2), ChallengeType::GpuMatrix);
+        let found: Vec<_> = found.into_iter().map(|able| (able.target.worker.to_string(), able.offer)).collect();
+        assert_eq!(found, [("able".to_owned(), Offer::GpuMatrix { gpus: all })]);
+        assert!(fleet.candidates(at(2), ChallengeType::Auto).iter().all(|able| able.offer == Offer::CpuMatrix));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::fleet::Word;
 use crate::{
-    machine::contract::store::{CPU_MATRIX, HeartbeatWrite, WorkerSeen},
+    machine::contract::store::{CPU_MATRIX, GPU_MATRIX, HeartbeatWrite, WorkerSeen},
     units::{Hotkey, Wall},
     wire::{
         json, limits,
@@ -41,13 +41,16 @@ pub fn words(data: &HeartbeatData, allowed: impl Fn(&str) -> bool) -> Vec<Word> 
 
 fn word(worker: &WorkerInfo, passes_on: bool, allowed: &impl Fn(&str) -> bool) -> Word {
     let offers = |kind: &str| worker.capabilities.iter().take(CAPABILITIES).any(|can| can == kind);
-    let gemm_i8 = passes_on && offers(GEMM_I8);
+    let (gemm_i8, gpu_matrix) = (passes_on && offers(GEMM_I8), offers(GPU_MATRIX));
+    let owned = worker.system_info.gpus_owned();
     Word {
         worker: worker.worker_id.clone(),
         online: worker.status != WorkerStatus::Offline,
         cpu_matrix: offers(CPU_MATRIX),
         gemm_i8,
-        gpus: if gemm_i8 { challenged(worker.system_info.gpus_owned(), allowed) } else { Arc::default() },
+        gpu_matrix,
+        gpus: if gemm_i8 || gpu_matrix { challenged(owned, allowed) } else { Arc::default() },
+        inventory: if gpu_matrix { challenged(owned, &|_: &str| true) } else { Arc::default() },
         hardware: fingerprint(&worker.system_info),
     }
 }

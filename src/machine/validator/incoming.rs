@@ -36,14 +36,15 @@ pub enum Incoming {
 /// The proofs of a challenge's devices, by the kind that they have the shape of.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Proofs {
-    CpuMatrix(Vec<DeviceProof>),
+    /// Of `cpu_matrix` or `gpu_matrix`.
+    Rows(Vec<DeviceProof>),
     GemmI8(Vec<GemmText>),
 }
 
 impl Proofs {
     pub fn is_empty(&self) -> bool {
         match self {
-            Proofs::CpuMatrix(proofs) => proofs.is_empty(),
+            Proofs::Rows(proofs) => proofs.is_empty(),
             Proofs::GemmI8(proofs) => proofs.is_empty(),
         }
     }
@@ -106,7 +107,7 @@ fn proofs(list: &Raw) -> Result<Proofs, JsonFault> {
                 texts.iter().map(|text| GemmText { uuid: uuid(text), proof: GemmProof::read(text) }).collect(),
             ))
         }
-        _ => list.read::<Devices<DeviceProof>>().map(|proofs| Proofs::CpuMatrix(proofs.0)),
+        _ => list.read::<Devices<DeviceProof>>().map(|proofs| Proofs::Rows(proofs.0)),
     }
 }
 
@@ -209,7 +210,7 @@ mod tests {
         let old = r#"{"uuid":"-1","row_hashes":["ab"],"coordinate_values":[NaN]}"#;
         let new = r#"{"uuid":"cpu","tops":[],"openings":[],"row_hashes":[],"merkle_proofs":[],"coordinate_values":[]}"#;
         for list in ["[]".to_owned(), format!("[{old}]"), format!("[{old},{new}]")] {
-            assert!(matches!(proofs(&list), Ok(Proofs::CpuMatrix(_))), "{list}");
+            assert!(matches!(proofs(&list), Ok(Proofs::Rows(_))), "{list}");
         }
         for list in
             [format!("[{new}]"), format!("[{new},{old}]"), r#"[{"openings":7}]"#.into(), r#"[{"tops":[]}]"#.into()]

@@ -67,6 +67,7 @@ impl Validator {
         let validation = &self.config.validation;
         match offer {
             Offer::CpuMatrix => Shape::of_cpu(validation),
+            Offer::GpuMatrix { gpus } => Shape::of_gpus(validation.gpu_matrix.matrix_size, gpus.len(), validation),
             Offer::GemmI8 { gpus } => {
                 let size = draw::size_for(&validation.gemm_i8, gpus.len());
                 Shape::of_gemm(size, gpus.len().max(1), validation)
@@ -87,7 +88,8 @@ impl Validator {
     pub(super) fn usual_ms(&self) -> Vec<(&'static str, f64)> {
         let validation = &self.config.validation;
         let gpu = Shape::of_gemm(validation.gemm_i8.gpu, 1, validation);
-        [Shape::of_cpu(validation), gpu].map(|shape| (shape.kind(), self.capacity.expected_ms(shape))).into()
+        let first = Shape::of_gpus(validation.gpu_matrix.matrix_size, 1, validation);
+        [Shape::of_cpu(validation), gpu, first].map(|shape| (shape.kind(), self.capacity.expected_ms(shape))).into()
     }
 
     /// Each turn of a round tells of its own moment: the store takes one list for each.

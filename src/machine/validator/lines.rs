@@ -156,7 +156,7 @@ mod tests {
     fn a_verdict_on_gemm_i8_says_how_sure_it_is() {
         let gemm = || Work::GemmI8 { n: 512, rounds: 1, devices: vec![] };
         let head = "type=gemm_i8 size=512 hotkey=alice worker=w1 computation_ms=20.000";
-        let passed = |note| End::Verified { success_count: 1, ops: 1.0, note };
+        let passed = |note| End::Verified { success_count: 1, ops: 1.0, note, passed: vec![] };
         let line = |end, verify_ms| ended_as(gemm(), end, verify_ms, Some(9.728));
         let verified = format!("challenge state=verified id=c1 {head} verify_ms=1.500 soundness_bits=9.7");
         assert_eq!(line(passed(None), Some(1.5)), verified);
@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn the_lines_of_cpu_matrix_are_as_they_were() {
-        let end = End::Verified { success_count: 1, ops: 1.0, note: None };
+        let end = End::Verified { success_count: 1, ops: 1.0, note: None, passed: vec![] };
         let line = ended_as(Work::CpuMatrix { n: 500, iterations: 1 }, end, Some(12.1), None);
         let head = "challenge state=verified id=c1 type=cpu_matrix size=500 hotkey=alice worker=w1";
         assert_eq!(line, format!("{head} computation_ms=20.000 verify_ms=12.100"));

@@ -12,8 +12,10 @@ use super::{
     incoming::Proofs,
 };
 use crate::{
+    compute::gpu_matrix,
+    config::validator::Tolerance,
     machine::contract::{
-        store::{Asked, CPU_MATRIX, ChallengeRow, End, Work},
+        store::{Asked, CPU_MATRIX, ChallengeRow, End, GPU_MATRIX, Work},
         verify::{Evidence, VerifyRequest},
     },
     metrics::Metric,
@@ -21,7 +23,7 @@ use crate::{
     wire::{
         json,
         messages::{
-            CPU_UUID, ChallengeData, ChallengeSpec, CommitmentData, DeviceProof, DeviceRequest, ProofData,
+            self, CPU_UUID, ChallengeData, ChallengeSpec, CommitmentData, DeviceProof, DeviceRequest, ProofData,
             ProofRequests, Raw, StatusAnswer, TaskRequest, TaskResponse,
             gemm_i8::{GEMM_I8, GemmI8Data, VERSION},
         },
@@ -47,6 +49,7 @@ impl Validator {
             id: data.challenge_id.as_str(),
             worker: &data.worker_id,
             devices: &data.commitments,
+            signers: &self.config.validation.gpu_matrix.signers,
             failure: data.failure.as_ref().map(|failure| failure.reason.as_str()),
             arrived: pending.arrived,
         };
@@ -55,7 +58,7 @@ impl Validator {
         let proof_requests = match self.challenges.commit(now, &pending.head.hotkey, &commitment, draw)? {
             Reaction::Prove(asked, computation) => {
                 self.counters.observe(Metric::ComputationSeconds, &[kind_of(&asked)], computation);
-                requests(asked)
+                requests(asked, &data.commitments)
             }
             Reaction::Over => Vec::new(),
         };
@@ -74,14 +77,19 @@ impl Validator {
         let (row, committed) = self.challenges.awaiting_proof(&pending.head.hotkey, data.challenge_id.as_str())?;
         let id = row.id.clone();
         let evidence = match (&row.work, data.proofs) {
-            (Work::CpuMatrix { .. }, Proofs::CpuMatrix(proofs)) => {
-                evidence::of_cpu(row, committed, the_cpu_proof(proofs)?)
+            (Work::GpuMatrix { n, .. }, Proofs::Rows(proofs)) => {
+                let (rng, gpu) = (&mut self.rng, &self.config.validation.gpu_matrix);
+                let columns = || gpu_matrix::columns(rng, *n, gpu.column_rate);
+                let Tolerance { absolute, relative, threshold } = gpu.tolerance;
+                let rules = gpu_matrix::Rules { absolute, relative, threshold };
+                evidence::of_gpus(row, committed, proofs, rules, columns)
             }
+            (Work::CpuMatrix { .. }, Proofs::Rows(proofs)) => evidence::of_cpu(row, committed, the_cpu_proof(proofs)?),
             (Work::GemmI8 { .. }, Proofs::GemmI8(proofs)) => evidence::of_devices(row, committed, proofs),
-            (Work::CpuMatrix { .. }, Proofs::GemmI8(_)) => {
-                return Err(Fault::OtherKind { id, asked: CPU_MATRIX, got: GEMM_I8 });
+            (Work::CpuMatrix { .. } | Work::GpuMatrix { .. }, Proofs::GemmI8(_)) => {
+                return Err(Fault::OtherKind { id, asked: row.work.kind(), got: GEMM_I8 });
             }
-            (Work::GemmI8 { .. }, Proofs::CpuMatrix(_)) => Err(format!("a proof of {CPU_MATRIX}, not of {GEMM_I8}")),
+            (Work::GemmI8 { .. }, Proofs::Rows(_)) => Err(format!("a proof of {CPU_MATRIX}, not of {GEMM_I8}")),
         };
         self.queue(now, id, evidence)
     }
@@ -118,12 +126,18 @@ fn the_cpu_proof(proofs: Vec<DeviceProof>) -> Result<DeviceProof, Fault> {
 fn kind_of(asked: &Asked) -> &'static str {
     match asked {
         Asked::Rows(_) => CPU_MATRIX,
+        Asked::Values { .. } => GPU_MATRIX,
         Asked::Samples(_) => GEMM_I8,
     }
 }
 
-fn requests(asked: Asked) -> Vec<DeviceRequest> {
+/// `committed`: checked, and in the order that was stored.
+fn requests(asked: Asked, committed: &[messages::Commitment]) -> Vec<DeviceRequest> {
     match asked {
+        Asked::Values { coordinates, rows } => {
+            let of = |one: &messages::Commitment| DeviceRequest::values(&one.uuid, coordinates.clone(), rows.clone());
+            committed.iter().map(of).collect()
+        }
         Asked::Rows(rows) => vec![DeviceRequest::rows(CPU_UUID, rows)],
         Asked::Samples(devices) => {
             devices.into_iter().map(|(uuid, samples)| DeviceRequest::samples(&uuid, samples)).collect()
@@ -133,7 +147,11 @@ fn requests(asked: Asked) -> Vec<DeviceRequest> {
 
 fn spec_of(row: &ChallengeRow, timeout: u32) -> Option<ChallengeSpec> {
     let data = match &row.work {
-        Work::CpuMatrix { n, iterations } => Raw::of(&cpu_matrix(row, *n, *iterations)?),
+        Work::CpuMatrix { n, iterations } => Raw::of(&matrix(row, *n, *iterations)?),
+        Work::GpuMatrix { n, iterations, .. } => {
+            let (mode, target_gpu_id) = (Some(0), Some(-1));
+            Raw::of(&ChallengeData { mode, target_gpu_id, ..matrix(row, *n, *iterations)? })
+        }
         Work::GemmI8 { n, rounds, devices } => Raw::of(&gemm_i8(row, *n, *rounds, devices)?),
     };
     Some(ChallengeSpec {
@@ -145,9 +163,9 @@ fn spec_of(row: &ChallengeRow, timeout: u32) -> Option<ChallengeSpec> {
     })
 }
 
-fn cpu_matrix(row: &ChallengeRow, n: u32, iterations: u32) -> Option<ChallengeData> {
+fn matrix(row: &ChallengeRow, n: u32, iterations: u32) -> Option<ChallengeData> {
     Some(ChallengeData {
-        challenge_type: CPU_MATRIX.into(),
+        challenge_type: row.work.kind().into(),
         matrix_size: n,
         seed: evidence::seed(row)?,
         iterations,

@@ -4,6 +4,7 @@ mod bench;
 mod btauth;
 mod gate;
 mod gemm;
+mod gpu_matrix;
 mod life;
 mod node;
 mod recorded;

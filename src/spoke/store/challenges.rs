@@ -17,6 +17,7 @@ pub(super) fn created(to: &Transaction, row: &ChallengeRow) -> Result<(), Proble
     };
     let (products, devices) = match &row.work {
         Work::CpuMatrix { iterations, .. } => (*iterations, None),
+        Work::GpuMatrix { iterations, gpus, .. } => (*iterations, Some(heartbeats::json(gpus)?)),
         Work::GemmI8 { rounds, devices, .. } => (*rounds, Some(heartbeats::json(devices)?)),
     };
     let inserted = to
@@ -56,11 +57,10 @@ pub(super) fn committed(
     if !computation_ms.is_finite() || computation_ms < 0.0 {
         return Err(nonsense(format!("challenge {id} committed after {computation_ms} ms")));
     }
-    let is_gpu = |uuid: &&str| *uuid != CPU_UUID && *uuid != CPU_DEVICE;
-    let uuids: BTreeSet<&str> = commitments.iter().map(|(uuid, _)| uuid.as_str()).filter(is_gpu).collect();
-    let gpus = heartbeats::gpu_set(to, uuids.into_iter(), at)?.map(|set| set.0.get());
+    let gpus = gpu_set(to, commitments.iter().map(|(uuid, _)| uuid.as_str()), at)?;
     let (rows, samples) = match asked {
         Asked::Rows(rows) => (Some(heartbeats::json(rows)?), None),
+        Asked::Values { coordinates, rows } => (Some(heartbeats::json(rows)?), Some(heartbeats::json(coordinates)?)),
         Asked::Samples(samples) => (None, Some(heartbeats::json(samples)?)),
     };
     let touched = to
@@ -80,6 +80,12 @@ pub(super) fn committed(
     exactly_one(touched, || format!("challenge {id} committed: unknown, never sent, committed before or over"))
 }
 
+/// The GPUs among these devices, as a set; `None`: there are none.
+fn gpu_set<'a>(to: &Transaction, devices: impl Iterator<Item = &'a str>, at: Wall) -> Result<Option<u32>, Problem> {
+    let uuids: BTreeSet<&str> = devices.filter(|uuid| *uuid != CPU_UUID && *uuid != CPU_DEVICE).collect();
+    Ok(heartbeats::gpu_set(to, uuids.into_iter(), at)?.map(|set| set.0.get()))
+}
+
 pub(super) fn verifying(to: &Transaction, id: &ChallengeId, at: Wall) -> Result<(), Problem> {
     let touched = to
         .prepare_cached(
@@ -90,7 +96,7 @@ pub(super) fn verifying(to: &Transaction, id: &ChallengeId, at: Wall) -> Result<
     exactly_one(touched, || format!("challenge {id} verifying: unknown, not committed, verifying before or over"))
 }
 
-/// Only a committed challenge can end verified.
+/// Only a committed challenge can end verified. Of its GPUs those alone remain that passed: only they are proven.
 pub(super) fn ended(
     to: &Transaction,
     id: &ChallengeId,
@@ -99,9 +105,13 @@ pub(super) fn ended(
     verify_ms: Option<f64>,
 ) -> Result<(), Problem> {
     let (verdict, passed, reason) = match end {
-        End::Verified { success_count, ops, note } => ("verified", Some((*success_count, *ops)), note.as_ref()),
+        End::Verified { success_count, ops, note, .. } => ("verified", Some((*success_count, *ops)), note.as_ref()),
         End::Failed(reason) => ("failed", None, Some(reason)),
         End::Void(reason) => ("void", None, Some(reason)),
+    };
+    let proven = match end {
+        End::Verified { passed, .. } => gpu_set(to, passed.iter().map(String::as_str), at)?,
+        End::Failed(_) | End::Void(_) => None,
     };
     let (success_count, ops) = passed.unzip();
     if ops.is_some_and(|ops| !ops.is_finite() || ops < 0.0) {
@@ -109,9 +119,10 @@ pub(super) fn ended(
     }
     let touched = to
         .prepare_cached(
-            "UPDATE challenges SET ended = ?2, verdict = ?3, success_count = ?4, ops = ?5, reason = ?6, verify_ms = ?7
+            "UPDATE challenges SET ended = ?2, verdict = ?3, success_count = ?4, ops = ?5, reason = ?6, verify_ms = ?7,
+                 gpu_set = iif(?3 = 'verified', ?8, gpu_set)
              WHERE uuid = ?1 AND ended IS NULL AND (committed IS NOT NULL OR ?3 <> 'verified')",
         )?
-        .execute(params![id.as_str(), stamp(at), verdict, success_count, ops, reason, verify_ms])?;
+        .execute(params![id.as_str(), stamp(at), verdict, success_count, ops, reason, verify_ms, proven])?;
     exactly_one(touched, || format!("challenge {id} {verdict}: unknown, over before, or verified without a commitment"))
 }

@@ -6,7 +6,7 @@ use rusqlite::{Connection, Row, types::Type};
 
 use super::{under_way, wall};
 use crate::{
-    machine::contract::store::{CPU_MATRIX, ChallengeRow, Snapshot, Work},
+    machine::contract::store::{CPU_MATRIX, ChallengeRow, GPU_MATRIX, Snapshot, Work},
     units::{ChallengeId, Hotkey, Wall, WorkerId, WorkerKey},
     wire::messages::gemm_i8::GEMM_I8,
 };
@@ -54,12 +54,14 @@ fn work(row: &Row) -> rusqlite::Result<Work> {
     let (n, products) = (row.get(4)?, row.get(5)?);
     Ok(match row.get_ref(3)?.as_str()? {
         CPU_MATRIX => Work::CpuMatrix { n, iterations: products },
-        GEMM_I8 => {
-            let devices = serde_json::from_str(row.get_ref(9)?.as_str()?).map_err(|error| unreadable(9, error))?;
-            Work::GemmI8 { n, rounds: products, devices }
-        }
+        GPU_MATRIX => Work::GpuMatrix { n, iterations: products, gpus: devices(row)? },
+        GEMM_I8 => Work::GemmI8 { n, rounds: products, devices: devices(row)? },
         other => return Err(unreadable(3, format!("challenge kind {other:?}"))),
     })
+}
+
+fn devices(row: &Row) -> rusqlite::Result<Vec<String>> {
+    serde_json::from_str(row.get_ref(9)?.as_str()?).map_err(|error| unreadable(9, error))
 }
 
 fn leases(from: &Connection) -> rusqlite::Result<Vec<(WorkerKey, f64, Wall)>> {

@@ -85,7 +85,7 @@ fn ended(id: &str, at: Wall, end: End) -> Write {
 }
 
 fn passed() -> End {
-    End::Verified { success_count: 1, ops: 2.0 * 64.0 * 64.0 * 64.0, note: None }
+    End::Verified { success_count: 1, ops: 2.0 * 64.0 * 64.0 * 64.0, note: None, passed: vec![] }
 }
 
 fn verified(id: &str, hotkey: &str, at: Wall, uuid: &str) -> Vec<Write> {

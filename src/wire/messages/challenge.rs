@@ -143,6 +143,10 @@ impl DeviceRequest {
         DeviceRequest { uuid: uuid.into(), rows, coordinates: Vec::new(), samples: Vec::new() }
     }
 
+    pub fn values(uuid: &str, coordinates: Vec<(u32, u32)>, rows: Vec<u32>) -> DeviceRequest {
+        DeviceRequest { coordinates, ..DeviceRequest::rows(uuid, rows) }
+    }
+
     pub fn samples(uuid: &str, samples: Vec<Sample>) -> DeviceRequest {
         DeviceRequest { samples, ..DeviceRequest::rows(uuid, Vec::new()) }
     }

@@ -169,7 +169,10 @@ fn all_gpus_of_a_worker_are_challenged_at_once_and_their_work_adds_up() {
     assert_ne!(asked[0].1, asked[1].1, "each device has samples of its own");
     task.prove(&mut bench, &mut alice, &task.proofs(&asked)).plain();
     let ops = 2.0 * 2.0 * 256_f64.powi(3);
-    assert_eq!(the_end(&mut bench), format!("Verified {{ success_count: 2, ops: {ops:?}, note: None }}"));
+    assert_eq!(
+        the_end(&mut bench),
+        format!("Verified {{ success_count: 2, ops: {ops:?}, note: None, passed: {:?} }}", task.data.devices)
+    );
     let committed = bench.written.iter().find_map(|write| match write {
         Write::ChallengeCommitted { commitments, asked, .. } => Some((commitments.clone(), asked.clone())),
         _ => None,

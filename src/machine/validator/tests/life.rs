@@ -53,7 +53,7 @@ fn a_challenge_goes_from_created_to_verified() {
     }
     bench.seconds(1);
     assert_eq!(bench.ends().verified, 2);
-    assert_eq!(bench.stored_ends(), ["Verified { success_count: 1, ops: 2000000.0, note: None }"; 2]);
+    assert_eq!(bench.stored_ends(), ["Verified { success_count: 1, ops: 2000000.0, note: None, passed: [\"-1\"] }"; 2]);
 }
 
 #[test]
@@ -423,7 +423,7 @@ fn a_full_disk_refuses_heartbeats_and_loses_no_verdict() {
     assert_eq!(bench.stored_ends(), [""; 0]);
     bench.store_fault = None;
     bench.seconds(5);
-    assert_eq!(bench.stored_ends(), ["Verified { success_count: 1, ops: 2000000.0, note: None }"]);
+    assert_eq!(bench.stored_ends(), ["Verified { success_count: 1, ops: 2000000.0, note: None, passed: [\"-1\"] }"]);
     let hardware = bench.written.iter().filter(|write| matches!(write, Write::Heartbeat(_))).count();
     assert!(alice.heartbeat(&mut bench, &["w1"]).error_code == 0);
     let Some(Write::Heartbeat(last)) = bench.written.last() else { panic!("a heartbeat is written") };

@@ -131,7 +131,9 @@ fn the_largest_subnet_is_served_in_bounded_rounds() {
             online: true,
             cpu_matrix: true,
             gemm_i8: true,
+            gpu_matrix: false,
             gpus: [format!("GPU-{miner}-{n}")].into(),
+            inventory: [].into(),
             hardware: 1,
         };
         bench.validator.fleet.heard(bench.now.mono, &hotkey, (0..100).map(word).collect());

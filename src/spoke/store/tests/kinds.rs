@@ -39,24 +39,31 @@ fn a_challenge_is_loaded_as_it_was_made() {
 #[test]
 fn the_work_of_a_challenge_is_what_its_passed_devices_did() {
     let mut store = a_store();
-    let end = End::Verified { success_count: 1, ops: 8.05e8, note: Some("GPU-2 failed: no opening".into()) };
+    let end = End::Verified {
+        success_count: 1,
+        ops: 8.05e8,
+        note: Some("GPU-2 failed: no opening".into()),
+        passed: vec!["GPU-1".into()],
+    };
     store.commit_all(opened("c1", &["GPU-1", "GPU-2"], end)).unwrap();
     let Outcome::Verified { computation_ms, success_count, gpus, ops } = facts_of(&mut store) else { panic!() };
     assert_eq!((computation_ms, success_count, ops), (Some(80.0), Some(1), Some(8.05e8)));
-    assert_eq!(store.facts(NOON).gpu_sets[&gpus.unwrap()].len(), 2);
+    assert_eq!(store.facts(NOON).gpu_sets[&gpus.unwrap()].len(), 1);
 }
 
 #[test]
 fn the_cpu_is_no_gpu_that_somebody_must_own() {
     let mut store = a_store();
-    store.commit_all(opened("c1", &["cpu"], End::Verified { success_count: 1, ops: 8e8, note: None })).unwrap();
+    store
+        .commit_all(opened("c1", &["cpu"], End::Verified { success_count: 1, ops: 8e8, note: None, passed: vec![] }))
+        .unwrap();
     assert!(matches!(facts_of(&mut store), Outcome::Verified { gpus: None, .. }));
 }
 
 #[test]
 fn work_that_is_no_number_is_refused() {
     for ops in [f64::NAN, f64::INFINITY, -1.0] {
-        let writes = opened("c1", &["cpu"], End::Verified { success_count: 1, ops, note: None });
+        let writes = opened("c1", &["cpu"], End::Verified { success_count: 1, ops, note: None, passed: vec![] });
         assert!(matches!(a_store().commit_all(writes), Err(StoreFault::Refused { index: 4, .. })));
     }
 }
@@ -64,7 +71,9 @@ fn work_that_is_no_number_is_refused() {
 #[test]
 fn compacting_keeps_the_work_and_drops_what_was_asked() {
     let mut store = a_store();
-    store.commit_all(opened("c1", &["cpu"], End::Verified { success_count: 1, ops: 8e8, note: None })).unwrap();
+    store
+        .commit_all(opened("c1", &["cpu"], End::Verified { success_count: 1, ops: 8e8, note: None, passed: vec![] }))
+        .unwrap();
     let kept = |store: &Store| {
         let sql = "SELECT samples IS NULL, ops, devices FROM challenges";
         let read = |row: &rusqlite::Row| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
@@ -81,7 +90,9 @@ fn compacting_keeps_the_work_and_drops_what_was_asked() {
 #[test]
 fn scores_are_kept_with_their_unit_and_what_was_expected() {
     let mut store = a_store();
-    store.commit_all(opened("c1", &["cpu"], End::Verified { success_count: 1, ops: 8e8, note: None })).unwrap();
+    store
+        .commit_all(opened("c1", &["cpu"], End::Verified { success_count: 1, ops: 8e8, note: None, passed: vec![] }))
+        .unwrap();
     store.commit_all(vec![Write::RoundBegan { at: NOON, passed_over: vec![worker_key("5A", "w1")] }]).unwrap();
     let mut facts = store.facts(NOON);
     facts.metagraph = facts.miners.keys().cloned().collect();
