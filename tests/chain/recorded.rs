@@ -157,12 +157,14 @@ fn recorded_extrinsics_are_found_in_their_blocks() {
             let of = Submission { hash: blake2_256(bytes), after: block.number - 1, until: block.number + 5 };
             let expected = match outcome(&metadata(V15), &block.events(), index as u32).unwrap() {
                 Some(Outcome::Succeeded) => Inclusion::Succeeded { block: block.number, is_final: true },
-                Some(Outcome::Failed(error)) => Inclusion::Refused { block: block.number, error, remedy: None },
+                Some(Outcome::Failed(error)) => {
+                    Inclusion::Refused { block: block.number, error, remedy: None, is_final: true }
+                }
                 None => panic!(),
             };
             let found = match chain.serve(ChainRequest::Find(of)) {
-                ChainReply::Found(Inclusion::Refused { block, error, .. }) => {
-                    Inclusion::Refused { block, error, remedy: None }
+                ChainReply::Found(Inclusion::Refused { block, error, is_final, .. }) => {
+                    Inclusion::Refused { block, error, remedy: None, is_final }
                 }
                 ChainReply::Found(other) => other,
                 other => panic!("{other:?}"),

@@ -145,6 +145,36 @@ fn a_fork_makes_it_pending_again_until_it_is_in_a_block_again() {
 }
 
 #[test]
+fn a_refusal_is_final_with_its_block_and_a_fork_before_may_make_it_a_success() {
+    let mut simulation = Simulation::plain();
+    let mut chain = simulation.chain(&key(1));
+    let refused = |simulation: &mut Simulation, chain: &mut Chain<InProcess>| {
+        let signed = signed(chain, weights());
+        submitted(chain, &signed);
+        simulation.node.borrow_mut().set_hyperparameter("commit_reveal", &json!(true)).unwrap();
+        simulation.blocks(1);
+        signed
+    };
+    let is_final = |found: Inclusion| match found {
+        Inclusion::Refused { error, is_final, .. } if error == "SubtensorModule.CommitRevealEnabled" => is_final,
+        other => panic!("{other:?}"),
+    };
+    let first = refused(&mut simulation, &mut chain);
+    assert!(!is_final(found(&mut chain, &first)));
+    simulation.node.borrow_mut().fork(1, Retracted::BackInPool).unwrap();
+    assert_eq!(found(&mut chain, &first), Inclusion::Pending);
+    simulation.node.borrow_mut().set_hyperparameter("commit_reveal", &json!(false)).unwrap();
+    simulation.blocks(1);
+    assert_eq!(found(&mut chain, &first), Inclusion::Succeeded { block: 8, is_final: false });
+    simulation.blocks(2);
+    let second = refused(&mut simulation, &mut chain);
+    simulation.blocks(1);
+    assert!(!is_final(found(&mut chain, &second)));
+    simulation.blocks(1);
+    assert!(is_final(found(&mut chain, &second)));
+}
+
+#[test]
 fn what_nobody_has_expires_with_its_era_and_finally_so() {
     let mut simulation = Simulation::plain();
     let mut chain = simulation.chain(&key(1));

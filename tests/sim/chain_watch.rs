@@ -45,6 +45,8 @@ pub struct ChainWatch {
     standing: BTreeMap<(IntentId, bool), BTreeSet<String>>,
     /// Weight calls that a node ever took into a block, or refused.
     pub calls: u32,
+    /// Those that failed in a block.
+    pub failed: u32,
     /// Called confirmed while the runtime was being upgraded, when no state can be read: held against the next.
     to_check: Option<IntentId>,
     /// Steps of the weight path that became durable.
@@ -58,6 +60,11 @@ impl ChainWatch {
     pub fn open(&mut self, node: &SharedNode, netuid: Netuid, me: Hotkey) {
         let chain = Chain::new(InProcess::new(node.clone()), None);
         self.eyes = Some(Eyes { node: node.clone(), chain, netuid, me });
+    }
+
+    /// How many extrinsics with weights were ever signed.
+    pub fn extrinsics(&self) -> usize {
+        self.signed.len()
     }
 
     /// A write took effect.
@@ -158,6 +165,7 @@ impl ChainWatch {
                 assert!(standing.len() < 2, "intent {} was executed twice: {standing:?}", of.0);
             }
             Some("retracted") => _ = standing.remove(hash),
+            Some("failed") => self.failed += 1,
             _ => {}
         }
     }

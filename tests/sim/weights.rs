@@ -120,6 +120,27 @@ fn a_fork_that_drops_an_included_extrinsic_costs_no_second_one() {
     }
 }
 
+/// Refused in the block that the fork takes out, and good in the one that has it then.
+#[test]
+fn a_fork_that_turns_a_refusal_into_a_success_costs_no_second_one() {
+    for depth in [1, 2] {
+        let mut subnet = small(0);
+        subnet.node.borrow_mut().set_finality_lag(6);
+        let (end, witness) = (subnet.world.now().mono + PATIENCE, subnet.witness.clone());
+        assert!(subnet.run(end, |_| witness.borrow().chain.extrinsics() == 1), "no weights were signed");
+        let commit_reveal = |subnet: &Subnet, on: bool| {
+            subnet.node.borrow_mut().set_hyperparameter("commit_reveal", &json!(on)).expect("a hyper-parameter");
+        };
+        commit_reveal(&subnet, true);
+        assert!(subnet.run(end, |_| witness.borrow().chain.failed == 1), "no block refused it");
+        subnet.calm(BLOCK * (depth - 1));
+        subnet.node.borrow_mut().fork(u64::from(depth), Retracted::BackInPool).expect("blocks that are not final");
+        commit_reveal(&subnet, false);
+        until_confirmed(&mut subnet, 1, "after the fork");
+        assert_eq!(witness.borrow().chain.extrinsics(), 1, "signed for one vector");
+    }
+}
+
 #[test]
 fn answers_that_never_come_set_nothing_twice() {
     for (seed, how) in [(0, Broken::Answer), (1, Broken::Answer), (5, Broken::Answer), (0, Broken::Garbled)] {

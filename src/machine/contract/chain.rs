@@ -135,7 +135,8 @@ pub enum Inclusion {
     /// In that block, and its call succeeded. Until it is final a fork may take it out again.
     Succeeded { block: BlockNumber, is_final: bool },
     /// In that block, and its call failed; the error by its name in the metadata, e.g. `SubtensorModule.NeuronNoValidatorPermit`.
-    Refused { block: BlockNumber, error: String, remedy: Option<&'static str> },
+    /// Until it is final a fork may take it out again, and the same bytes may succeed elsewhere.
+    Refused { block: BlockNumber, error: String, remedy: Option<&'static str>, is_final: bool },
     /// Its era ended without it, and finally so.
     Expired,
 }

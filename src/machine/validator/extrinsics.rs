@@ -41,7 +41,7 @@ pub enum Ended {
     Unsent(Option<ChainFault>),
     /// It succeeded in a block that is final.
     Included { block: BlockNumber, reveal: Option<Reveal> },
-    /// It never will succeed.
+    /// It never will succeed: a pool did not take it, or its call failed in a block that is final.
     Refused { reason: String, remedy: Option<&'static str> },
     /// No block can include it any more; none did.
     Lapsed,
@@ -217,26 +217,36 @@ impl Lane {
         self.state = State::Flying(flight);
     }
 
-    fn found(&mut self, now: Now, mut flight: Box<Flight>, found: Inclusion) {
+    fn found(&mut self, now: Now, flight: Box<Flight>, found: Inclusion) {
         self.backoff.reset();
         match found {
             Inclusion::Pending => self.missed(now, flight),
-            Inclusion::Succeeded { block, is_final: false } => {
-                flight.seen = Some(block);
-                flight.doubted = false;
-                flight.missed = 0;
-                self.look(now.mono + self.look_every, flight);
-            }
+            Inclusion::Succeeded { block, is_final: false } => self.seen(now, flight, block),
             Inclusion::Succeeded { block, is_final: true } => {
                 let reveal = flight.extrinsic.reveal;
                 self.over(now, *flight, ExtrinsicEnd::Included { block }, Ended::Included { block, reveal });
             }
-            Inclusion::Refused { block, error, remedy } => {
+            Inclusion::Refused { block, error, is_final: false, .. } => {
+                let what = name(&flight.errand);
+                if flight.seen != Some(block) {
+                    log::info!(target: "validator", "{what} refused in block {block} ({error}); waiting until that is final");
+                }
+                self.seen(now, flight, block);
+            }
+            Inclusion::Refused { block, error, remedy, is_final: true } => {
                 let reason = format!("{error} in block {block}");
                 self.refused(now, *flight, reason, remedy);
             }
             Inclusion::Expired => self.over(now, *flight, ExtrinsicEnd::Expired, Ended::Lapsed),
         }
+    }
+
+    /// It is in a block that a fork may take out. However it ended there, it may end otherwise in another one.
+    fn seen(&mut self, now: Now, mut flight: Box<Flight>, block: BlockNumber) {
+        flight.seen = Some(block);
+        flight.doubted = false;
+        flight.missed = 0;
+        self.look(now.mono + self.look_every, flight);
     }
 
     /// It is in no block, and its era still runs.

@@ -165,7 +165,7 @@ impl<R: Rpc> Chain<R> {
             Some(Outcome::Succeeded) => Ok(Inclusion::Succeeded { block, is_final: false }),
             Some(Outcome::Failed(error)) => {
                 let remedy = remedy::dispatch(&error);
-                Ok(Inclusion::Refused { block, error, remedy })
+                Ok(Inclusion::Refused { block, error, remedy, is_final: false })
             }
             None => Err(answer::wrong("System.Events", "without the end of an extrinsic of its block")),
         }
@@ -181,6 +181,9 @@ fn earliest(of: &Submission) -> BlockNumber {
 fn as_of(ended: Inclusion, block: BlockNumber, finalized: BlockNumber) -> Inclusion {
     match ended {
         Inclusion::Succeeded { .. } => Inclusion::Succeeded { block, is_final: finalized >= block },
+        Inclusion::Refused { error, remedy, .. } => {
+            Inclusion::Refused { block, error, remedy, is_final: finalized >= block }
+        }
         other => other,
     }
 }

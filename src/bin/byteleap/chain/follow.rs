@@ -74,7 +74,13 @@ fn wait(node: &mut Node, signed: &SignedExtrinsic) -> Result<BlockNumber, Failur
                 seen_in = Some(block);
                 say(&format!("in block {block}; waiting until that is final"));
             }
-            Ok(ChainReply::Found(Inclusion::Refused { block, error, remedy })) => {
+            Ok(ChainReply::Found(Inclusion::Refused { block, error, is_final: false, .. }))
+                if seen_in != Some(block) =>
+            {
+                seen_in = Some(block);
+                say(&format!("refused in block {block} ({error}); waiting until that is final"));
+            }
+            Ok(ChainReply::Found(Inclusion::Refused { block, error, remedy, is_final: true })) => {
                 let remedy = remedy.map(|remedy| format!("; {remedy}")).unwrap_or_default();
                 return Err(Failure::failed(format!("the chain refused it in block {block}: {error}{remedy}")));
             }

@@ -14,8 +14,13 @@ use crate::{
 #[derive(Clone, Debug, PartialEq)]
 pub enum Fate {
     Pending,
-    In { block: BlockNumber, is_final: bool },
+    In {
+        block: BlockNumber,
+        is_final: bool,
+    },
     Refused(String),
+    /// Refused in a block that is not final.
+    RefusedForNow(String),
     Expired,
 }
 
@@ -144,7 +149,7 @@ impl FakeNode {
         let fate = self.fates.pop().unwrap_or(Fate::In { block: submission.after + 1, is_final: true });
         let call = self.signed[usize::from(submission.hash[0]) - 1].clone();
         match (fate, self.refuse_weights.clone().filter(|_| weights(&call).is_some())) {
-            (Fate::In { block, .. }, Some(error)) => Inclusion::Refused { block, error, remedy: None },
+            (Fate::In { block, is_final }, Some(error)) => refused(block, error, is_final),
             (Fate::In { block, is_final }, None) => {
                 graph.block = graph.block.max(block);
                 if is_final && self.done.insert(submission.hash, block).is_none() {
@@ -152,7 +157,8 @@ impl FakeNode {
                 }
                 Inclusion::Succeeded { block, is_final }
             }
-            (Fate::Refused(error), _) => Inclusion::Refused { block: submission.after + 1, error, remedy: None },
+            (Fate::Refused(error), _) => refused(submission.after + 1, error, true),
+            (Fate::RefusedForNow(error), _) => refused(submission.after + 1, error, false),
             (Fate::Expired, _) => Inclusion::Expired,
             (Fate::Pending, _) => Inclusion::Pending,
         }
@@ -207,6 +213,10 @@ impl FakeNode {
 
 fn failed(kind: ChainFaultKind) -> ChainReply {
     ChainReply::Failed(ChainFault { asked: "the node", kind, text: format!("{kind:?}"), remedy: None })
+}
+
+fn refused(block: BlockNumber, error: String, is_final: bool) -> Inclusion {
+    Inclusion::Refused { block, error, remedy: None, is_final }
 }
 
 fn weights(call: &ChainCall) -> Option<&WeightVector> {

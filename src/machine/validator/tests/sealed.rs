@@ -198,6 +198,15 @@ fn a_fork_that_drops_it_gets_the_same_bytes_again() {
 }
 
 #[test]
+fn a_refusal_that_a_fork_takes_back_is_not_signed_anew() {
+    let refused = Fate::RefusedForNow("SubtensorModule.NeuronNoValidatorPermit".into());
+    let mut bench = due(|bench| bench.node.fates = vec![Fate::Pending, refused.clone(), refused]);
+    bench.seconds(200);
+    assert_eq!((signed(&bench), bench.node.offers.clone()), (vec!["open"], vec![1, 1]));
+    assert!(outcomes(&bench).last().unwrap().starts_with("Confirmed"), "{:?}", outcomes(&bench));
+}
+
+#[test]
 fn only_what_can_never_be_included_is_signed_anew() {
     for kind in [pool(PoolFault::Stale), pool(PoolFault::SignAgain)] {
         let mut bench = due(|bench| bench.node.pool_faults = vec![kind]);
