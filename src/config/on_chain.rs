@@ -64,11 +64,12 @@ fn overlay(entries: &mut Vec<(String, Node)>, given: &Given) {
         Some((_, Node::Map(of))) => of.clone(),
         _ => Vec::new(),
     };
-    // the file's endpoints are of the file's network
+    // the file's endpoints, and its genesis, are of the file's network
     let endpoints = given.endpoints.iter().cloned().map(Node::Text).collect();
     let endpoints = if given.endpoints.is_empty() { Node::Null } else { Node::List(endpoints) };
     put(&mut subtensor, "endpoints", endpoints);
     if let Some(network) = &given.network {
+        put(&mut subtensor, "genesis", Node::Null);
         put(&mut subtensor, "network", Node::Text(network.clone()));
     }
     put(entries, "subtensor", Node::Map(subtensor));

@@ -6,11 +6,13 @@ use super::{
     form::{Form, number_of, text_of},
     yaml::Node,
 };
+use crate::units::FINNEY_GENESIS;
 
 /// The nodes to ask, in order of preference; never empty. Each is `http://` or `https://`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subtensor {
-    /// As the operator named it, or finney by default; `None` where endpoints alone say which chain it is.
+    /// As the operator named it, or finney when nothing was named at all; `None` with endpoints alone, which may be of
+    /// any chain.
     pub network: Option<String>,
     pub endpoints: Vec<String>,
     /// Of the one chain that is spoken with; `None`: of the first that answers.
@@ -30,30 +32,11 @@ pub enum CachePlace {
     Nowhere,
 }
 
-impl Subtensor {
-    /// The options of a command line that lead to the same chain.
-    pub fn options(&self) -> String {
-        let node = self.network.as_ref().and_then(|name| network_of(&Node::Text(name.clone())));
-        let own = node.is_some_and(|(_, url)| self.endpoints == [url]);
-        let network = self.network.iter().map(|name| format!("--network {name}"));
-        let endpoints = self.endpoints.iter().filter(|_| !own).map(|url| format!("--endpoint {url}"));
-        network.chain(endpoints).collect::<Vec<_>>().join(" ")
-    }
-}
-
-/// What the chain of that genesis is called, where it is one that has a name.
-pub fn name_of(genesis: &[u8; 32]) -> Option<&'static str> {
-    (finney()? == *genesis).then_some("finney, the main network")
-}
-
 const NETWORKS: [(&str, &str); 3] = [
     ("finney", "https://entrypoint-finney.opentensor.ai:443"),
     ("test", "https://test.finney.opentensor.ai:443"),
     ("local", "http://127.0.0.1:9944"),
 ];
-
-/// Of network finney.
-const FINNEY_GENESIS: &str = "0x2f0555cc76fc2840a25a6ea3b9637146806f1f44b090c175ffde2a7e5ab36c03";
 
 /// More than any operator has; each costs a connection.
 const MAX_ENDPOINTS: usize = 8;
@@ -73,7 +56,7 @@ pub fn read(form: &mut Form) -> Subtensor {
     let is_finney = network.as_deref() == Some("finney");
     Subtensor {
         network,
-        genesis: genesis(form).or_else(|| is_finney.then(finney).flatten()),
+        genesis: genesis(form).or(is_finney.then_some(FINNEY_GENESIS)),
         endpoints: endpoints.unwrap_or_else(|| vec![node]),
         request_interval: request_interval(form),
         metadata_cache: metadata_cache(form),
@@ -83,10 +66,6 @@ pub fn read(form: &mut Form) -> Subtensor {
 fn genesis(form: &mut Form) -> Option<[u8; 32]> {
     let allowed = "the hash of the chain's first block: 0x and 64 hex digits";
     form.value("subtensor.genesis", Node::Null, allowed, |node| hash_of(&text_of(node)?))
-}
-
-fn finney() -> Option<[u8; 32]> {
-    hash_of(FINNEY_GENESIS)
 }
 
 fn hash_of(text: &str) -> Option<[u8; 32]> {

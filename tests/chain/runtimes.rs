@@ -77,13 +77,14 @@ fn metadata_v14_lacks_the_runtime_apis_and_nothing_else() {
 }
 
 #[test]
-fn spec_365_lacks_only_what_came_with_stateful_epochs() {
+fn spec_365_lacks_only_stateful_epochs_and_a_limit_of_the_price() {
     let Some(metadata) = shared("finney_2025-12-27_bittensor-rs.scale") else { return };
     assert_eq!(metadata.version(), 16);
     assert_eq!(metadata.extensions().len(), 12);
     assert_eq!(
         differences(&metadata),
         [
+            "no call SubtensorModule.register_limit",
             "no storage SubtensorModule.SubnetEpochIndex",
             "no storage SubtensorModule.LastEpochBlock",
             "no storage SubtensorModule.PendingEpochAt",

@@ -259,6 +259,10 @@ fn the_calls_of_a_first_mechanism_and_of_another_differ() {
             ChainCall::BurnedRegister { netuid: NETUID, hotkey: key(7).hotkey().clone() },
             "SubtensorModule.burned_register",
         ),
+        (
+            ChainCall::RegisterLimit { netuid: NETUID, hotkey: key(7).hotkey().clone(), limit_rao: 1 },
+            "SubtensorModule.register_limit",
+        ),
     ];
     for (of, name) in names {
         assert_eq!(call(&signed(&mut chain, of)), name);

@@ -4,5 +4,7 @@
 mod acts;
 mod allowlist;
 mod extrinsics;
+mod lost;
 mod reads;
 mod stage;
+mod which;

@@ -41,7 +41,7 @@ impl Stage {
     /// `announced`: both neurons have an axon. The validator's is on the internet, the miner's in a local network.
     pub fn with(hyperparameters: &Value, announced: bool) -> Stage {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let [validator, miner] = ["validator", "miner"].map(|name| {
+        let [validator, miner, rich] = ["validator", "miner", "rich"].map(|name| {
             let made = wallet::create(&wallet_of(&dir, name)).expect("a hotkey");
             made.hotkey
         });
@@ -51,7 +51,7 @@ impl Stage {
              "axon": axon("8.8.8.8:9091")},
             {"uid": 1, "hotkey": miner, "coldkey": miner, "stake_tao": 0, "validator_permit": false,
              "axon": axon("192.168.1.1:7799")},
-        ], "balances": {validator.as_str(): RICH_TAO}});
+        ], "balances": {validator.as_str(): RICH_TAO, rich.as_str(): RICH_TAO}});
         let neurons = dir.path().join("neurons.json");
         fs::write(&neurons, genesis.to_string()).expect("a writable directory");
         let mut chain = Command::new(TOOL)
@@ -66,10 +66,32 @@ impl Stage {
         let out = chain.stdout.take().expect("it is piped");
         BufReader::new(out).read_line(&mut line).expect("its first line");
         let url = line.split_whitespace().find(|word| word.starts_with("http://")).expect("its address").to_owned();
+        let stage = Stage { dir, url, validator, miner, chain };
         // the first block alone does not say when it was made
-        let block = r#"{"jsonrpc":"2.0","id":1,"method":"sim_makeBlocks","params":[1]}"#;
-        ureq::post(&url).header("content-type", "application/json").send(block).expect("a block");
-        Stage { dir, url, validator, miner, chain }
+        stage.control("sim_makeBlocks", &json!([1]));
+        stage
+    }
+
+    /// The same, and it goes on by itself: what it says so far is read by whoever waits for it.
+    pub fn chain_begun(&self, command: &str, arguments: &[&str]) -> Child {
+        let common = ["chain", command, "--network", &self.url];
+        tool(&[&common, arguments].concat()).spawn().expect("the tool")
+    }
+
+    /// A method of the simulation, and what it answers.
+    pub fn control(&self, method: &str, params: &Value) -> Value {
+        let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).to_string();
+        let mut answer =
+            ureq::post(&self.url).header("content-type", "application/json").send(body).expect("an answer");
+        let answer = answer.body_mut().read_to_string().expect("text");
+        let answer: Value = serde_json::from_str(&answer).expect("JSON");
+        assert!(answer.get("error").is_none(), "{method}: {answer}");
+        answer["result"].clone()
+    }
+
+    /// How many extrinsics of that signer blocks have executed.
+    pub fn executed(&self, signer: &Hotkey) -> u64 {
+        self.control("system_accountNextIndex", &json!([signer])).as_u64().expect("a number")
     }
 
     /// `byteleap chain COMMAND --network THIS …`.
@@ -116,19 +138,18 @@ pub fn wallet_of(dir: &TempDir, name: &str) -> Wallet {
     Wallet { path, name: name.into(), hotkey: "default".into(), file: None, password_file: None }
 }
 
+fn tool(arguments: &[&str]) -> Command {
+    let mut tool = Command::new(TOOL);
+    tool.args(arguments).env("HOME", "/nowhere");
+    // no absolute path: nothing is kept
+    tool.env("XDG_CACHE_HOME", "none").env_remove("CACHE_DIRECTORY");
+    tool.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    tool
+}
+
 /// A run without any chain of ours, and without the wallets of whoever runs the tests.
 pub fn run(arguments: &[&str], input: &str) -> Ended {
-    let mut child = Command::new(TOOL)
-        .args(arguments)
-        .env("HOME", "/nowhere")
-        // no absolute path: nothing is kept
-        .env("XDG_CACHE_HOME", "none")
-        .env_remove("CACHE_DIRECTORY")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the tool");
+    let mut child = tool(arguments).spawn().expect("the tool");
     let mut stdin = child.stdin.take().expect("it is piped");
     // a tool that reads nothing may have ended already
     let _ = stdin.write_all(input.as_bytes());

@@ -48,10 +48,16 @@ pub enum ChainCall {
         weights: WeightVector,
         salt: Vec<u16>,
     },
-    /// Buys a place in the subnet; the one call that a coldkey signs, and no daemon makes.
+    /// Buys a place in the subnet for what it costs in its block; a coldkey signs it, and no daemon makes it.
     BurnedRegister {
         netuid: Netuid,
         hotkey: Hotkey,
+    },
+    /// The same, and refused by the chain when the place costs more than the limit. Not every runtime has it.
+    RegisterLimit {
+        netuid: Netuid,
+        hotkey: Hotkey,
+        limit_rao: u64,
     },
 }
 
@@ -235,6 +241,11 @@ impl Feature {
 }
 
 impl Preflight {
+    /// Whether that name is there, and as it is known.
+    pub fn has(&self, name: &str) -> bool {
+        self.rows.iter().any(|row| row.name == name && row.state == PreflightState::Good)
+    }
+
     /// The first row that keeps `feature` from working.
     pub fn broken(&self, feature: Feature) -> Option<&PreflightRow> {
         self.rows.iter().find(|row| row.state != PreflightState::Good && row.used_by.contains(&feature))

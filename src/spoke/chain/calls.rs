@@ -8,7 +8,7 @@ use scale_value::Value;
 use super::hash::blake2_256;
 use crate::{
     machine::contract::chain::{ChainCall, WeightVector},
-    units::{AccountId, HotkeyError, Netuid, Uid},
+    units::{AccountId, Hotkey, HotkeyError, Netuid, Uid},
 };
 
 /// The pallet of all our calls.
@@ -62,12 +62,18 @@ pub fn plain(call: &ChainCall, signer: &AccountId) -> Result<Option<Named>, Hotk
         }
         ChainCall::CommitHash { weights, salt } => commit_weights(weights, commit_hash(signer, weights, salt)),
         ChainCall::RevealWeights { weights, salt } => reveal_weights(weights, salt),
-        ChainCall::BurnedRegister { netuid, hotkey } => {
-            let account = Value::from_bytes(hotkey.account()?);
-            ("burned_register", vec![("netuid", Value::u128(netuid.0.into())), ("hotkey", account)])
+        ChainCall::BurnedRegister { netuid, hotkey } => ("burned_register", place(*netuid, hotkey)?),
+        ChainCall::RegisterLimit { netuid, hotkey, limit_rao } => {
+            let mut arguments = place(*netuid, hotkey)?;
+            arguments.push(("limit_price", Value::u128((*limit_rao).into())));
+            ("register_limit", arguments)
         }
         ChainCall::CommitTimelocked(_) => return Ok(None),
     }))
+}
+
+fn place(netuid: Netuid, hotkey: &Hotkey) -> Result<Arguments, HotkeyError> {
+    Ok(vec![("netuid", Value::u128(netuid.0.into())), ("hotkey", Value::from_bytes(hotkey.account()?))])
 }
 
 /// Weights that the chain opens by itself: `commit` is what [`super::timelock::seal`] made for `round`.

@@ -76,7 +76,7 @@ pub enum ChainError {
     Answer { method: &'static str, what: String },
     #[error("subnet {0} does not exist")]
     NoSubnet(u16),
-    #[error("this is another chain: its genesis is {}, ours is {}", rpc::to_hex(.seen), rpc::to_hex(.known))]
+    #[error("this is another chain: its genesis is {}, ours is {}", rpc::chain_text(.seen), rpc::chain_text(.known))]
     OtherChain { known: [u8; 32], seen: [u8; 32] },
     #[error("no hotkey was given to sign with")]
     NoKey,

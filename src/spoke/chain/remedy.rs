@@ -102,7 +102,11 @@ const DISPATCH: [(&str, &str); 27] = [
 ];
 
 /// Registration, which only `byteleap chain` does, and what every call may end with.
-const OTHER: [(&str, &str); 9] = [
+const OTHER: [(&str, &str); 10] = [
+    (
+        "SubtensorModule.RegistrationPriceLimitExceeded",
+        "the price rose over the limit before the block: nothing was paid; look at the price and run it again",
+    ),
     ("SubtensorModule.NotEnoughBalanceToStake", "the coldkey has less than the cost of registration: fund it"),
     ("SubtensorModule.TooManyRegistrationsThisBlock", "registrations of this block are used up: try again"),
     ("SubtensorModule.TooManyRegistrationsThisInterval", "registrations of this interval are used up: try again later"),

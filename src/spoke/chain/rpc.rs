@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
 pub use super::envelope::read_answers;
+use crate::units::known_chain;
 
 /// A call that is yet to be made.
 #[derive(Clone, Debug, PartialEq)]
@@ -75,7 +76,7 @@ pub enum RpcError {
     Unreachable { endpoint: String, why: String },
     #[error("{endpoint}: asks for fewer requests")]
     RateLimited { endpoint: String },
-    #[error("{endpoint}: this is another chain: genesis {}, expected {}", to_hex(.seen), to_hex(.expected))]
+    #[error("{endpoint}: this is another chain: genesis {}, expected {}", chain_text(.seen), chain_text(.expected))]
     OtherChain { endpoint: String, seen: [u8; 32], expected: [u8; 32] },
     #[error("not asked: we stop")]
     Stopped,
@@ -100,6 +101,12 @@ pub fn request_text(calls: &[Call]) -> String {
         [call] => object((0, call)).to_string(),
         calls => Json::Array(calls.iter().enumerate().map(object).collect()).to_string(),
     }
+}
+
+/// The hash of a chain's first block, and what that chain is called where it is known.
+pub fn chain_text(genesis: &[u8; 32]) -> String {
+    let name = known_chain(genesis).map(|name| format!(" ({name})")).unwrap_or_default();
+    format!("{}{name}", to_hex(genesis))
 }
 
 pub fn to_hex(bytes: &[u8]) -> String {

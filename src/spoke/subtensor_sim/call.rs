@@ -33,12 +33,39 @@ pub struct Row {
 /// A call that the node executes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PalletCall {
-    SetWeights { at: Place, row: Row },
-    CommitWeights { at: Place, hash: [u8; 32] },
-    RevealWeights { at: Place, row: Row, salt: Vec<u16> },
-    CommitTimelocked { at: Place, commit: Vec<u8>, reveal_round: u64, version: u16 },
-    ServeAxon { netuid: u16, axon: Axon },
-    BurnedRegister { netuid: u16, hotkey: AccountId },
+    SetWeights {
+        at: Place,
+        row: Row,
+    },
+    CommitWeights {
+        at: Place,
+        hash: [u8; 32],
+    },
+    RevealWeights {
+        at: Place,
+        row: Row,
+        salt: Vec<u16>,
+    },
+    CommitTimelocked {
+        at: Place,
+        commit: Vec<u8>,
+        reveal_round: u64,
+        version: u16,
+    },
+    ServeAxon {
+        netuid: u16,
+        axon: Axon,
+    },
+    BurnedRegister {
+        netuid: u16,
+        hotkey: AccountId,
+    },
+    /// No more is paid than `limit_rao`.
+    RegisterLimit {
+        netuid: u16,
+        hotkey: AccountId,
+        limit_rao: u64,
+    },
 }
 
 impl PalletCall {
@@ -64,6 +91,11 @@ impl PalletCall {
             "burned_register" => {
                 PalletCall::BurnedRegister { netuid: at.netuid, hotkey: of.bytes("hotkey")?.try_into().ok()? }
             }
+            "register_limit" => PalletCall::RegisterLimit {
+                netuid: at.netuid,
+                hotkey: of.bytes("hotkey")?.try_into().ok()?,
+                limit_rao: of.number("limit_price")?,
+            },
             _ => return None,
         })
     }

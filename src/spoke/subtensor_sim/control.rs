@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
 use super::{
-    ControlError, Hyperparameters, Node, RateCode, Retracted, UpgradeKind,
+    ControlError, Hyperparameters, Mishap, Node, RateCode, Retracted, UpgradeKind,
     params::{Params, error, invalid},
 };
 use crate::spoke::chain::rpc::NodeError;
@@ -61,6 +61,8 @@ impl Node {
             "sim_rateLimit" => self.asked_rate_limit(params),
             "sim_loseExtrinsics" => parameter(params, 0).map(|count| self.lose_extrinsics(count)),
             "sim_duplicateExtrinsics" => params.truth(0).map(|on| self.duplicate_extrinsics(on)),
+            "sim_loseAnswers" => self.asked_mishap(params, Mishap::AnswerLost),
+            "sim_failMethod" => self.asked_mishap(params, Mishap::Error),
             "sim_finalityLag" => params.number(0).map(|blocks| self.set_finality_lag(blocks)),
             "sim_triggerEpoch" => params.number(0).map(|block| self.trigger_epoch(block)),
             "sim_upgrade" => self.asked_upgrade(params),
@@ -77,6 +79,12 @@ impl Node {
         let count = if params.get(0).is_null() { 1 } else { params.number(0)? };
         let count = u32::try_from(count).ok().filter(|count| u64::from(*count) <= BLOCKS_MAX);
         self.make_blocks(count.ok_or_else(|| invalid(&format!("at most {BLOCKS_MAX} blocks at once")))?);
+        Ok(())
+    }
+
+    /// A method, and how many requests for it.
+    fn asked_mishap(&mut self, params: &Params, mishap: Mishap) -> Result<(), NodeError> {
+        self.spoil(params.text(0)?, parameter(params, 1)?, mishap);
         Ok(())
     }
 

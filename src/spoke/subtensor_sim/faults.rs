@@ -27,6 +27,8 @@ pub enum Answered {
     Nothing,
     /// HTTP status 429.
     TooManyRequests,
+    /// HTTP status 502, of a proxy that lost the answer.
+    Lost,
 }
 
 /// What becomes of the extrinsics of blocks that a fork took out.
@@ -63,7 +65,18 @@ pub struct Faults {
     pub losing: u32,
     /// Every extrinsic arrives twice, and the second answer is the one that is told.
     pub duplicating: bool,
+    /// What the next requests for a method meet.
+    met: Option<(String, u32, Mishap)>,
     rate: Option<Rate>,
+}
+
+/// What happens to requests for one method.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mishap {
+    /// They are carried out, and their answers are lost on the way: HTTP status 502.
+    AnswerLost,
+    /// They are answered with an error of the node.
+    Error,
 }
 
 /// A bucket of one second.
@@ -86,6 +99,15 @@ impl Faults {
         is_over
     }
 
+    /// Counts a request for `method`: whether it is to meet `mishap`.
+    pub fn meets(&mut self, mishap: Mishap, method: impl FnOnce(&str) -> bool) -> bool {
+        let met = self.met.as_mut().filter(|(of, left, how)| *how == mishap && *left > 0 && method(of));
+        met.is_some_and(|(_, left, _)| {
+            *left -= 1;
+            true
+        })
+    }
+
     /// Whether the next extrinsic is lost after it was taken.
     pub fn loses(&mut self) -> bool {
         let loses = self.losing > 0;
@@ -99,13 +121,20 @@ fn is_control(body: &[u8]) -> bool {
     body.windows(5).any(|part| part == b"\"sim_")
 }
 
+fn asks_for(body: &[u8], method: &str) -> bool {
+    let quoted = format!("\"{method}\"");
+    body.windows(quoted.len()).any(|part| part == quoted.as_bytes())
+}
+
 impl Node {
     /// Answers the body of one HTTP request: a call or a batch.
     pub fn respond(&mut self, body: &[u8]) -> Answered {
         if !is_control(body) && self.faults.refuses(RateCode::Http429, self.clock.mono) {
             return Answered::TooManyRequests;
         }
-        self.answer_by(body, &mut Node::call).map_or(Answered::Nothing, Answered::Text)
+        let lost = self.faults.meets(Mishap::AnswerLost, |method| asks_for(body, method));
+        let answer = self.answer_by(body, &mut Node::call).map_or(Answered::Nothing, Answered::Text);
+        if lost { Answered::Lost } else { answer }
     }
 
     /// The same with methods that a connection has besides, and with no status to refuse by.
@@ -142,6 +171,11 @@ impl Node {
     /// The next `count` extrinsics are answered as if the pool had them, and it has not.
     pub fn lose_extrinsics(&mut self, count: u32) {
         self.faults.losing = count;
+    }
+
+    /// The next `count` requests for that method meet with that; 0 ends it.
+    pub fn spoil(&mut self, method: &str, count: u32, mishap: Mishap) {
+        self.faults.met = Some((method.to_owned(), count, mishap));
     }
 
     /// Whether each extrinsic arrives twice, as it does behind a proxy that tries again.

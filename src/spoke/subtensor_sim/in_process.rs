@@ -96,6 +96,7 @@ impl Rpc for InProcess {
         let text = match answered {
             Answered::Text(text) => text,
             Answered::Nothing => String::new(),
+            Answered::Lost => return Err(unreachable("HTTP status 502")),
             Answered::TooManyRequests => return Err(RpcError::RateLimited { endpoint: ENDPOINT.into() }),
         };
         let text = match fault {

@@ -3,7 +3,7 @@
 use serde_json::{Value as Json, json};
 
 use super::{
-    CHAIN_NAME, NODE_NAME, Node, RateCode,
+    CHAIN_NAME, Mishap, NODE_NAME, Node, RateCode,
     blocks::Block,
     control,
     params::{KEYS_MAX, Params, client_error, error, invalid},
@@ -58,6 +58,9 @@ impl Node {
         }
         if self.faults.refuses(RateCode::Json32999, self.clock.mono) {
             return Err(error(RATE_LIMITED, "RPC rate limit exceeded"));
+        }
+        if self.faults.meets(Mishap::Error, |of| of == method) {
+            return Err(client_error("Service is shutting down"));
         }
         match method {
             "author_submitExtrinsic" => self.hand_in(&params.bytes(0)?).map(|hash| json!(to_hex(&hash))),

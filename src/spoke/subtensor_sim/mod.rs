@@ -47,7 +47,7 @@ mod upgrade;
 mod verify;
 mod weights;
 
-pub use faults::{Answered, ControlError, RateCode, Retracted};
+pub use faults::{Answered, ControlError, Mishap, RateCode, Retracted};
 pub use genesis::{Genesis, GenesisError, GenesisNeuron, Hyperparameters};
 pub use in_process::{Broken, InProcess};
 pub use upgrade::UpgradeKind;
@@ -112,7 +112,7 @@ impl Node {
     pub fn answer(&mut self, body: &[u8]) -> Option<String> {
         match self.respond(body) {
             Answered::Text(text) => Some(text),
-            Answered::Nothing | Answered::TooManyRequests => None,
+            Answered::Nothing | Answered::TooManyRequests | Answered::Lost => None,
         }
     }
 

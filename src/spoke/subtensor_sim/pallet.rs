@@ -63,8 +63,10 @@ pub fn admit(subnet: &Subnet, now: Moment, signer: &AccountId, call: &PalletCall
             if *reveal_round < now.last_round { Err(custom::INVALID_REVEAL_ROUND) } else { Ok(()) }
         }
         PalletCall::ServeAxon { netuid, axon } => serve(subnet, now, signer, *netuid, axon).map_err(number_of),
-        PalletCall::BurnedRegister { .. } if subnet.balance(signer) == 0 => Err(custom::BALANCE_TOO_LOW),
-        PalletCall::BurnedRegister { .. } => Ok(()),
+        PalletCall::BurnedRegister { .. } | PalletCall::RegisterLimit { .. } if subnet.balance(signer) == 0 => {
+            Err(custom::BALANCE_TOO_LOW)
+        }
+        PalletCall::BurnedRegister { .. } | PalletCall::RegisterLimit { .. } => Ok(()),
     }
 }
 
@@ -105,7 +107,10 @@ pub fn dispatch(subnet: &mut Subnet, now: Moment, signer: &AccountId, call: &Pal
             Ok(vec![Event::axon_served(*netuid, signer)])
         }
         PalletCall::BurnedRegister { netuid, hotkey } => {
-            registration::register(subnet, now, signer, (*netuid, *hotkey))
+            registration::register(subnet, now, signer, (*netuid, *hotkey), None)
+        }
+        PalletCall::RegisterLimit { netuid, hotkey, limit_rao } => {
+            registration::register(subnet, now, signer, (*netuid, *hotkey), Some(*limit_rao))
         }
     }
 }

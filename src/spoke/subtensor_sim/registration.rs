@@ -48,16 +48,18 @@ impl Burn {
     }
 }
 
-/// `burned_register`: the coldkey pays, the hotkey gets a uid.
+/// `burned_register` and `register_limit`: the coldkey pays, no more than a limit, and the hotkey gets a uid.
 pub fn register(
     subnet: &mut Subnet,
     now: Moment,
     coldkey: &AccountId,
     (netuid, hotkey): (u16, AccountId),
+    limit_rao: Option<u64>,
 ) -> Result<Vec<Event>, &'static str> {
     refuse_if(netuid != subnet.netuid.0, "MechanismDoesNotExist")?;
     refuse_if(subnet.neuron(&hotkey).is_some(), "HotKeyAlreadyRegisteredInSubNet")?;
     let price = subnet.burn.price(now.block);
+    refuse_if(limit_rao.is_some_and(|limit| price > limit), "RegistrationPriceLimitExceeded")?;
     refuse_if(subnet.balance(coldkey) < price, "NotEnoughBalanceToStake")?;
     let uid = free_uid(subnet).ok_or("NoNeuronIdAvailable")?;
     subnet.pay(coldkey, price);

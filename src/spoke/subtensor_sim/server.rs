@@ -65,6 +65,7 @@ impl Server {
                 Answered::Text(text) => (200, text.into_bytes()),
                 Answered::Nothing => (200, Vec::new()),
                 Answered::TooManyRequests => (429, b"too many requests\n".to_vec()),
+                Answered::Lost => (502, b"the answer was lost\n".to_vec()),
             };
             Response { status, headers, body }
         } else {

@@ -85,7 +85,7 @@ pub fn tell(options: &Options) -> Result<Told, Failure> {
     if options.port.is_some() && (options.role, options.format) != (For::Validator, Format::Nft) {
         return Err(Failure::config("--port is for --for validator --format nft: a miner's list is of where it dials"));
     }
-    let mut node = Node::reading(options.place.settings()?)?;
+    let mut node = Node::reading(&options.place, options.place.settings()?)?;
     let (head, graph) = (node.head()?, node.metagraph()?);
     let list = checked(options, &head, node.now(), &graph).map_err(Failure::failed)?;
     let text = match options.format {

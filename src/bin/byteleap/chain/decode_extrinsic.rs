@@ -49,7 +49,7 @@ pub fn tell(options: &Options) -> Result<Told, Failure> {
     match &options.metadata {
         Some(path) => decode(&from_file(path)?, &bytes),
         None => {
-            let mut node = Node::reading(options.place.settings()?)?;
+            let mut node = Node::reading(&options.place, options.place.settings()?)?;
             let runtime = node.chain().runtime_of(options.at).map_err(Failure::failed)?;
             decode(&runtime.metadata, &bytes)
         }

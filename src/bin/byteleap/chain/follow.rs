@@ -39,6 +39,7 @@ pub fn through(node: &mut Node, call: ChainCall) -> Result<Done, Failure> {
     hand_in(node, &signed)?;
     say(&format!("handed in as {hash}; waiting for a block"));
     let block = wait(node, &signed)?;
+    say(&format!("final in block {block}"));
     Ok(Done { block, hash: signed.submission.hash })
 }
 
@@ -52,10 +53,8 @@ fn hand_in(node: &mut Node, signed: &SignedExtrinsic) -> Result<(), Failure> {
             Ok(_) => return Err(unasked("submit")),
             Err(fault) if may_pass(fault.kind) && node.mono().since(start) < PATIENCE => say(&words(&fault)),
             Err(fault) if may_pass(fault.kind) => {
-                let (hash, why) = (to_hex(&signed.submission.hash), words(&fault));
-                return Err(Failure::failed(format!(
-                    "{why}; it may have arrived as {hash}: look whether it was done before it is run again"
-                )));
+                let why = format!("{}; whether it arrived is not known", words(&fault));
+                return Err(under_way(node, signed, &why));
             }
             Err(fault) => return Err(Failure::failed(words(&fault))),
         }
@@ -90,15 +89,23 @@ fn wait(node: &mut Node, signed: &SignedExtrinsic) -> Result<BlockNumber, Failur
             Ok(ChainReply::Found(_)) => {}
             Ok(_) => return Err(unasked("find")),
             Err(fault) if may_pass(fault.kind) => say(&words(&fault)),
-            Err(fault) => return Err(Failure::failed(words(&fault))),
+            Err(fault) => return Err(under_way(node, signed, &words(&fault))),
         }
         // it always comes
         let _ = after(LOOK).recv();
     }
     let minutes = PATIENCE.as_secs() / 60;
-    Err(Failure::failed(format!(
-        "{hash} is not final after {minutes} min; look whether it was done before it is run again"
-    )))
+    Err(under_way(node, signed, &format!("not final after {minutes} min")))
+}
+
+/// It ends here, and not on the chain: what was handed in may be done yet, or is done already.
+fn under_way(node: &Node, signed: &SignedExtrinsic, why: &str) -> Failure {
+    let (hash, until) = (to_hex(&signed.submission.hash), signed.submission.until);
+    let look = node.command("metagraph");
+    Failure::failed(format!(
+        "{why}; extrinsic {hash} is under way all the same, and a block up to {until} may take it: look with {look} \
+         whether it was done, before it is run again"
+    ))
 }
 
 fn may_pass(kind: ChainFaultKind) -> bool {

@@ -4,10 +4,7 @@ use byteleap::{
     config::subtensor::Subtensor,
     exit::Failure,
     machine::contract::chain::{Feature, Head, Metagraph, Neuron, Preflight, Standing},
-    spoke::chain::{
-        hyperparameters::{Setting, SubnetInfo},
-        rpc::to_hex,
-    },
+    spoke::chain::hyperparameters::{Setting, SubnetInfo},
     units::{Hotkey, Wall},
 };
 use serde_json::{Value, json};
@@ -15,9 +12,10 @@ use serde_json::{Value, json};
 use super::{
     Told,
     metagraph::{axon, hyperparameters, neuron_json, yes_or_no},
-    node::{Node, Place, Who, chain_of},
+    node::{Node, Place, Who},
     preflight::broken,
     table::Facts,
+    which::Which,
 };
 
 /// A block is made each 12 seconds; one that is older than this, or from the future, is not in order.
@@ -38,9 +36,10 @@ pub struct Options {
 /// All that was asked.
 struct Seen {
     settings: Subtensor,
-    /// The one of its endpoints that said it.
-    endpoint: Option<String>,
-    options: String,
+    which: Which,
+    /// The command lines that are proposed.
+    to_register: Option<String>,
+    to_look: String,
     head: Head,
     now: Wall,
     graph: Metagraph,
@@ -55,8 +54,9 @@ struct Seen {
 pub fn tell(options: &Options) -> Result<Told, Failure> {
     let settings = options.place.settings()?;
     let hotkey = options.who.hotkey(&options.place, &settings)?;
-    let mut node = Node::reading(settings)?;
+    let mut node = Node::reading(&options.place, settings)?;
     let head = node.head()?;
+    let which = node.which(&head)?;
     let now = node.now();
     let graph = node.metagraph()?;
     let preflight = node.preflight()?;
@@ -67,9 +67,10 @@ pub fn tell(options: &Options) -> Result<Told, Failure> {
     };
     let netuid = node.netuid;
     let listed = node.chain().subnet_info(netuid, None).map_err(|why| why.to_string());
-    let (options, endpoint) = (node.options(), node.endpoint().map(str::to_owned));
+    let to_register = hotkey.as_ref().map(|hotkey| node.to_register(hotkey));
+    let to_look = node.command("preflight");
     let settings = node.settings.subtensor;
-    let seen = Seen { settings, endpoint, options, head, now, graph, preflight, standing, hotkey, listed };
+    let seen = Seen { settings, which, to_register, to_look, head, now, graph, preflight, standing, hotkey, listed };
     Ok(Told::new(seen.text(), seen.json()))
 }
 
@@ -85,11 +86,7 @@ impl Seen {
     fn node(&self) -> Facts {
         let head = &self.head;
         let mut facts = Facts::of("node");
-        facts.add("endpoints", self.settings.endpoints.join(", "));
-        facts.add("answered by", self.endpoint.as_deref().unwrap_or("-"));
-        facts.add("chain", chain_of(head));
-        let upgrading = if head.upgrading { ", from the next block on" } else { "" };
-        facts.add("runtime", format!("spec {}{upgrading}", head.spec_version));
+        self.which.tell(&mut facts);
         facts.add("best block", head.best);
         facts.add("finalized", format!("{} ({} behind)", head.finalized, head.best.saturating_sub(head.finalized)));
         facts.add("clock", clock(self.age_s()));
@@ -99,7 +96,7 @@ impl Seen {
             match bad {
                 0 => format!("good ({} names)", self.preflight.rows.len()),
                 bad => {
-                    format!("{bad} of {} names are not as known: byteleap chain preflight", self.preflight.rows.len())
+                    format!("{bad} of {} names are not as known: run {}", self.preflight.rows.len(), self.to_look)
                 }
             },
         );
@@ -181,9 +178,7 @@ impl Seen {
     fn standing_of(&self, hotkey: &Hotkey) -> Facts {
         let mut facts = Facts::of(format!("hotkey {hotkey}"));
         let Some(neuron) = self.graph.neuron(hotkey) else {
-            let run =
-                format!("`byteleap chain register --burned --hotkey {hotkey} {} --coldkey-file FILE`", self.options);
-            facts.add("registered", format!("no; run {run}"));
+            facts.add("registered", format!("no; run {}", self.to_register.as_deref().unwrap_or_default()));
             return facts;
         };
         facts.add("registered", "yes");
@@ -223,20 +218,18 @@ impl Seen {
 
     fn json(&self) -> Value {
         let (head, graph) = (&self.head, &self.graph);
+        let mut node = self.which.json();
+        let facts = [
+            ("network", json!(self.settings.network)),
+            ("endpoints", json!(self.settings.endpoints)),
+            ("best", json!(head.best)),
+            ("finalized", json!(head.finalized)),
+            ("best_age_s", json!(self.age_s())),
+            ("preflight_good", json!(broken(&self.preflight).is_empty())),
+        ];
+        node.extend(facts.map(|(name, value)| (name.to_owned(), value)));
         json!({
-            "node": {
-                "network": self.settings.network,
-                "endpoints": self.settings.endpoints,
-                "answered_by": self.endpoint,
-                "chain": head.chain,
-                "genesis": to_hex(&head.genesis),
-                "spec_version": head.spec_version,
-                "upgrading": head.upgrading,
-                "best": head.best,
-                "finalized": head.finalized,
-                "best_age_s": self.age_s(),
-                "preflight_good": broken(&self.preflight).is_empty(),
-            },
+            "node": node,
             "subnet": {
                 "netuid": graph.netuid,
                 "block": graph.block,

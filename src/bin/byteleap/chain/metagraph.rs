@@ -19,7 +19,7 @@ pub struct Options {
 }
 
 pub fn tell(options: &Options) -> Result<Told, Failure> {
-    let graph = Node::reading(options.place.settings()?)?.metagraph()?;
+    let graph = Node::reading(&options.place, options.place.settings()?)?.metagraph()?;
     Ok(Told::new(text(&graph), as_json(&graph)))
 }
 

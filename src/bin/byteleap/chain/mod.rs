@@ -18,6 +18,7 @@ mod table;
 mod terminal;
 mod timelock;
 mod weights;
+mod which;
 
 use byteleap::exit::Failure;
 use serde_json::Value;

@@ -6,21 +6,23 @@ use byteleap::{
     config::{
         file::FileError,
         on_chain::{self, Given, OnChain},
-        subtensor::name_of,
         wallet::{Wallet, is_part},
     },
     daemon::chain::client,
     exit::Failure,
     machine::contract::chain::{
-        ChainFault, ChainFaultKind, ChainReply, ChainRequest, Head, Metagraph, Neuron, Preflight, Standing,
+        ChainFault, ChainFaultKind, ChainReply, ChainRequest, Head, Metagraph, Neuron, Preflight, PreflightRow,
+        Standing,
     },
     net::Clock,
-    spoke::chain::{Chain, http::Http, rpc::to_hex},
+    spoke::chain::{Chain, http::Http},
     units::{Hotkey, Mono, Netuid, Wall},
     wallet,
     wire::keys::Keypair,
 };
 use crossbeam::channel::{after, never};
+
+use super::which::{self, Which};
 
 /// A runtime is being replaced for one block; then it can be asked again.
 const UPGRADE_WAIT: Duration = Duration::from_secs(6);
@@ -81,6 +83,33 @@ impl Place {
     }
 }
 
+impl Place {
+    /// The options that say the same again, for a command line that is proposed: what was given, and never a default
+    /// that nobody named.
+    fn again(&self, settings: &OnChain) -> String {
+        let mut words = Vec::new();
+        if let Some(path) = &self.config {
+            words.push(format!("--config {}", quoted(&path.display().to_string())));
+        }
+        let named = self.network.as_ref().or(settings.subtensor.network.as_ref().filter(|_| self.config.is_none()));
+        words.extend(named.map(|network| format!("--network {}", quoted(network))));
+        words.extend(self.endpoint.iter().map(|url| format!("--endpoint {}", quoted(url))));
+        if self.netuid.is_some() || self.config.is_none() {
+            words.push(format!("--netuid {}", settings.netuid.0));
+        }
+        words.join(" ")
+    }
+}
+
+/// As a shell takes it for one word.
+fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-./:@%+=,".contains(c);
+    match word.is_empty() || !word.chars().all(is_plain) {
+        true => format!("'{}'", word.replace('\'', r"'\''")),
+        false => word.to_owned(),
+    }
+}
+
 impl Who {
     /// The wallet of the settings, or what the options say in place of it.
     pub fn wallet(&self, settings: &OnChain) -> Result<Wallet, Failure> {
@@ -121,6 +150,8 @@ pub struct Node {
     chain: Chain<Http>,
     pub settings: OnChain,
     pub netuid: Netuid,
+    /// See [`Place::again`].
+    again: String,
     clock: Clock,
 }
 
@@ -131,15 +162,16 @@ pub fn unasked(asked: &str) -> Failure {
 
 impl Node {
     /// To read only.
-    pub fn reading(settings: OnChain) -> Result<Node, Failure> {
-        Node::with_key(settings, None)
+    pub fn reading(place: &Place, settings: OnChain) -> Result<Node, Failure> {
+        Node::with_key(place, settings, None)
     }
 
-    pub fn with_key(settings: OnChain, key: Option<Keypair>) -> Result<Node, Failure> {
+    pub fn with_key(place: &Place, settings: OnChain, key: Option<Keypair>) -> Result<Node, Failure> {
+        let again = place.again(&settings);
         let netuid = settings.netuid;
         // Nobody stops it: it ends with its answer.
         let chain = client(&settings.subtensor, key, never())?;
-        Ok(Node { chain, settings, netuid, clock: Clock::start() })
+        Ok(Node { chain, settings, netuid, again, clock: Clock::start() })
     }
 
     pub fn now(&self) -> Wall {
@@ -184,6 +216,12 @@ impl Node {
         }
     }
 
+    /// Which chain that head is of, by the node that answered last.
+    pub fn which(&self, head: &Head) -> Result<Which, Failure> {
+        let endpoint = self.chain.rpc().last_answered().unwrap_or_default();
+        Which::new(head, endpoint, self.settings.subtensor.network.as_deref())
+    }
+
     pub fn metagraph(&mut self) -> Result<Metagraph, Failure> {
         match self.ask(&ChainRequest::Metagraph(self.netuid))? {
             ChainReply::Metagraph(graph) => Ok(*graph),
@@ -208,31 +246,33 @@ impl Node {
     }
 
     pub fn not_registered(&self, hotkey: &Hotkey) -> Failure {
-        let (netuid, options) = (self.netuid.0, self.options());
-        let run = format!("`byteleap chain register --burned --hotkey {hotkey} {options} --coldkey-file FILE`");
+        let (netuid, run) = (self.netuid.0, self.to_register(hotkey));
         Failure::failed(format!("hotkey {hotkey}: registered in subnet {netuid}: no; run {run}"))
     }
 
-    /// The options that name this chain and subnet again, for a command line that is proposed.
-    pub fn options(&self) -> String {
-        let OnChain { subtensor, netuid, .. } = &self.settings;
-        format!("{} --netuid {}", subtensor.options(), netuid.0)
+    /// What a command needs is missing in the runtime, or has another shape.
+    pub fn not_as_known(&self, row: &PreflightRow) -> Failure {
+        let look = self.command("preflight");
+        Failure::failed(format!("{} is not as this version knows it: {look} shows what; update byteleap", row.name))
     }
 
-    /// The endpoint that the last answer is from.
-    pub fn endpoint(&self) -> Option<&str> {
-        self.chain.rpc().last_answered()
+    pub fn to_register(&self, hotkey: &Hotkey) -> String {
+        let place = &self.again;
+        format!("`byteleap chain register --burned --hotkey {hotkey} {place} --coldkey-file FILE`")
     }
-}
 
-/// The chain, by what the node says of it and not by what the operator calls it.
-pub fn chain_of(head: &Head) -> String {
-    let known = name_of(&head.genesis).map(|name| format!(", {name}")).unwrap_or_default();
-    format!("{} (genesis {}{known})", head.chain, to_hex(&head.genesis))
+    /// A command line that is proposed, which reaches this chain and subnet again.
+    pub fn command(&self, command: &str) -> String {
+        format!("`byteleap chain {command} {}`", self.again)
+    }
 }
 
 /// A fault in one line: what, why, what to do.
 pub fn words(fault: &ChainFault) -> String {
-    let remedy = fault.remedy.map(|remedy| format!("; {remedy}")).unwrap_or_default();
+    let remedy = match fault.kind {
+        ChainFaultKind::OtherChain => Some(which::REMEDY),
+        _ => fault.remedy,
+    };
+    let remedy = remedy.map(|remedy| format!("; {remedy}")).unwrap_or_default();
     format!("{}: {}{remedy}", fault.asked, fault.text)
 }

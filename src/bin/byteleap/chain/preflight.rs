@@ -19,7 +19,7 @@ pub struct Options {
 }
 
 pub fn tell(options: &Options) -> Result<Told, Failure> {
-    let preflight = Node::reading(options.place.settings()?)?.preflight()?;
+    let preflight = Node::reading(&options.place, options.place.settings()?)?.preflight()?;
     Ok(Told { text: text(&preflight), json: as_json(&preflight), fault: fault(&preflight) })
 }
 

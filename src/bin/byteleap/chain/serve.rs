@@ -45,7 +45,7 @@ pub fn tell(options: &Options) -> Result<Told, Failure> {
     let want = wanted(options, settings.announce)?;
     let key = wallet::load(&options.who.wallet(&settings)?)?;
     let hotkey = key.hotkey().clone();
-    let mut node = Node::with_key(settings, Some(key))?;
+    let mut node = Node::with_key(&options.place, settings, Some(key))?;
     let graph = node.metagraph()?;
     let neuron = graph.neuron(&hotkey).ok_or_else(|| node.not_registered(&hotkey))?;
     if neuron.axon == Some(want) && !options.again {
@@ -59,7 +59,7 @@ pub fn tell(options: &Options) -> Result<Told, Failure> {
         )));
     }
     if let Some(row) = node.preflight()?.broken(Feature::ServeAxon) {
-        return Err(Failure::failed(format!("{} is not as this version knows it: byteleap chain preflight", row.name)));
+        return Err(node.not_as_known(row));
     }
     let (netuid, version) = (node.netuid, VERSION);
     let call = ChainCall::ServeAxon { netuid, ip: want.ip(), port: want.port(), version };

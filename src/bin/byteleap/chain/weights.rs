@@ -34,7 +34,7 @@ pub fn tell(options: &Options) -> Result<Told, Failure> {
         Some(_) => None,
         None => options.who.hotkey(&options.place, &settings)?,
     };
-    let mut node = Node::reading(settings)?;
+    let mut node = Node::reading(&options.place, settings)?;
     let graph = node.metagraph()?;
     let neuron = match (options.uid, hotkey) {
         (Some(uid), _) => {

@@ -32,7 +32,7 @@ fn signed(bench: &Bench) -> Vec<&'static str> {
         ChainCall::CommitTimelocked(_) => "timelocked",
         ChainCall::CommitHash { .. } => "hash",
         ChainCall::RevealWeights { .. } => "reveal",
-        ChainCall::BurnedRegister { .. } => "register",
+        ChainCall::BurnedRegister { .. } | ChainCall::RegisterLimit { .. } => "register",
     };
     bench.node.signed.iter().map(name).collect()
 }

@@ -101,6 +101,7 @@ pub const CALL_NEEDS: &[CallNeed] = &[
     call("reveal_weights", &[HashCommit], &[NETUID, UIDS, VALUES, SALT, VERSION_KEY]),
     call("reveal_mechanism_weights", &[], &[NETUID, MECHANISM, UIDS, VALUES, SALT, VERSION_KEY]),
     call("burned_register", &[Register], &[NETUID, ("hotkey", Argument::Bytes32)]),
+    call("register_limit", &[], &[NETUID, ("hotkey", Argument::Bytes32), ("limit_price", Argument::U64)]),
 ];
 
 /// Whether a value of a type is what we read it as.
