@@ -9,11 +9,13 @@
 //! | [`session`] | X25519 handshake, encrypted packages, replay window |
 //! | [`messages`] | the bodies inside those packages |
 //! | [`websocket`] | the frames between worker and miner |
+//! | [`gpu_socket`] | the frames between worker and GPU executor |
 //! | [`keys`] | sr25519 identities |
 //! | [`json`] | JSON as the network writes it, bare `NaN` and `Infinity` included |
 //! | [`code`], [`limits`] | error codes and bounds |
 
 pub mod code;
+pub mod gpu_socket;
 pub mod http;
 pub mod json;
 pub mod keys;
