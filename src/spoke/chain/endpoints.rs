@@ -22,6 +22,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(30);
 const STANDSTILL: Duration = Duration::from_secs(120);
 /// Blocks that an endpoint may be behind another.
 const BEHIND_MAX: u64 = 20;
+/// A chain grows by a block in this time, and by some more at once where a node sees several together.
+const BLOCK_TIME: Duration = Duration::from_secs(12);
+const BURST_BLOCKS: u64 = 5;
 
 /// How an endpoint failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +41,28 @@ struct Best {
     number: BlockNumber,
     moved: Mono,
     looked: Mono,
+    /// It was seen to grow as a chain does.
+    is_paced: bool,
+}
+
+impl Best {
+    /// A chain that begins anew, as those of tests do, moved as well.
+    fn has_moved(&self, number: BlockNumber) -> bool {
+        number > self.number || self.number - number > BEHIND_MAX
+    }
+
+    /// Whether growing to `number` by now, no faster than blocks are made, goes on with a chain.
+    fn paces(&self, number: BlockNumber, now: Mono) -> bool {
+        match number.checked_sub(self.number) {
+            Some(0) => self.is_paced,
+            Some(grown) => grown <= now.since(self.moved).as_secs() / BLOCK_TIME.as_secs() + BURST_BLOCKS,
+            None => self.is_paced && !self.has_moved(number),
+        }
+    }
+
+    fn stands_still(&self, now: Mono) -> bool {
+        self.moved + STANDSTILL <= now
+    }
 }
 
 struct Endpoint {
@@ -140,17 +165,17 @@ impl Endpoints {
 
     /// Its best block now. What is wrong with that, if anything; and whether it was wrong before.
     pub fn heard(&mut self, place: usize, number: BlockNumber, now: Mono) -> (Option<String>, bool) {
-        let elsewhere = self.highest_elsewhere(place);
+        let elsewhere = self.highest_elsewhere(place, now);
         let Some(endpoint) = self.all.get_mut(place) else { return (None, false) };
-        // A chain that begins anew, as those of tests do, moved as well.
-        let moved = |best: Best| number > best.number || best.number.saturating_sub(number) > BEHIND_MAX;
-        let moved = endpoint.best.filter(|best| !moved(*best)).map_or(now, |best| best.moved);
-        endpoint.best = Some(Best { number, moved, looked: now });
+        let moved = endpoint.best.filter(|best| !best.has_moved(number)).map_or(now, |best| best.moved);
+        let is_paced = endpoint.best.is_some_and(|best| best.paces(number, now));
+        let best = Best { number, moved, looked: now, is_paced };
+        endpoint.best = Some(best);
         let was = endpoint.resting.is_some_and(|(_, failure)| failure == Failure::Stalled);
-        let wrong = elsewhere.filter(|highest| highest.saturating_sub(number) > BEHIND_MAX);
+        let wrong = elsewhere.filter(|highest| !is_paced && highest.saturating_sub(number) > BEHIND_MAX);
         let wrong = match wrong {
             Some(highest) => Some(format!("its best block is {number}, another endpoint said {highest}")),
-            None => (moved + STANDSTILL <= now).then(|| {
+            None => best.stands_still(now).then(|| {
                 let standing_s = now.since(moved).as_secs();
                 format!("its best block {number} has not moved for {standing_s} s")
             }),
@@ -162,9 +187,14 @@ impl Endpoints {
         (wrong, was)
     }
 
-    fn highest_elsewhere(&self, place: usize) -> Option<BlockNumber> {
+    /// What the others said, as long as it moved lately: a height of long ago, or one that no blocks follow, says
+    /// nothing of the present. Held only against an endpoint that was not seen to follow a chain itself: a lie about a
+    /// height costs nothing, blocks in their time do. Of two that both grow as a chain does nobody here can tell which
+    /// is right, so the configured order stands; the time in the blocks tells, and the machine looks at that.
+    fn highest_elsewhere(&self, place: usize, now: Mono) -> Option<BlockNumber> {
         let others = self.all.iter().enumerate().filter(|(other, _)| *other != place).map(|(_, endpoint)| endpoint);
-        others.filter(|endpoint| endpoint.strange.is_none()).filter_map(|endpoint| Some(endpoint.best?.number)).max()
+        let bests = others.filter(|endpoint| endpoint.strange.is_none()).filter_map(|endpoint| endpoint.best);
+        bests.filter(|best| !best.stands_still(now)).map(|best| best.number).max()
     }
 
     /// How long to wait until it may be asked, at one request each `interval`; the request after that is counted from
@@ -268,6 +298,34 @@ mod tests {
         assert_eq!(wrong.unwrap(), "its best block is 979, another endpoint said 1000");
         endpoints.is_strange(1, [1; 32]);
         assert_eq!(endpoints.heard(0, 979, START).0, None, "what another chain said does not count");
+    }
+
+    #[test]
+    fn a_height_that_nobody_can_have_does_not_hold_against_one_that_follows_the_chain() {
+        let mut endpoints = three();
+        endpoints.heard(1, 1 << 40, START);
+        assert!(endpoints.heard(0, 100, START).0.is_some(), "of two first heights the higher one is believed");
+        endpoints.heard(1, (1 << 40) + 3, after(36));
+        assert_eq!(endpoints.heard(0, 103, after(36)), (None, false), "it moves as a chain does");
+        assert!(endpoints.heard(2, 103, after(36)).0.is_some(), "of this one nothing is known yet");
+    }
+
+    #[test]
+    fn one_that_catches_up_is_behind_until_it_is_there() {
+        let mut endpoints = three();
+        endpoints.heard(1, 1000, START);
+        endpoints.heard(0, 100, START);
+        endpoints.heard(1, 1003, after(36));
+        assert!(endpoints.heard(0, 600, after(36)).0.is_some(), "no chain is so fast");
+        assert_eq!(endpoints.heard(0, 1003, after(40)).0, None);
+    }
+
+    #[test]
+    fn a_height_that_was_said_long_ago_does_not_count() {
+        let mut endpoints = three();
+        endpoints.heard(1, 1000, START);
+        assert!(endpoints.heard(0, 900, after(119)).0.is_some());
+        assert_eq!(endpoints.heard(2, 901, after(120)).0, None);
     }
 
     #[test]
