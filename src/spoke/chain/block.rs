@@ -5,10 +5,7 @@
 use scale_value::{Composite, Value, ValueDef};
 
 use super::{
-    Chain, ChainError, answer,
     metadata::{Metadata, ShapeFault},
-    read::header_at,
-    rpc::{Call, Rpc},
     scale,
 };
 
@@ -46,23 +43,7 @@ impl Event {
     }
 }
 
-impl<R: Rpc> Chain<R> {
-    /// The events of a block, in their order. They are read with the runtime that executed the block, which is the
-    /// one in its parent's state.
-    pub fn events_of(&mut self, block: &[u8; 32]) -> Result<Vec<Event>, ChainError> {
-        let header = self.one(header_at(block))?;
-        let parent = answer::hash("chain_getHeader", &header["parentHash"])?;
-        let runtime = self.runtime_at(&parent)?;
-        let key = runtime.metadata.storage("System", "Events")?.key(&[])?;
-        let stored = self.one(Call::storage(&key, Some(block)))?;
-        if stored.is_null() {
-            return Ok(Vec::new());
-        }
-        Ok(events(&runtime.metadata, &answer::bytes("state_getStorage", &stored)?)?)
-    }
-}
-
-/// Reads the whole of a block's `System.Events`.
+/// Reads the whole of a block's `System.Events`, with the runtime that executed the block: that of its parent's state.
 pub fn events(metadata: &Metadata, bytes: &[u8]) -> Result<Vec<Event>, ShapeFault> {
     const WHAT: &str = "System.Events";
     let fault = |why| ShapeFault::Bytes { what: WHAT.into(), why };
