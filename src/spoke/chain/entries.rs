@@ -75,7 +75,27 @@ impl<'a> Answers<'a> {
         if self.metadata.storage(PALLET, item).is_ok() { self.entry(item) } else { Ok(None) }
     }
 
+    /// The answer to [`Entry::new`] for an item that always has a value: what was never written has the default that
+    /// the metadata names. An item without one is another than we know.
+    pub fn value<T: DecodeAsType>(&mut self, item: &str) -> Result<T, ChainError> {
+        self.entry(item)?.ok_or_else(|| ShapeFault::Other(format!("{PALLET}.{item} holds nothing")).into())
+    }
+
     pub fn number(&mut self, item: &str) -> Result<u64, ChainError> {
-        Ok(self.entry(item)?.unwrap_or_default())
+        self.value(item)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_there_and_has_no_default_is_no_zero() {
+        let metadata = Metadata::parse(include_bytes!("../subtensor_sim/data/spec425_v15.scale")).unwrap();
+        let mut answers = Answers::new(&metadata, &[Json::Null, Json::Null]);
+        assert_eq!(answers.number("Tempo").unwrap(), 360, "the default of the metadata");
+        let fault = answers.number("Uids").unwrap_err().to_string();
+        assert_eq!(fault, "SubtensorModule.Uids holds nothing");
     }
 }

@@ -173,9 +173,12 @@ fn epoch_reads(metadata: &Metadata, netuid: Netuid, at: &[u8; 32]) -> Result<Vec
 }
 
 fn foreseen(metadata: &Metadata, block: BlockNumber, answers: &[Json]) -> Result<Foreseen, ChainError> {
+    if answers.len() < EPOCH_ITEMS.len() {
+        return Err(answer::wrong("batch", "too few results"));
+    }
     let mut values = [0; EPOCH_ITEMS.len()];
     for ((value, name), answer) in values.iter_mut().zip(EPOCH_ITEMS).zip(answers) {
-        *value = answer::stored(metadata.storage(calls::PALLET, name)?, metadata, answer)?.unwrap_or_default();
+        *value = self::value(metadata, calls::PALLET, name, answer)?;
     }
     let [index, last, pending, steps, tempo, period] = values;
     let epochs = Epochs { block, index, last, pending, steps, tempo };
@@ -222,12 +225,18 @@ pub fn slot_ms(metadata: &Metadata) -> Result<u64, ShapeFault> {
     metadata.decode("Aura.SlotDuration", id, bytes)
 }
 
-fn value<T: DecodeAsType>(metadata: &Metadata, pallet: &str, item: &str, answer: &Json) -> Result<T, ChainError> {
+/// A value that always is: where nothing is stored, the metadata names what that stands for.
+pub(super) fn value<T: DecodeAsType>(
+    metadata: &Metadata,
+    pallet: &str,
+    item: &str,
+    answer: &Json,
+) -> Result<T, ChainError> {
     let stored = answer::stored(metadata.storage(pallet, item)?, metadata, answer)?;
     stored.ok_or_else(|| ShapeFault::Other(format!("{pallet}.{item} holds nothing")).into())
 }
 
-fn known_version(version: u16) -> Result<(), ShapeFault> {
+pub(super) fn known_version(version: u16) -> Result<(), ShapeFault> {
     if version == timelock::VERSION {
         return Ok(());
     }

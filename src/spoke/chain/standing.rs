@@ -73,8 +73,8 @@ impl<R: Rpc> Chain<R> {
     pub(super) fn weights(&mut self, netuid: Netuid, mechanism: u8, uid: Uid) -> Result<Vec<(Uid, u16)>, ChainError> {
         let row = [Entry::new("Weights", [number(storage_index(netuid, mechanism)), number(uid.0)])];
         let read = self.read(At::Best, |runtime, hash| calls_of(&runtime.metadata, hash, &row))?;
-        let row: Option<Vec<(u16, u16)>> = Answers::new(&read.runtime.metadata, &read.answers).entry("Weights")?;
-        Ok(row.unwrap_or_default().into_iter().map(|(uid, weight)| (Uid(uid), weight)).collect())
+        let row: Vec<(u16, u16)> = Answers::new(&read.runtime.metadata, &read.answers).value("Weights")?;
+        Ok(row.into_iter().map(|(uid, weight)| (Uid(uid), weight)).collect())
     }
 
     pub(super) fn standing(
@@ -99,8 +99,9 @@ impl<R: Rpc> Chain<R> {
         })?;
         let mut answers = Answers::new(&read.runtime.metadata, &read.answers);
         let clock = Clock::read(&mut answers)?;
-        let updates: Vec<u64> = answers.entry("LastUpdate")?.unwrap_or_default();
-        let weights: Vec<(u16, u16)> = answers.entry("Weights")?.unwrap_or_default();
+        let updates: Vec<u64> = answers.value("LastUpdate")?;
+        let weights: Vec<(u16, u16)> = answers.value("Weights")?;
+        // An account without commitments has no entry, and a runtime without the item no commitments.
         let hashed: Vec<Hashed> = answers.optional("WeightCommits")?.unwrap_or_default();
         let mut commits = self.timelocked(&read, &clock, index, &account)?;
         commits.extend(hashed.into_iter().map(|(hash, block, ..)| HeldCommit {
@@ -114,6 +115,7 @@ impl<R: Rpc> Chain<R> {
             epoch: clock.epochs.index,
             reveal_period: clock.reveal_period,
             next_epoch_block: clock.epochs.next_block().unwrap_or(BlockNumber::MAX),
+            // The chain, too, takes a neuron beyond the end of the list for one that never updated.
             last_update: updates.get(usize::from(uid.0)).copied().unwrap_or_default(),
             weights: weights.into_iter().map(|(uid, weight)| (Uid(uid), weight)).collect(),
             commits,
@@ -137,6 +139,7 @@ impl<R: Rpc> Chain<R> {
         let mut answers = Answers::new(&held.runtime.metadata, &held.answers);
         let mut commits = Vec::new();
         for epoch in epochs {
+            // An epoch without commitments has no entry.
             let of_epoch: Vec<Timelocked> = answers.optional(ITEM)?.unwrap_or_default();
             let ours = of_epoch.into_iter().filter(|(who, ..)| who == account);
             commits.extend(ours.map(|(_, block, ciphertext, round)| HeldCommit {
