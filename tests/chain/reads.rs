@@ -3,7 +3,9 @@
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
 
 use byteleap::{
-    machine::contract::chain::{ChainFault, ChainFaultKind, ChainReply, ChainRequest, Head, Preflight},
+    machine::contract::chain::{
+        ChainFault, ChainFaultKind, ChainReply, ChainRequest, Feature, Head, Preflight, PreflightState,
+    },
     spoke::chain::{
         Chain,
         metadata::Storage,
@@ -25,13 +27,16 @@ struct Node {
     storage: BTreeMap<String, Vec<u8>>,
     genesis: Option<[u8; 32]>,
     offered: Option<Vec<u32>>,
+    /// A runtime API that the node fails at, for the time being.
+    failing: Option<&'static str>,
     asked: Vec<Call>,
 }
 
 impl Written {
     fn new() -> Written {
         let recorded = Recorded::new();
-        let node = Node { recorded, storage: BTreeMap::new(), genesis: None, offered: None, asked: Vec::new() };
+        let node =
+            Node { recorded, storage: BTreeMap::new(), genesis: None, offered: None, failing: None, asked: Vec::new() };
         Written(Rc::new(RefCell::new(node)))
     }
 
@@ -74,7 +79,12 @@ impl Rpc for Written {
         node.asked.extend_from_slice(calls);
         let recorded = node.recorded.batch(calls)?;
         let answers = calls.iter().zip(recorded);
-        Ok(answers.map(|(call, recorded)| node.answer(call).map_or(recorded, Ok)).collect())
+        let failing = |call: &Call| node.failing.is_some_and(|api| call.params[0] == api);
+        let internal = || NodeError { code: -32603, message: "Internal error".into(), data: None };
+        let answer = |call: &Call, recorded| node.answer(call).map_or(recorded, Ok);
+        Ok(answers
+            .map(|(call, recorded)| if failing(call) { Err(internal()) } else { answer(call, recorded) })
+            .collect())
     }
 }
 
@@ -120,6 +130,35 @@ fn the_block_of_an_upgrade_is_named_and_nothing_of_it_is_read() {
 }
 
 #[test]
+fn what_the_storage_was_migrated_to_is_absent_or_read_and_never_guessed() {
+    let node = Written::new();
+    let mut chain = node.chain();
+    assert!(!head(&mut chain).upgrading, "a chain that was never upgraded says nothing");
+    node.write("System", "LastRuntimeUpgrade", &[], [0xffu8; 3]);
+    for request in [ChainRequest::Head, ChainRequest::Metagraph(Netuid(2))] {
+        let refused = fault(chain.serve(request));
+        assert_eq!(refused.kind, ChainFaultKind::Shape);
+        assert!(refused.text.contains("LastRuntimeUpgrade"), "{}", refused.text);
+    }
+}
+
+#[test]
+fn a_commit_reveal_version_that_we_do_not_speak_is_found_before_it_is_needed() {
+    let node = Written::new();
+    let found = |node: &Written| match node.chain().serve(ChainRequest::Preflight) {
+        ChainReply::Preflight(table) => table.broken(Feature::TimelockedCommit).cloned(),
+        other => panic!("{other:?}"),
+    };
+    node.write("SubtensorModule", "CommitRevealWeightsVersion", &[], 4u16);
+    assert_eq!(found(&node), None);
+    node.write("SubtensorModule", "CommitRevealWeightsVersion", &[], 5u16);
+    let row = found(&node).unwrap();
+    assert_eq!(row.name, "SubtensorModule.CommitRevealWeightsVersion");
+    let PreflightState::OtherShape(why) = row.state else { panic!("{row:?}") };
+    assert!(why.contains("version 5, known is 4"), "{why}");
+}
+
+#[test]
 fn another_genesis_is_another_chain() {
     let node = Written::new();
     let mut chain = node.chain();
@@ -155,6 +194,19 @@ fn a_part_that_is_not_what_was_asked_for_is_asked_once_and_never_again() {
         assert_eq!((graph.block, graph.neurons.len()), (389, 3));
         assert_eq!(node.asked_api("SubnetInfoRuntimeApi_get_selective_metagraph"), 1);
         assert_eq!(node.asked_api("SubnetInfoRuntimeApi_get_metagraph"), whole);
+    }
+}
+
+/// A node that fails once does not prove that it has no parts.
+#[test]
+fn a_passing_fault_of_a_part_is_asked_again_in_part() {
+    const PART: &str = "SubnetInfoRuntimeApi_get_selective_metagraph";
+    let node = Written::new();
+    let mut chain = node.chain();
+    node.0.borrow_mut().failing = Some(PART);
+    for asked in 1..=2 {
+        assert!(matches!(metagraph(&mut chain), ChainReply::Metagraph(_)), "all of it is asked for instead");
+        assert_eq!(node.asked_api(PART), asked);
     }
 }
 

@@ -28,7 +28,8 @@ const LOOK: Duration = Duration::from_secs(30);
 /// A metagraph older than so many intervals, and than this, is not acted on.
 const STALE_INTERVALS: u32 = 5;
 const STALE: Duration = Duration::from_secs(300);
-/// Pause before a preflight that failed, or was of another runtime than the head, is asked for again.
+/// Pause before a preflight that failed, was of another runtime than the head, or found something wanting, is asked
+/// for again: not all that it looks at is of the runtime.
 const PREFLIGHT_AGAIN: Duration = Duration::from_secs(120);
 /// Longest pause after reads that failed one after the other.
 const CALM: Duration = Duration::from_secs(60);
@@ -150,6 +151,11 @@ impl Chain {
             }
             (ChainRequest::Preflight, reply) => self.looked_ahead(now.mono, reply),
             (ChainRequest::Standing { .. }, reply) => self.took_standing(reply),
+            (ChainRequest::Sign(_), ChainReply::Failed(fault)) if fault.kind == ChainFaultKind::Shape => {
+                self.preflight_due = now.mono + PREFLIGHT_AGAIN;
+                self.ask(ChainRequest::Preflight);
+                self.carried(ChainReply::Failed(fault))
+            }
             (ChainRequest::Sign(_) | ChainRequest::Submit(_) | ChainRequest::Find(_), reply) => self.carried(reply),
             (asked, _) => {
                 log::error!(target: "validator", "the chain spoke answered {asked:?} with something else");
@@ -162,7 +168,8 @@ impl Chain {
         let change = self.heads.took(now, head);
         let known = self.runtime.spec_version();
         let due = change.runtime || now.mono >= self.preflight_due;
-        if due && known != self.heads.spec_version() && !self.heads.is_upgrading() {
+        let wanting = known != self.heads.spec_version() || self.runtime.is_wanting();
+        if due && wanting && !self.heads.is_upgrading() {
             self.preflight_due = now.mono + PREFLIGHT_AGAIN;
             self.ask(ChainRequest::Preflight);
         }

@@ -1,7 +1,8 @@
 //! What the runtime makes possible, as the last preflight found.
 //!
-//! Owns its table. A name or shape that is missing disables only the features that use it; it says which, once a
-//! runtime. It asks nothing: `chain` does, at the start and when a block carries a new runtime.
+//! Owns its table. A name or shape that is missing disables only the features that use it; it says which, when
+//! that changes. It asks nothing: `chain` does, at the start, when a block carries a new runtime, when a call could not
+//! be signed for its shape, and as long as something is missing.
 
 use crate::{
     machine::contract::chain::{Feature, Preflight, PreflightRow, PreflightState},
@@ -18,7 +19,9 @@ pub struct Runtime {
 
 impl Runtime {
     pub fn found(&mut self, table: Preflight) {
-        tell(&table);
+        if self.table.as_ref() != Some(&table) {
+            tell(&table);
+        }
         self.table = Some(table);
     }
 
@@ -38,6 +41,12 @@ impl Runtime {
     /// Whether the runtime lacks what `feature` needs.
     pub fn is_broken(&self, feature: Feature) -> bool {
         self.table.as_ref().is_some_and(|table| table.broken(feature).is_some())
+    }
+
+    /// Whether it lacks what any feature needs.
+    pub fn is_wanting(&self) -> bool {
+        let mut rows = self.table.iter().flat_map(|table| &table.rows);
+        rows.any(|row| row.state != PreflightState::Good && !row.used_by.is_empty())
     }
 
     pub fn fill(&self, page: &mut Page) {

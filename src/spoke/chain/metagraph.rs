@@ -1,7 +1,8 @@
 //! The subnet's state, in one call: the fields that we use, found by name.
 //!
 //! Asked for in part where the runtime hands out parts: exactly the fields that we decode, so what comes is complete
-//! for us or refused. Any surprise with a part, and this runtime is asked for the whole from then on.
+//! for us or refused. On any surprise with a part the whole is asked for; where the surprise proves that the runtime has
+//! no such part, from then on.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -72,6 +73,16 @@ subnet! {
     total_stake: Vec<u64>,
 }
 
+/// Whether the runtime can be said not to hand out the part that we use. What a node fails at may work the next time,
+/// and bytes may be cut on their way.
+fn proves_no_parts(error: &ChainError) -> bool {
+    match error {
+        ChainError::Shape(fault) => !matches!(fault, ShapeFault::Bytes { .. }),
+        ChainError::Node { error, .. } => error.message.contains("is not found"),
+        _ => false,
+    }
+}
+
 fn absent(field: &str) -> ShapeFault {
     ShapeFault::Other(format!("{SELECTIVE_API}: asked for {field}, which is not in the answer"))
 }
@@ -104,7 +115,7 @@ impl<R: Rpc> Chain<R> {
             match self.selective(netuid) {
                 Err(error @ (ChainError::Shape(_) | ChainError::Answer { .. } | ChainError::Node { .. })) => {
                     log::warn!(target: "chain", "no part of the metagraph, all of it is asked for instead: {error}");
-                    self.whole_metagraphs.extend(spec(self));
+                    self.whole_metagraphs.extend(spec(self).filter(|_| proves_no_parts(&error)));
                 }
                 read => return read,
             }

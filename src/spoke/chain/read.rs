@@ -105,13 +105,20 @@ impl<R: Rpc> Chain<R> {
         batch.push(version_at(hash));
         batch.extend(migration.map(|item| Call::storage(item.prefix(), Some(hash))));
         let mut answers = self.all(&batch)?;
-        let migrated = migration.and_then(|item| read_migration(&runtime.metadata, item, answers.pop()));
+        let migrated = migration.and_then(|item| Some((item, answers.pop()?)));
         let version = spec_version(&answers.pop().unwrap_or_default())?;
+        let migrated = match migrated {
+            Some((item, answer)) if version == runtime.spec_version => {
+                read_migration(&runtime.metadata, item, &answer)?
+            }
+            // Of another runtime: all of it is asked for again.
+            _ => None,
+        };
         let upgrading_from = migrated.filter(|migrated| *migrated != version);
         Ok((version, Read { hash: *hash, runtime: runtime.clone(), answers, upgrading_from }))
     }
 
-    fn hash_at(&mut self, at: At) -> Result<[u8; 32], ChainError> {
+    pub(super) fn hash_at(&mut self, at: At) -> Result<[u8; 32], ChainError> {
         let head = match at {
             At::Best => Call::new("chain_getBlockHash", json!([])),
             At::Finalized => Call::new("chain_getFinalizedHead", json!([])),
@@ -183,8 +190,11 @@ fn migration(metadata: &Metadata) -> Option<&Storage> {
     metadata.storage("System", "LastRuntimeUpgrade").ok().filter(|item| item.keys.is_empty())
 }
 
-fn read_migration(metadata: &Metadata, item: &Storage, answer: Option<Json>) -> Option<u32> {
-    answer::stored::<MigratedTo>(item, metadata, &answer?).ok()?.map(|migrated| migrated.spec_version)
+/// `None` for a chain that was never upgraded. What is there and does not read is a fault: the block may be the one of
+/// an upgrade.
+fn read_migration(metadata: &Metadata, item: &Storage, answer: &Json) -> Result<Option<u32>, ChainError> {
+    let migrated: Option<MigratedTo> = answer::stored(item, metadata, answer)?;
+    Ok(migrated.map(|migrated| migrated.spec_version))
 }
 
 fn clock(metadata: &Metadata) -> Option<&Storage> {

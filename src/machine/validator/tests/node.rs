@@ -47,6 +47,8 @@ pub struct FakeNode {
     pub commits: Vec<HeldCommit>,
     pub row: Vec<(Uid, u16)>,
     pub rows: Vec<PreflightRow>,
+    /// It asks for timelocked commitments of a kind that nobody can make.
+    pub strange_timelocks: bool,
     pub spec_version: u32,
     pub upgrading: bool,
     pub genesis: [u8; 32],
@@ -72,6 +74,7 @@ impl Default for FakeNode {
             commits: vec![],
             row: vec![],
             rows: vec![],
+            strange_timelocks: false,
             spec_version: 425,
             upgrading: false,
             genesis: [1; 32],
@@ -98,6 +101,9 @@ impl FakeNode {
                 metadata_version: 15,
                 rows: self.rows.clone(),
             })),
+            ChainRequest::Sign(call) if self.strange_timelocks && matches!(*call, ChainCall::CommitTimelocked(_)) => {
+                failed(ChainFaultKind::Shape)
+            }
             ChainRequest::Sign(call) => ChainReply::Signed(Box::new(self.sign(*call, graph.block))),
             ChainRequest::Submit(extrinsic) => self.submit(&extrinsic),
             ChainRequest::Find(submission) => ChainReply::Found(self.find(graph, submission)),

@@ -153,6 +153,24 @@ fn a_runtime_without_timelocks_gets_hashes_and_one_without_either_nothing() {
     assert_eq!(neither.validator.epoch.blocked(), Some(Blocked::Broken(Feature::HashCommit)));
 }
 
+/// The version that a subnet's commitments must have is no part of the runtime: it may change at any time.
+#[test]
+fn commitments_of_a_kind_that_nobody_can_make_hold_weights_by_name_until_that_passes() {
+    let mut bench = due(|bench| {
+        bench.graph.commit_reveal = true;
+        bench.node.strange_timelocks = true;
+        bench.node.rows = vec![broken(&[Feature::TimelockedCommit, Feature::HashCommit])];
+    });
+    bench.seconds(600);
+    let intents = outcomes(&bench).iter().filter(|line| line.starts_with("intent")).count();
+    assert_eq!((signed(&bench).len(), intents), (0, 1), "{:?}", outcomes(&bench));
+    assert_eq!(bench.validator.epoch.blocked(), Some(Blocked::Broken(Feature::HashCommit)));
+    bench.node.strange_timelocks = false;
+    bench.node.rows.clear();
+    bench.seconds(600);
+    assert_eq!(signed(&bench), ["timelocked"], "{:?}", bench.validator.epoch.blocked());
+}
+
 #[test]
 fn what_is_broken_elsewhere_does_not_stop_weights() {
     let mut bench = due(|bench| upgrade(bench, broken(&[Feature::ServeAxon, Feature::Register])));

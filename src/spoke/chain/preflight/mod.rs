@@ -15,11 +15,15 @@ use super::{
     extrinsic::Context,
     metadata::{Metadata, ShapeFault},
     read::At,
-    rpc::Rpc,
-    runtime::OwnVersion,
-    sign::slot_ms,
+    rpc::{Call, Rpc},
+    runtime::{OwnVersion, Runtime},
+    sign::{known_version, slot_ms, value},
 };
 use crate::machine::contract::chain::{Feature, Preflight, PreflightRow, PreflightState};
+
+/// Which timelocked commitments the chain takes, and its row of the table.
+const VERSION_ITEM: &str = "CommitRevealWeightsVersion";
+const COMMIT_VERSION: &str = "SubtensorModule.CommitRevealWeightsVersion";
 
 /// What a lookup finds: `None` is a name that is not there.
 type Found = Option<Result<(), ShapeFault>>;
@@ -27,8 +31,29 @@ type Found = Option<Result<(), ShapeFault>>;
 impl<R: Rpc> Chain<R> {
     /// The table of the runtime that runs now.
     pub(super) fn preflight(&mut self) -> Result<Preflight, ChainError> {
-        let runtime = self.runtime_now(At::Best)?;
-        Ok(table(&runtime.metadata, runtime.spec_version))
+        let best = self.hash_at(At::Best)?;
+        let runtime = self.runtime_at(&best)?;
+        let mut table = table(&runtime.metadata, runtime.spec_version);
+        let version = table.rows.iter_mut().find(|row| row.state == PreflightState::Good && row.name == COMMIT_VERSION);
+        if let Some(row) = version
+            && let Some(why) = self.other_version(&runtime, &best)?
+        {
+            row.state = PreflightState::OtherShape(why);
+        }
+        Ok(table)
+    }
+
+    /// Why timelocked commitments as we make them are not what the chain asks for at present. That is no part of its runtime,
+    /// so metadata does not tell.
+    fn other_version(&mut self, runtime: &Runtime, at: &[u8; 32]) -> Result<Option<String>, ChainError> {
+        let item = runtime.metadata.storage(PALLET, VERSION_ITEM)?;
+        let stored = self.one(Call::storage(&item.key(&[])?, Some(at)))?;
+        let version = value(&runtime.metadata, PALLET, VERSION_ITEM, &stored);
+        match version.and_then(|version| Ok(known_version(version)?)) {
+            Ok(()) => Ok(None),
+            Err(ChainError::Shape(fault)) => Ok(Some(fault.to_string())),
+            Err(error) => Err(error),
+        }
     }
 }
 
