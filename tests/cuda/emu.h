@@ -19,6 +19,10 @@ static inline uint4 make_uint4(uint32_t x, uint32_t y, uint32_t z, uint32_t w) {
 static inline uint32_t __byte_perm(uint32_t a, uint32_t, uint32_t) { return __builtin_bswap32(a); }  // only the 0x0123 use
 namespace emu {
 constexpr int MAX_CTAS = 2;
+#ifndef EMU_IDLE_MAX
+#define EMU_IDLE_MAX 1000000
+#endif
+constexpr uint64_t IDLE_MAX = EMU_IDLE_MAX;  // rounds without progress until threads are taken for stuck
 constexpr size_t WINDOW = 256 * 1024;  // shared-memory window of one block
 struct Copy { uint32_t dst; const void* src; };
 struct Fiber { std::vector<std::vector<Copy>> copies{{}}; std::vector<std::vector<std::function<void()>>> mmas{{}}; ucontext_t ctx; std::unique_ptr<char[]> stack; bool done = false; U3 tid, bid; unsigned rank; };
@@ -73,7 +77,7 @@ inline void launch(unsigned blocks, unsigned threads, unsigned cluster, size_t s
         while (left) {
             run_dma(false);
             for (auto& fb : fibers) if (!fb.done) { cur = &fb; swapcontext(&sched, &fb.ctx); if (fb.done) { left--; idle = 0; } }
-            if (++idle > 200000) { fprintf(stderr, "emu: no progress, %zu threads stuck\n", left); exit(1); }
+            if (++idle > IDLE_MAX) { fprintf(stderr, "emu: no progress, %zu threads stuck\n", left); exit(1); }
         }
     }
 }

@@ -1,5 +1,6 @@
 // The kernels in the CPU emulation, held against references of another shape: ChaCha8 and BLAKE3 as their papers write
 // them, the product as three loops. One line a check; the last line counts them.
+#define EMU_IDLE_MAX 10000
 #include "gemm_mma.cu"
 #include "gemm_wgmma.cu"
 #include "stream.cu"

@@ -14,8 +14,8 @@ try() {
     if cmp -s "$work/$2" "$here/../../cuda/$2"; then
         echo "FAILED the edit does not apply: $2: $3"; failed=$((failed + 1)); return
     fi
-    g++ -O2 -std=c++17 -w -I "$here" -I "$work" "$here/kernels.cpp" -o "$work/kernels" || { failed=$((failed + 1)); return; }
-    if timeout 120 "$work/kernels" "$1" >"$work/out" 2>&1; then
+    g++ -O2 -std=c++17 -w -I "$here" -I "$work" "$here/kernels.cpp" -o "$work/kernels" || { echo "FAILED to build: $2: $3"; failed=$((failed + 1)); return; }
+    if (timeout 120 "$work/kernels" "$1"; exit $?) >"$work/out" 2>&1; then
         echo "FAILED unnoticed: $2: $3"; failed=$((failed + 1))
     else
         echo "ok     noticed: $2: $3"; passed=$((passed + 1))
