@@ -3,6 +3,8 @@
 //! One request a connection: four bytes of length, little-endian, and so much JSON; the answer likewise. `gemm_i8` is our
 //! extension, and `get_gpu_info` tells who has it. Types and their JSON alone: no socket, no time limit but by name.
 
+mod reading;
+
 use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -12,6 +14,8 @@ use super::{
     json::{self, JsonFault, Raw},
     messages::gemm_i8::Sample,
 };
+
+pub use self::reading::{KEY_PREFIX_BYTES, REQUEST_BYTES, RequestFault, TaskFault, request, request_length};
 
 /// Largest body of either direction.
 pub const FRAME_BYTES: usize = 16 << 20;

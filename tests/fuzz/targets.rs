@@ -19,6 +19,7 @@ use byteleap::{
     units::{ChallengeId, Hotkey, Netuid, Now, PeerId, Wall, WorkerId},
     wallet::keyfile,
     wire::{
+        gpu_socket,
         http::{Headers, Response},
         json,
         keys::Keypair,
@@ -40,7 +41,7 @@ use zeroize::Zeroizing;
 pub type Target = fn(&[u8]);
 
 /// Every target by its name.
-pub const TARGETS: [(&str, Target); 22] = [
+pub const TARGETS: [(&str, Target); 23] = [
     ("synapse_request", synapse_request),
     ("synapse_answer", synapse_answer),
     ("session_package", session_package),
@@ -63,6 +64,7 @@ pub const TARGETS: [(&str, Target); 22] = [
     ("websocket_upgrade", websocket_upgrade),
     ("websocket_frames", websocket_frames),
     ("gemm_proof", gemm_proof),
+    ("gpu_socket", gpu_socket),
 ];
 
 pub fn target(name: &str) -> Target {
@@ -425,5 +427,27 @@ fn gemm_proof(data: &[u8]) {
         let root = (0..).zip(&proof.tops).fold([0; 32], chain);
         let verdict = gemm_i8::verify(&spec, &prefix, &root, &asked, &proof);
         assert!(verdict.is_err(), "keys that nobody knew are not answered");
+    }
+}
+
+/// Both sides of the GPU executor's socket: a frame with its head, and a body alone.
+fn gpu_socket(data: &[u8]) {
+    if let Some((head, body)) = data.split_first_chunk() {
+        let fits = gpu_socket::request_length(*head).is_ok_and(|length| length <= gpu_socket::REQUEST_BYTES);
+        assert!(!fits || gpu_socket::body_length(*head).is_some());
+        read_gpu_request(body);
+    }
+    read_gpu_request(data);
+    let text = String::from_utf8_lossy(data);
+    let _ = gpu_socket::answer::<gpu_socket::GpuInfo>(&text);
+    let _ = gpu_socket::answer::<gpu_socket::Submitted<gpu_socket::GemmResult>>(&text);
+    let _ = gpu_socket::answer::<gpu_socket::Opened>(&text);
+    let _ = gpu_socket::answer::<gpu_socket::Rows>(&text);
+}
+
+fn read_gpu_request(body: &[u8]) {
+    match gpu_socket::request(body) {
+        Ok(request) => assert_eq!(gpu_socket::request(json::text(&request).as_bytes()), Ok(request)),
+        Err(fault) => assert!(fault.to_string().chars().all(|c| !c.is_control())),
     }
 }

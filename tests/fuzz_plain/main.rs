@@ -58,4 +58,5 @@ driven!(
     websocket_upgrade: 30_000,
     websocket_frames: 100_000,
     gemm_proof: 20_000,
+    gpu_socket: 100_000,
 );

@@ -32,6 +32,7 @@ pub fn of(name: &str) -> Vec<Vec<u8>> {
         "http_response" => [recorded(".response.http"), chunked_responses()].concat(),
         "websocket_frames" => websocket_bytes(),
         "gemm_proof" => gemm_proofs(),
+        "gpu_socket" => gpu_frames(),
         other => panic!("no seeds for {other}"),
     }
 }
@@ -66,6 +67,24 @@ fn texts(values: impl IntoIterator<Item = Value>) -> Vec<Vec<u8>> {
 fn gemm_proofs() -> Vec<Vec<u8>> {
     let file = data("gemm_i8.json");
     texts(file["cases"].as_array().unwrap().iter().map(|case| case["proof"].clone()))
+}
+
+fn gpu_frames() -> Vec<Vec<u8>> {
+    let bodies = [
+        json!({"command": "ping"}),
+        json!({"command": "submit_challenge", "task": {"seed": "ab", "target_gpu_id": -1, "matrix_size": 64, "mode": 0, "matrix_iterations": 2}}),
+        json!({"command": "get_result_coords", "gpu_uuid": "G", "queries": [[1, 2]]}),
+        json!({"command": "clear_result_cache"}),
+        json!({"command": "submit_gemm_i8", "task": {"matrix_size": 256, "rounds": 2, "devices": [{"uuid": "G", "key_prefix": "0047"}]}}),
+        json!({"command": "open_gemm_i8", "gpu_uuid": "G", "samples": [[0, 1, 2]]}),
+        json!({"success": true, "gpu_count": 1, "gpus": [{"uuid": "G"}], "gemm_i8": 1}),
+        json!({"success": true, "results": [{"gpu_uuid": "G", "merkle_root": "00", "timings_ms": {"generate": 1.5, "multiply": 2, "hash": 3, "total": 6.5}}]}),
+        json!({"success": true, "tops": ["00"], "openings": []}),
+        json!({"success": false, "error": "no"}),
+    ];
+    let framed = |body: &Value| byteleap::wire::gpu_socket::frame(&body.to_string()).unwrap();
+    let whole = bodies.iter().map(framed);
+    whole.chain(bodies.iter().map(|body| body.to_string().into_bytes())).collect()
 }
 
 fn plaintexts(field: &str) -> Vec<Vec<u8>> {
