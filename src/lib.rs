@@ -11,7 +11,7 @@
 //!                      \         |         /
 //! spoke chain  ───►  ┌──────────────────────┐ ◄───  spoke store / facts (SQLite)
 //! (ureq JSON-RPC)◄── │ thread net: mio Poll │ ───►
-//! spoke verify-N ──► │   + Machine (pure)   │ ◄───  spoke cpu / open / probe (worker)
+//! spoke verify-N ──► │   + Machine (pure)   │ ◄───  spoke cpu / open / gpu / probe (worker)
 //!               ◄─── └──────────────────────┘ ───►  spoke bulk (big bodies: decrypt, parse)
 //!      a star: spokes speak only with the hub; the hub never waits
 //! ```

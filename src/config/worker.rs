@@ -33,24 +33,45 @@ pub struct Config {
     pub default_task_timeout: Duration,
     /// Threads of a CPU task; all cores when `None`.
     pub cpu_threads: Option<usize>,
+    pub gpu: Gpu,
     pub logging: Logging,
     pub metrics: Option<std::net::SocketAddr>,
 }
 
-/// A kind of challenge that this version of the worker can compute.
+/// The GPUs and the program that computes on them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gpu {
+    pub enable: bool,
+    /// Whether the worker starts the executor and looks after it; else somebody else does.
+    pub auto_start: bool,
+    /// `None`: ours, beside the worker's own executable.
+    pub binary: Option<PathBuf>,
+    /// `None`: in a private directory of this run; with `auto_start` off [`Gpu::USUAL_SOCKET`].
+    pub socket: Option<PathBuf>,
+}
+
+impl Gpu {
+    /// Where the reference implementation has it.
+    pub const USUAL_SOCKET: &str = "/tmp/gpu_tensor.sock";
+}
+
+/// A kind of challenge that a worker can compute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Capability {
     CpuMatrix,
+    /// Only through an executor that signs.
+    GpuMatrix,
     GemmI8,
 }
 
 impl Capability {
-    pub const ALL: [Capability; 2] = [Capability::CpuMatrix, Capability::GemmI8];
+    pub const ALL: [Capability; 3] = [Capability::CpuMatrix, Capability::GpuMatrix, Capability::GemmI8];
 
     /// As the network calls it.
     pub fn name(self) -> &'static str {
         match self {
             Capability::CpuMatrix => "cpu_matrix",
+            Capability::GpuMatrix => "gpu_matrix",
             Capability::GemmI8 => "gemm_i8",
         }
     }
@@ -82,7 +103,6 @@ impl MinerUrl {
 }
 
 const ONE_A_KIND: &str = "a worker does one task per compute kind at a time";
-const NO_GPU: &str = "this version of the worker computes on the CPU only";
 
 impl Role for Config {
     const NAME: &'static str = "worker";
@@ -103,13 +123,13 @@ impl Role for Config {
             capabilities: capabilities(form),
             default_task_timeout: form.seconds("default_task_timeout", 300, 0.1..=DAY_S),
             cpu_threads: cpu_threads(form),
+            gpu: gpu(form),
             logging: logging::worker(form),
             metrics: shared::metrics(form),
         };
         let longer = config.ping_timeout > config.ping_interval;
         form.relation(longer, "ping_timeout", "ping_interval", "more than ping_interval");
         form.replaced("max_concurrent_tasks", Node::Whole(2), ONE_A_KIND);
-        gpu(form);
         config
     }
 
@@ -120,7 +140,7 @@ impl Role for Config {
 
 fn capabilities(form: &mut Form) -> Vec<Capability> {
     let all = Capability::ALL.map(|capability| Node::Text(capability.name().into()));
-    let allowed = "a list of cpu_matrix and gemm_i8, at least one (gpu_matrix comes with a later version)";
+    let allowed = "a list of cpu_matrix, gpu_matrix and gemm_i8, at least one";
     let given = form.value("capabilities", Node::List(all.to_vec()), allowed, capabilities_of);
     given.unwrap_or_else(|| Capability::ALL.to_vec())
 }
@@ -131,11 +151,13 @@ fn capabilities_of(node: &Node) -> Option<Vec<Capability>> {
     (!named.is_empty()).then(|| named.into_iter().collect())
 }
 
-fn gpu(form: &mut Form) {
-    form.replaced("gpu.enable", Node::Bool(true), NO_GPU);
-    form.replaced("gpu.auto_start", Node::Bool(true), NO_GPU);
-    form.replaced("gpu.binary_path", Node::Null, NO_GPU);
-    form.replaced("gpu.socket_path", Node::Text("/tmp/gpu_tensor.sock".into()), NO_GPU);
+fn gpu(form: &mut Form) -> Gpu {
+    Gpu {
+        enable: form.flag("gpu.enable", true),
+        auto_start: form.flag("gpu.auto_start", true),
+        binary: form.path("gpu.binary_path"),
+        socket: form.path("gpu.socket_path"),
+    }
 }
 
 fn worker_id(form: &mut Form) -> Option<WorkerId> {

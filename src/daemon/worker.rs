@@ -1,10 +1,15 @@
 //! The worker put together.
 
-use std::{ffi::OsString, num::NonZeroUsize, process::ExitCode, time::Duration};
+use std::{
+    ffi::OsString, num::NonZeroUsize, os::unix::fs::PermissionsExt, path::PathBuf, process::ExitCode, time::Duration,
+};
 
 use super::{failures, generator, metrics, start};
 use crate::{
-    config::{file, worker::Config},
+    config::{
+        file,
+        worker::{Config, Gpu},
+    },
     exit::Failure,
     machine::{
         Exit,
@@ -14,6 +19,7 @@ use crate::{
     spoke::{
         self, CallOff, Full, Spoke,
         cpu::Executor,
+        gpu::{self, Client, Jobs, Program, Supervisor},
         open::Openings,
         probe::{self, Probe},
         resolve,
@@ -22,6 +28,8 @@ use crate::{
 
 /// Reports of spokes that may wait for the loop.
 const REPORTS: usize = 16;
+/// Our executor's executable.
+const GPU_EXECUTOR: &str = "byteleap-gpu";
 /// Longer than a worker drains.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -41,10 +49,48 @@ fn run(config: Config) -> Result<Exit, Failure> {
     ::log::info!(target: "worker", "worker {} for {}", identity.id, config.miner.authority());
     let hub = Hub::new(REPORTS)?;
     let listeners = metrics(config.metrics)?.into_iter().collect();
-    let (dispatch, spokes) = spokes(&hub, &config);
+    let place = gpu_socket(&config)?;
+    let (dispatch, spokes) = spokes(&hub, &config, place.path.clone());
     let dials = dials(&config);
     let setup = Setup { hub, listeners, dials, dispatch, spokes, stop_timeout: STOP_TIMEOUT, signals: true };
-    Ok(net::run(Worker::new(&config, identity, token, generator()?), setup)?)
+    let exit = net::run(Worker::new(&config, identity, token, generator()?), setup)?;
+    drop(place);
+    Ok(exit)
+}
+
+/// Where the GPU executor listens.
+struct Place {
+    path: PathBuf,
+    /// Goes with the worker.
+    _directory: Option<tempfile::TempDir>,
+}
+
+/// A directory of this run, which nobody else may enter, unless the file names a path.
+fn gpu_socket(config: &Config) -> Result<Place, Failure> {
+    let named = config.gpu.socket.clone().or_else(|| (!config.gpu.auto_start).then(|| Gpu::USUAL_SOCKET.into()));
+    if let Some(path) = named {
+        return Ok(Place { path, _directory: None });
+    }
+    let roots = ["RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR"].into_iter().filter_map(std::env::var_os).map(PathBuf::from);
+    let root = roots.into_iter().find(|root| root.is_dir()).unwrap_or_else(std::env::temp_dir);
+    let owner_only = std::fs::Permissions::from_mode(0o700);
+    let directory = tempfile::Builder::new().prefix("byteleap-worker-").permissions(owner_only).tempdir_in(&root);
+    let directory = directory.map_err(|why| {
+        Failure::failed(format!("no directory for the GPU executor's socket in {}: {why}", root.display()))
+    })?;
+    Ok(Place { path: directory.path().join("gpu.sock"), _directory: Some(directory) })
+}
+
+/// What is started for the GPUs.
+fn gpu_program(config: &Config) -> Program {
+    match (&config.gpu.binary, config.gpu.auto_start) {
+        (_, false) => Program::Elsewhere,
+        (Some(binary), true) => Program::Binary(binary.clone()),
+        (None, true) => {
+            let here = std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.join(GPU_EXECUTOR)));
+            Program::Binary(here.unwrap_or_else(|| GPU_EXECUTOR.into()))
+        }
+    }
 }
 
 fn identity(config: &Config) -> Result<Identity, Failure> {
@@ -65,13 +111,20 @@ fn dials(config: &Config) -> DialOptions {
 type Dispatch = Box<dyn FnMut(Command) -> Result<(), Full>>;
 
 /// The threads behind the loop, and the way to each.
-fn spokes(hub: &Hub<Event>, config: &Config) -> (Dispatch, Vec<Spoke>) {
+fn spokes(hub: &Hub<Event>, config: &Config, gpu_socket: PathBuf) -> (Dispatch, Vec<Spoke>) {
     let outbox = hub.outbox();
     let called_off = CallOff::default();
     let opening_called_off = CallOff::default();
     let threads = config.cpu_threads.and_then(NonZeroUsize::new);
     let executor = Executor::new(threads, called_off.clone(), hub.clock());
-    let openings = Openings::new(threads, opening_called_off.clone(), hub.clock());
+    let gpus = Client::new(gpu_socket, hub.clock());
+    let openings = Openings::new(threads, opening_called_off.clone(), hub.clock(), gpus.clone());
+    let gpu_called_off = CallOff::default();
+    let jobs = Jobs::new(gpus.clone(), gpu_called_off.clone());
+    let (leave, left) = gpu::leave();
+    let mut supervisor = Supervisor::new(gpu_program(config), gpus, left);
+    let (to_gpu, gpu) = spoke::spawn("gpu", EXECUTOR_DEPTH, &outbox, move |job| Event::Gpu(jobs.serve(job)));
+    let (to_watch, watch) = spoke::spawn("gpu-watch", 1, &outbox, move |ask| Event::Executor(supervisor.serve(ask)));
     let mut probe = Probe::new();
     let (to_cpu, cpu) = spoke::spawn("cpu", EXECUTOR_DEPTH, &outbox, move |job| Event::Cpu(executor.serve(job)));
     let (to_open, open) =
@@ -85,6 +138,16 @@ fn spokes(hub: &Hub<Event>, config: &Config) -> (Dispatch, Vec<Spoke>) {
             called_off.up_to(job.0);
             Ok(())
         }
+        Command::Gpu(request) => to_gpu.send(request),
+        Command::CallOffGpu(job) => {
+            gpu_called_off.up_to(job.0);
+            Ok(())
+        }
+        Command::Executor(request) => to_watch.send(request),
+        Command::LeaveExecutor => {
+            leave.now();
+            Ok(())
+        }
         Command::Open(request) => to_open.send(request),
         Command::CallOffOpening(id) => {
             opening_called_off.up_to(id.0);
@@ -93,5 +156,5 @@ fn spokes(hub: &Hub<Event>, config: &Config) -> (Dispatch, Vec<Spoke>) {
         Command::Probe(request) => to_probe.send(request),
         Command::Resolve(request) => to_resolve.send(request),
     };
-    (Box::new(dispatch), vec![cpu, open, probe, resolve])
+    (Box::new(dispatch), vec![cpu, open, probe, resolve, gpu, watch])
 }

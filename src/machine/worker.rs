@@ -2,14 +2,16 @@
 //!
 //! This file is the switchboard: it takes each input to the part that owns the matter and turns what the
 //! parts want into outputs. The parts: [`uplink`] (the way to the miner), [`pulse`] (signs of life),
-//! [`tasks`] (what is computed, what waits to be sent), [`kept`] (what proofs need), [`opens`] (proofs that are
+//! [`tasks`] (what is computed, what waits to be sent), [`gpus`] (what computes beside the CPU), [`kept`] (what proofs need), [`opens`] (proofs that are
 //! computed when they are asked for), [`answers`] (frames).
 //! A lost connection costs nothing but the connection: tasks and kept results live on.
 
 mod answers;
+mod gpus;
 mod kept;
 mod opens;
 mod pulse;
+mod refusal;
 mod tasks;
 mod uplink;
 
@@ -18,16 +20,19 @@ use std::{collections::VecDeque, time::Duration};
 use rand_chacha::ChaCha20Rng;
 
 use self::{
+    gpus::Gpus,
     kept::{Kept, Proof},
     opens::{Opens, Wanted},
     pulse::Pulse,
-    tasks::{Arrival, Product, Refusal, Task, Tasks},
+    refusal::Refusal,
+    tasks::{Arrival, Given, Product, Task, Tasks},
     uplink::{Loss, LossClass, Uplink, Wish},
 };
 use super::{
     Dial, Exit, Gone, Input, Machine, Message, Output,
     contract::{
         cpu::{CpuJob, CpuReply, CpuRequest},
+        gpu::{ExecutorReply, ExecutorRequest, GpuJob, GpuReply, GpuRequest},
         open::{OpenId, OpenOutcome, OpenReply, OpenRequest},
         probe::{ProbeReply, ProbeRequest},
         resolve::{ResolveReply, ResolveRequest},
@@ -37,7 +42,10 @@ use crate::{
     config::worker::{Capability, Config, MinerUrl},
     metrics::{Counters, Metric, Page},
     units::{Hotkey, Mono, Now, PeerId, Secret, Wall, WorkerId},
-    wire::websocket::{ProofRequest, TaskAssignment, ToMiner, ToWorker},
+    wire::{
+        messages::Raw,
+        websocket::{ProofRequest, TaskAssignment, ToMiner, ToWorker},
+    },
 };
 
 pub use self::{opens::OPENING_DEPTH, tasks::EXECUTOR_DEPTH};
@@ -51,11 +59,17 @@ const STOPPING: &str = "worker stopping";
 const UNKNOWN_KIND: &str = "other";
 
 /// What a worker asks of its spokes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Command {
     Cpu(CpuRequest),
     /// Not a request: it has no answer of its own.
     CallOff(CpuJob),
+    Gpu(GpuRequest),
+    /// Like [`Command::CallOff`].
+    CallOffGpu(GpuJob),
+    Executor(ExecutorRequest),
+    /// Whatever looks after the executor is to leave off. Not a request either.
+    LeaveExecutor,
     Open(OpenRequest),
     /// Like [`Command::CallOff`].
     CallOffOpening(OpenId),
@@ -67,6 +81,8 @@ pub enum Command {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     Cpu(CpuReply),
+    Gpu(GpuReply),
+    Executor(ExecutorReply),
     Opened(OpenReply),
     Probe(ProbeReply),
     Resolved(ResolveReply),
@@ -91,6 +107,7 @@ pub struct Worker {
     uplink: Uplink,
     pulse: Pulse,
     tasks: Tasks,
+    gpus: Gpus,
     kept: Kept,
     opens: Opens,
     /// When a stopping worker gives up waiting for what it has begun.
@@ -104,6 +121,7 @@ impl Worker {
     /// `token` is what the miner asks for, if it asks for one; `rng` spreads the waits between attempts.
     pub fn new(config: &Config, identity: Identity, token: Option<Secret>, rng: ChaCha20Rng) -> Worker {
         Worker {
+            gpus: Gpus::new(config.gpu.enable, rng.clone()),
             tasks: Tasks::new(identity.id.clone(), config.capabilities.clone(), config.default_task_timeout),
             identity,
             miner: config.miner.clone(),
@@ -162,7 +180,7 @@ impl Worker {
             return self.fault("repeated_task", "a task that is being computed");
         }
         let arrival = Arrival { mono: at, wall: answers::wall_at(now, at), from: peer };
-        let begun = match self.tasks.read(arrival, given) {
+        let begun = match self.tasks.read(arrival, given, &self.gpus) {
             Ok(_) if self.stopping.is_some() => Err(Refusal::Stopping),
             Ok(task) => self.begin(task),
             Err(refusal) => Err(refusal),
@@ -175,14 +193,29 @@ impl Worker {
     fn begin(&mut self, task: Task) -> Result<(), Refusal> {
         if let Some(job) = self.tasks.displaced_by(&task) {
             log::info!(target: "worker", "task {} takes the place of one that the miner has forgotten", task.id);
-            self.outputs.push_back(Output::Command(Command::CallOff(job)));
+            self.call_off(job);
         }
         let (validator, kind, side) = (task.validator.clone(), task.capability().name(), task.side());
         let request = self.tasks.begin(task)?;
         log::debug!(target: "worker", "computing {kind} {side}×{side} for {validator}");
         self.kept.superseded(&validator);
-        self.outputs.push_back(Output::Command(Command::Cpu(request)));
+        let command = match request {
+            Given::Cpu(request) => Command::Cpu(request),
+            Given::Gpu(request) => {
+                self.kept.gpus_taken();
+                Command::Gpu(request)
+            }
+        };
+        self.outputs.push_back(Output::Command(command));
         Ok(())
+    }
+
+    fn call_off(&mut self, job: Given<CpuJob, GpuJob>) {
+        let command = match job {
+            Given::Cpu(job) => Command::CallOff(job),
+            Given::Gpu(job) => Command::CallOffGpu(job),
+        };
+        self.outputs.push_back(Output::Command(command));
     }
 
     /// Answers an assignment that is not computed.
@@ -200,8 +233,8 @@ impl Worker {
         }
     }
 
-    fn computed(&mut self, now: Now, reply: CpuReply) {
-        let Some((task, result)) = self.tasks.finished(reply) else { return };
+    fn computed(&mut self, now: Now, done: Option<(Task, Result<Product, Refusal>)>) {
+        let Some((task, result)) = done else { return };
         match result {
             Ok(product) => self.deliver(now, task, product),
             Err(refusal) => self.refuse(now, task.capability().name(), &task.id, &refusal),
@@ -212,8 +245,8 @@ impl Worker {
         let kind = task.capability().name();
         self.counters.count(Metric::Tasks, &[kind, "computed"]);
         self.counters.observe(Metric::TaskSeconds, &[kind], product.took);
-        let (side, took, threads) = (task.side(), product.took, product.threads);
-        log::info!(target: "worker", "task {} ({kind}, {side}×{side}) computed in {took:?} on {threads} threads", task.id);
+        let (side, took, crew) = (task.side(), product.took, product.crew);
+        log::info!(target: "worker", "task {} ({kind}, {side}×{side}) computed in {took:?} on {crew}", task.id);
         let frame = answers::computed(&self.identity, now.wall, &task, &product);
         self.post(&frame, task.until);
         let dropped = self.kept.keep(now.mono, task.validator, task.challenge, product.answer);
@@ -232,16 +265,17 @@ impl Worker {
         let (validator, challenge) = (&asked.data.validator_hotkey, &asked.data.challenge_id);
         let received = answers::wall_at(now, at);
         let text = match self.kept.proof(validator, challenge, &asked.data.requests) {
-            Ok(Proof::ToOpen(answer, samples)) => {
+            Ok(Proof::ToOpen(what)) => {
                 let (validator, challenge) = (validator.clone(), challenge.clone());
                 let message_id = asked.message_id.clone();
-                let wanted = Wanted { validator, challenge, message_id, received, from: peer, answer, samples };
+                let wanted = Wanted { validator, challenge, message_id, received, from: peer, what };
                 return self.want_opening(wanted);
             }
             Ok(Proof::Ready(proof)) => {
                 self.counters.count(Metric::Proofs, &["proven"]);
                 self.kept.proven(now.mono, validator, challenge);
-                answers::proof(&asked.message_id, received, now.wall, Ok(proof))
+                let proofs = Raw::of(&[proof]).map_err(|why| why.to_string());
+                answers::proof(&asked.message_id, received, now.wall, proofs)
             }
             Err(why) => self.unproven(&asked.message_id, received, now.wall, validator, &why.to_string()),
         };
@@ -252,7 +286,7 @@ impl Worker {
     fn unproven(&mut self, message_id: &str, received: Wall, now: Wall, validator: &Hotkey, why: &str) -> String {
         self.counters.count(Metric::Proofs, &["refused"]);
         log::warn!(target: "worker", "no proof for {validator}: {why}");
-        answers::proof(message_id, received, now, Err::<(), _>(why.to_owned()))
+        answers::proof(message_id, received, now, Err(why.to_owned()))
     }
 
     fn want_opening(&mut self, wanted: Wanted) {
@@ -269,12 +303,12 @@ impl Worker {
 
     fn opened_answer(&mut self, now: Now, reply: OpenReply) {
         let Some(wanted) = self.opens.finished(&reply) else { return };
-        let Wanted { validator, message_id, received, samples, .. } = &wanted;
+        let Wanted { validator, message_id, received, .. } = &wanted;
         let frame = match reply.outcome {
-            OpenOutcome::Opened { proof, took } => {
-                log::debug!(target: "worker", "{} samples opened for {validator} in {took:?}", samples.len());
+            OpenOutcome::Opened { proofs, took } => {
+                log::debug!(target: "worker", "proof for {validator} made in {took:?}");
                 self.counters.count(Metric::Proofs, &["proven"]);
-                answers::proof(message_id, *received, now.wall, Ok(proof))
+                answers::proof(message_id, *received, now.wall, Ok(proofs))
             }
             OpenOutcome::CalledOff => {
                 self.unproven(message_id, *received, now.wall, validator, "the opening was called off")
@@ -284,6 +318,14 @@ impl Worker {
         if self.opens.ready(validator, frame) > 0 {
             log::warn!(target: "worker", "the oldest undelivered proof was dropped: too many wait for the miner");
         }
+    }
+
+    fn executor_said(&mut self, now: Mono, reply: ExecutorReply) {
+        let (next, changed) = self.gpus.heard(now, reply);
+        if changed {
+            self.pulse.news(now);
+        }
+        self.outputs.extend(next.map(|request| Output::Command(Command::Executor(request))));
     }
 
     fn lost(&mut self, now: Mono, peer: PeerId, reason: &Gone) {
@@ -345,7 +387,8 @@ impl Worker {
 
     fn opened(&mut self, now: Mono, peer: PeerId) {
         if self.uplink.opened(now, peer) {
-            let frame = answers::register(&self.identity, self.tasks.offered(), self.pulse.info());
+            let frame =
+                answers::register(&self.identity, self.tasks.offered(&self.gpus), self.gpus.told(&self.pulse.info()));
             self.send(peer, &frame);
         }
     }
@@ -355,8 +398,10 @@ impl Worker {
         if self.pulse.wants_probe(now.mono) {
             self.outputs.push_back(Output::Command(Command::Probe(ProbeRequest)));
         }
+        let start = self.gpus.wants(now.mono).filter(|_| self.stopping.is_none());
+        self.outputs.extend(start.map(|request| Output::Command(Command::Executor(request))));
         if let Some((job, task)) = self.tasks.timed_out(now.mono) {
-            self.outputs.push_back(Output::Command(Command::CallOff(job)));
+            self.call_off(job);
             self.refuse(now, task.capability().name(), &task.id, &Refusal::TimedOut(task.timeout));
         }
         self.kept.expire(now.mono);
@@ -375,7 +420,8 @@ impl Worker {
     /// What a registered worker has to say of its own accord.
     fn speak(&mut self, now: Now, peer: PeerId) {
         if self.pulse.wants_beat(now.mono) {
-            let frame = answers::heartbeat(self.tasks.offered(), self.pulse.info(), self.tasks.active());
+            let (offered, info) = (self.tasks.offered(&self.gpus), self.gpus.told(&self.pulse.info()));
+            let frame = answers::heartbeat(offered, info, self.gpus.summary(), self.tasks.active());
             self.send(peer, &frame);
         }
         while let Some(text) = self.tasks.next_parcel(now.mono) {
@@ -407,8 +453,9 @@ impl Worker {
         }
         self.exited = true;
         if let Some(job) = self.tasks.abandon() {
-            self.outputs.push_back(Output::Command(Command::CallOff(job)));
+            self.call_off(job);
         }
+        self.outputs.push_back(Output::Command(Command::LeaveExecutor));
         let opening = self.opens.abandon();
         self.call_off_opening(opening);
         if let Some(peer) = self.uplink.stop() {
@@ -435,7 +482,15 @@ impl Machine for Worker {
             Input::Opened { peer, .. } => self.opened(now.mono, peer),
             Input::Received { peer, message, at } => self.received(now, at, peer, &message),
             Input::Closed { peer, reason } | Input::DialFailed { peer, reason } => self.lost(now.mono, peer, &reason),
-            Input::Event(Event::Cpu(reply)) => self.computed(now, reply),
+            Input::Event(Event::Cpu(reply)) => {
+                let done = self.tasks.finished(reply);
+                self.computed(now, done);
+            }
+            Input::Event(Event::Gpu(reply)) => {
+                let done = self.tasks.finished_on_gpus(reply);
+                self.computed(now, done);
+            }
+            Input::Event(Event::Executor(reply)) => self.executor_said(now.mono, reply),
             Input::Event(Event::Opened(reply)) => self.opened_answer(now, reply),
             Input::Event(Event::Probe(reply)) => self.pulse.probed(now.mono, reply.info),
             Input::Event(Event::Resolved(reply)) => self.resolved(now.mono, reply),
@@ -453,7 +508,9 @@ impl Machine for Worker {
         if self.exited {
             return None;
         }
-        let parts = [self.pulse.deadline(), self.tasks.deadline(), self.kept.deadline(), self.uplink.deadline()];
+        let executor = self.gpus.deadline().filter(|_| self.stopping.is_none());
+        let parts =
+            [executor, self.pulse.deadline(), self.tasks.deadline(), self.kept.deadline(), self.uplink.deadline()];
         parts.into_iter().flatten().chain(self.stopping).min()
     }
 

@@ -7,6 +7,7 @@ pub mod bulk;
 mod call_off;
 pub mod chain;
 pub mod cpu;
+pub mod gpu;
 pub mod open;
 pub mod probe;
 pub mod resolve;

@@ -114,7 +114,7 @@ fn documented_defaults_hold() {
         ("miner", "worker_management.max_tasks_per_worker: 1; wallet.path: ~/.bittensor/wallets"),
         ("worker", "miner_url: ws://127.0.0.1:7799; reconnect_interval: 5; ping_interval: 15; ping_timeout: 30"),
         ("worker", "max_concurrent_tasks: 2; default_task_timeout: 300; heartbeat_interval: 30"),
-        ("worker", "system_info_interval: 60; gpu.enable: true; gpu.socket_path: /tmp/gpu_tensor.sock"),
+        ("worker", "system_info_interval: 60; gpu.enable: true; gpu.auto_start: true; gpu.socket_path: null"),
         ("validator", "port: 9091; external_ip: null; metagraph.weight_update_tempo: 105; metagraph.sync_interval: 60"),
         ("validator", "database.url: sqlite:///./validator.db; database.event_retention_days: 7"),
         ("validator", "meshhub.reconnect_delay_seconds: 30; meshhub.heartbeat_interval_seconds: 60"),

@@ -68,8 +68,8 @@ fn values_out_of_range_are_told_with_what_is_allowed() {
             "validation.verification_concurrent: is 0; allowed: a whole number from 1 to 256, or -1 for all cores but one",
         ),
         (
-            line::<worker::Config>("capabilities: [cpu_matrix, gpu_matrix]"),
-            "capabilities: is a list of 2; allowed: a list of cpu_matrix and gemm_i8, at least one (gpu_matrix comes with a later version)",
+            line::<worker::Config>("capabilities: [cpu_matrix, tpu_matrix]"),
+            "capabilities: is a list of 2; allowed: a list of cpu_matrix, gpu_matrix and gemm_i8, at least one",
         ),
         (line::<miner::Config>("netuid: 65536"), "netuid: is 65536; allowed: a whole number from 0 to 65535"),
     ];

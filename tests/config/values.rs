@@ -51,10 +51,20 @@ fn a_worker_offers_what_it_is_told_to_and_everything_otherwise() {
         let config = accepted::<worker::Config>(text).config;
         config.capabilities.iter().map(|capability| capability.name()).collect::<Vec<_>>()
     };
-    assert_eq!(offered(""), ["cpu_matrix", "gemm_i8"]);
-    assert_eq!(offered("capabilities: null"), ["cpu_matrix", "gemm_i8"]);
+    assert_eq!(offered(""), ["cpu_matrix", "gpu_matrix", "gemm_i8"]);
+    assert_eq!(offered("capabilities: null"), offered(""));
     assert_eq!(offered("capabilities: [cpu_matrix]"), ["cpu_matrix"]);
     assert_eq!(offered("capabilities: [gemm_i8, cpu_matrix, gemm_i8]"), ["cpu_matrix", "gemm_i8"]);
+}
+
+#[test]
+fn gpus_are_used_by_our_own_executor_unless_the_file_says_otherwise() {
+    let gpu = |text: &str| accepted::<worker::Config>(text).config.gpu;
+    let usual = worker::Gpu { enable: true, auto_start: true, binary: None, socket: None };
+    assert_eq!((gpu(""), warnings::<worker::Config>("gpu: {enable: true}")), (usual, vec![]));
+    let other = gpu("gpu: {enable: false, auto_start: false, binary_path: /opt/gpu, socket_path: /run/gpu.sock}");
+    let (binary, socket) = (Some("/opt/gpu".into()), Some("/run/gpu.sock".into()));
+    assert_eq!(other, worker::Gpu { enable: false, auto_start: false, binary, socket });
 }
 
 #[test]

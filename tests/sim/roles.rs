@@ -12,7 +12,8 @@ use byteleap::{
         Message,
         contract::{
             cpu::{Answer, CpuOutcome, CpuReply, CpuTask, Split},
-            open::{OpenOutcome, OpenReply, OpenRequest},
+            gpu::ExecutorReply,
+            open::{OpenOutcome, OpenReply, OpenRequest, ToOpen},
             probe::ProbeReply,
             resolve::ResolveReply,
             store::{StoreReply, StoreRequest},
@@ -185,7 +186,12 @@ impl Spokes<Worker> for WorkerSpokes {
             worker_machine::Command::Open(_) => {
                 Route { spoke: "open", depth: worker_machine::OPENING_DEPTH, takes: (ms(5), ms(500)) }
             }
-            worker_machine::Command::CallOff(_) | worker_machine::Command::CallOffOpening(_) => {
+            worker_machine::Command::Gpu(_) => unreachable!("no worker here has a GPU"),
+            worker_machine::Command::Executor(_) => Route { spoke: "gpu-watch", depth: 1, takes: (ms(1), ms(100)) },
+            worker_machine::Command::CallOff(_)
+            | worker_machine::Command::CallOffOpening(_)
+            | worker_machine::Command::CallOffGpu(_)
+            | worker_machine::Command::LeaveExecutor => {
                 Route { spoke: "flag", depth: usize::MAX, takes: (ms(0), ms(0)) }
             }
             worker_machine::Command::Probe(_) => Route { spoke: "probe", depth: 1, takes: (ms(5), ms(50)) },
@@ -202,11 +208,18 @@ impl Spokes<Worker> for WorkerSpokes {
                 worker_machine::Event::Cpu(CpuReply { job: request.job, outcome })
             }
             worker_machine::Command::Open(request) => {
-                let outcome = OpenOutcome::Opened { proof: self.proof(&request)?, took: ms(1) };
+                let outcome = OpenOutcome::Opened { proofs: Raw::of(&[self.proof(&request)?]).ok()?, took: ms(1) };
                 worker_machine::Event::Opened(OpenReply { id: request.id, outcome })
             }
             // the work goes on; its result is one that nobody waits for any more
-            worker_machine::Command::CallOff(_) | worker_machine::Command::CallOffOpening(_) => return None,
+            worker_machine::Command::CallOff(_)
+            | worker_machine::Command::CallOffOpening(_)
+            | worker_machine::Command::CallOffGpu(_)
+            | worker_machine::Command::LeaveExecutor
+            | worker_machine::Command::Gpu(_) => return None,
+            worker_machine::Command::Executor(_) => {
+                worker_machine::Event::Executor(ExecutorReply::Down("no GPU executor on this host".into()))
+            }
             worker_machine::Command::Probe(_) => worker_machine::Event::Probe(ProbeReply { info: hardware() }),
             worker_machine::Command::Resolve(request) => {
                 let address = format!("{}:{}", request.host, request.port);
@@ -254,9 +267,10 @@ impl WorkerSpokes {
     }
 
     fn proof(&mut self, request: &OpenRequest) -> Option<Raw> {
+        let ToOpen::Cpu { answer, samples } = &request.wanted else { return None };
         match &mut self.liar {
-            Some(liar) => Some(liar.proof(request.answer.root(), &request.samples)),
-            None => Raw::of(&gemm_i8::open(&request.answer, &request.samples).ok()?).ok(),
+            Some(liar) => Some(liar.proof(answer.root(), samples)),
+            None => Raw::of(&gemm_i8::open(answer, samples).ok()?).ok(),
         }
     }
 }

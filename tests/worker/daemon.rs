@@ -26,12 +26,12 @@ use tungstenite::{
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const TOKEN: &str = "a-token-of-this-test";
-const VALIDATOR: &str = "5FLGJvNvq2seB59UkKb2ftuVRab1aHzMVxuPJtPAyfsZ3vKY";
+pub const VALIDATOR: &str = "5FLGJvNvq2seB59UkKb2ftuVRab1aHzMVxuPJtPAyfsZ3vKY";
 const N: u32 = 64;
 const SPEC: Spec = Spec { seed: [0xab; 16], n: N, iterations: 2 };
 
 /// A worker process that does not outlive its test.
-struct Process(Child);
+pub struct Process(Child);
 
 impl Drop for Process {
     fn drop(&mut self) {
@@ -42,11 +42,16 @@ impl Drop for Process {
 }
 
 fn start(directory: &Path, port: u16) -> Process {
+    start_with(directory, port, "")
+}
+
+/// `yaml`: further settings.
+pub fn start_with(directory: &Path, port: u16, yaml: &str) -> Process {
     let token = directory.join("token");
     fs::write(&token, TOKEN).expect("a writable directory");
     let config = directory.join("worker.yaml");
     let text = format!(
-        "miner_url: ws://localhost:{port}\ntoken_file: {}\nworker_id: w1\nreconnect_interval: 0.1\n",
+        "miner_url: ws://localhost:{port}\ntoken_file: {}\nworker_id: w1\nreconnect_interval: 0.1\n{yaml}",
         token.display()
     );
     fs::write(&config, text).expect("a writable directory");
@@ -56,20 +61,20 @@ fn start(directory: &Path, port: u16) -> Process {
 }
 
 /// A miner's port.
-struct Door {
+pub struct Door {
     listener: mio::net::TcpListener,
     poll: mio::Poll,
 }
 
 impl Door {
-    fn open() -> Door {
+    pub fn open() -> Door {
         let mut listener = mio::net::TcpListener::bind(([127, 0, 0, 1], 0).into()).expect("a free port");
         let poll = mio::Poll::new().expect("an event queue");
         poll.registry().register(&mut listener, mio::Token(0), mio::Interest::READABLE).expect("a watched socket");
         Door { listener, poll }
     }
 
-    fn port(&self) -> u16 {
+    pub fn port(&self) -> u16 {
         self.listener.local_addr().expect("an address").port()
     }
 
@@ -89,21 +94,21 @@ impl Door {
 }
 
 /// A miner's side of one connection.
-struct Miner(WebSocket<TcpStream>);
+pub struct Miner(WebSocket<TcpStream>);
 
 impl Miner {
-    fn accept(door: &mut Door) -> Miner {
+    pub fn accept(door: &mut Door) -> Miner {
         let stream = door.accept();
         stream.set_read_timeout(Some(PATIENCE)).expect("a socket option");
         Miner(accept_hdr(stream, bears_the_token).expect("an upgrade"))
     }
 
-    fn say(&mut self, frame: &Value) {
+    pub fn say(&mut self, frame: &Value) {
         self.0.send(Message::text(frame.to_string())).expect("an open connection");
     }
 
     /// The next frame of that type; others are passed over.
-    fn hear(&mut self, kind: &str) -> Value {
+    pub fn hear(&mut self, kind: &str) -> Value {
         loop {
             if let Message::Text(text) = self.0.read().expect("a frame in time") {
                 let frame: Value = serde_json::from_str(&text).expect("a frame is JSON");

@@ -1,7 +1,10 @@
 //! The worker's machine through a recorded session between the reference worker and the reference miner: what
-//! the miner said is said to ours, and ours must answer as the recorded worker did. In `daemon`, the real process.
+//! the miner said is said to ours, and ours must answer as the recorded worker did. In `daemon`, the real process; in `gpu`,
+//! the real process beside an executor.
 
 mod daemon;
+mod executor;
+mod gpu;
 
 use std::{collections::BTreeSet, num::NonZeroUsize, time::Duration};
 
@@ -113,6 +116,8 @@ impl Stage {
                 let outcome = CpuOutcome::Computed { answer, took, split, threads: NonZeroUsize::MIN };
                 Event::Cpu(CpuReply { job: request.job, outcome })
             }
+            // It is on its way for good.
+            Command::Executor(_) => return,
             other => panic!("not expected: {other:?}"),
         };
         self.give(Input::Event(event));

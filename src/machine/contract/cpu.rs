@@ -5,6 +5,7 @@
 
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
+use super::gpu::GpuAnswer;
 use crate::compute::{
     cpu_matrix,
     gemm_i8::{self, KeyPrefix},
@@ -58,6 +59,8 @@ pub enum Answer {
     CpuMatrix(Tree),
     /// Openings are computed from it elsewhere while the machine keeps it.
     GemmI8(Arc<gemm_i8::Answer>),
+    /// Openings are asked of the executor that has it.
+    Gpu(Arc<GpuAnswer>),
 }
 
 impl Answer {
@@ -65,6 +68,7 @@ impl Answer {
         match self {
             Answer::CpuMatrix(tree) => tree.bytes(),
             Answer::GemmI8(answer) => answer.bytes(),
+            Answer::Gpu(answer) => answer.bytes(),
         }
     }
 }

@@ -5,12 +5,13 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::{
     Identity,
-    tasks::{Product, Refusal, Task},
+    refusal::Refusal,
+    tasks::{Product, Task},
 };
 use crate::{
     machine::contract::cpu::{Answer, Split},
@@ -49,12 +50,17 @@ pub(super) fn register(identity: &Identity, capabilities: Vec<String>, system_in
     })
 }
 
-pub(super) fn heartbeat(capabilities: Vec<String>, system_info: SystemInfo, active_tasks: u32) -> ToMiner {
+pub(super) fn heartbeat(
+    capabilities: Vec<String>,
+    system_info: SystemInfo,
+    gpu_info: GpuSummary,
+    active_tasks: u32,
+) -> ToMiner {
     ToMiner::Heartbeat(Heartbeat {
         status: Some(if active_tasks == 0 { "online" } else { "busy" }.into()),
         active_tasks: Some(active_tasks),
         system_info,
-        gpu_info: Some(GpuSummary::default()),
+        gpu_info: Some(gpu_info),
         capabilities: Some(capabilities),
     })
 }
@@ -71,14 +77,15 @@ fn task_result(identity: &Identity, now: Wall, task_id: &str, data: TaskOutcome)
 
 pub(super) fn computed(identity: &Identity, now: Wall, task: &Task, product: &Product) -> ToMiner {
     let mut stamps = stamps([("worker_task_received_ts", task.received), ("worker_task_completed_ts", now)]);
-    let commitment = match &product.answer {
-        Answer::CpuMatrix(tree) => Commitment::cpu(tree.root()),
-        Answer::GemmI8(answer) => {
-            stamps.extend(split(now.since(task.received).saturating_sub(product.took), &product.split));
-            Commitment::gemm_i8(CPU_DEVICE, answer.root())
-        }
+    if !matches!(product.answer, Answer::CpuMatrix(_)) {
+        stamps.extend(split(now.since(task.received).saturating_sub(product.took), &product.split));
+    }
+    let commitments = match &product.answer {
+        Answer::CpuMatrix(tree) => vec![Commitment::cpu(tree.root())],
+        Answer::GemmI8(answer) => vec![Commitment::gemm_i8(CPU_DEVICE, answer.root())],
+        Answer::Gpu(answer) => answer.commitments.clone(),
     };
-    let outcome = match ChallengeResult::new(product.took, task.side(), &[commitment]) {
+    let outcome = match ChallengeResult::new(product.took, task.side(), &commitments) {
         Ok(result) => TaskOutcome::done(result, stamps),
         Err(why) => TaskOutcome::failed(code::TASK_FAILED, &why.to_string()),
     };
@@ -100,12 +107,11 @@ pub(super) fn refused(identity: &Identity, now: Wall, task_id: &str, why: &Refus
     task_result(identity, now, task_id, TaskOutcome::failed(why.code(), &why.to_string()))
 }
 
-/// The answer to a proof request: the proof of the one device there is, or why there is none.
-pub(super) fn proof(message_id: &str, received: Wall, now: Wall, proof: Result<impl Serialize, String>) -> String {
+/// The answer to a proof request: a list of proofs, or why there is none.
+pub(super) fn proof(message_id: &str, received: Wall, now: Wall, proofs: Result<Raw, String>) -> String {
     let stamps = stamps([("worker_proof_request_received_ts", received), ("worker_proof_completed_ts", now)]);
-    let list = proof.and_then(|proof| Raw::of(&[proof]).map_err(|why| why.to_string()));
     let frame = |list| proof_frame(message_id, ProofOutcome::done(list, stamps));
-    let text = list.map(frame).unwrap_or_else(|why| proof_frame(message_id, ProofOutcome::failed(&why)));
+    let text = proofs.map(frame).unwrap_or_else(|why| proof_frame(message_id, ProofOutcome::failed(&why)));
     if text.len() <= limits::WEBSOCKET_BYTES {
         return text;
     }
@@ -134,6 +140,8 @@ pub(super) fn task_id_of(text: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use serde::Serialize;
+
     use super::*;
     use crate::wire::messages::gemm_i8::{CHUNK_VALUES, GemmProof, Opening};
 
@@ -144,7 +152,7 @@ mod tests {
     }
 
     fn proof_text(given: impl Serialize) -> String {
-        proof("m", Wall::default(), Wall::default(), Ok(given))
+        proof("m", Wall::default(), Wall::default(), Ok(Raw::of(&[given]).unwrap()))
     }
 
     #[test]

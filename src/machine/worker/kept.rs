@@ -3,14 +3,21 @@
 //! Owns the answers. It computes nothing anew: what is not kept cannot be proven, and openings are computed
 //! elsewhere, from what is kept here.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use crate::{
     compute::{gemm_i8, merkle::Tree},
-    machine::contract::cpu::Answer,
+    machine::contract::{
+        cpu::Answer,
+        gpu::{GpuAnswer, GpuKept},
+        open::ToOpen,
+    },
     units::{ChallengeId, Hotkey, Mono},
     wire::{
-        limits::GEMM_SAMPLES,
+        limits::{GEMM_SAMPLES, PROOF_VALUES},
         messages::{
             CPU_UUID, DeviceProof, DeviceRequest, MerkleProof, Raw,
             gemm_i8::{CPU_DEVICE, Sample},
@@ -41,6 +48,12 @@ pub(super) enum NoProof {
     Devices { asked: usize, cpu: &'static str },
     #[error("device {asked:?} asked where only the CPU, {cpu:?}, has answered")]
     Device { asked: String, cpu: &'static str },
+    #[error("no device asked")]
+    NoDevice,
+    #[error("device {0:?} asked, which has not answered, or twice")]
+    OtherGpu(String),
+    #[error("{0} values asked; 1 to {PROOF_VALUES} are allowed")]
+    Values(usize),
     #[error("coordinates asked of a CPU challenge")]
     Coordinates,
     #[error("{0} rows asked; 1 to 4096 are allowed")]
@@ -63,7 +76,7 @@ pub(super) enum Proof {
     /// It is at hand.
     Ready(DeviceProof),
     /// It is to be computed.
-    ToOpen(Arc<gemm_i8::Answer>, Vec<Sample>),
+    ToOpen(ToOpen),
 }
 
 #[derive(Debug)]
@@ -99,6 +112,11 @@ impl Kept {
         self.entries.remove(validator);
     }
 
+    /// The GPUs have another job: what they had computed before is gone.
+    pub fn gpus_taken(&mut self) {
+        self.entries.retain(|_, entry| !matches!(entry.answer, Answer::Gpu(_)));
+    }
+
     pub fn expire(&mut self, now: Mono) {
         self.entries.retain(|_, entry| entry.until > now);
     }
@@ -132,7 +150,11 @@ impl Kept {
             Answer::CpuMatrix(tree) => cpu_proof(tree, only(CPU_UUID, &requests)?).map(Proof::Ready),
             Answer::GemmI8(answer) => {
                 let samples = samples(answer.spec(), only(CPU_DEVICE, &requests)?)?;
-                Ok(Proof::ToOpen(answer.clone(), samples))
+                Ok(Proof::ToOpen(ToOpen::Cpu { answer: answer.clone(), samples }))
+            }
+            Answer::Gpu(answer) => {
+                check_gpus(answer, &requests)?;
+                Ok(Proof::ToOpen(ToOpen::Gpu { answer: answer.clone(), requests }))
             }
         }
     }
@@ -152,6 +174,39 @@ fn only<'a>(cpu: &'static str, requests: &'a [DeviceRequest]) -> Result<&'a Devi
         [request] if request.uuid == cpu => Ok(request),
         [request] => Err(NoProof::Device { asked: request.uuid.chars().take(64).collect(), cpu }),
         _ => Err(NoProof::Devices { asked: requests.len(), cpu }),
+    }
+}
+
+/// The executor is asked for nothing that it does not have.
+fn check_gpus(answer: &GpuAnswer, requests: &[DeviceRequest]) -> Result<(), NoProof> {
+    let mut seen = BTreeSet::new();
+    if requests.is_empty() {
+        return Err(NoProof::NoDevice);
+    }
+    for request in requests {
+        if !answer.has(&request.uuid) || !seen.insert(&request.uuid) {
+            return Err(NoProof::OtherGpu(request.uuid.chars().take(64).collect()));
+        }
+        match &answer.kept {
+            GpuKept::GemmI8(spec) => samples(spec, request).map(drop)?,
+            GpuKept::GpuMatrix { n, .. } => check_values(*n, request)?,
+        }
+    }
+    Ok(())
+}
+
+fn check_values(n: u32, request: &DeviceRequest) -> Result<(), NoProof> {
+    if !request.samples.is_empty() {
+        return Err(NoProof::Samples);
+    }
+    let values = request.coordinates.len() + request.rows.len() * n as usize;
+    if !(1..=PROOF_VALUES).contains(&values) {
+        return Err(NoProof::Values(values));
+    }
+    let places = request.coordinates.iter().flat_map(|(row, column)| [*row, *column]);
+    match places.chain(request.rows.iter().copied()).find(|place| *place >= n) {
+        Some(row) => Err(NoProof::NoSuchRow { row, n: n as usize }),
+        None => Ok(()),
     }
 }
 
@@ -195,6 +250,8 @@ fn row_proof(tree: &Tree, row: u32) -> Result<MerkleProof, NoProof> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::{
         compute::{cpu_matrix::Spec, gemm_i8::KeyPrefix, verify},
@@ -318,7 +375,10 @@ mod tests {
         let asked = |samples: &[Sample]| ask(&[DeviceRequest::samples("cpu", samples.to_vec())]);
         let corner = sample(1, 255, 0);
         let Answer::GemmI8(whole) = answer else { panic!("it is one") };
-        assert_eq!(asked(&[corner; 1024]), Ok(Proof::ToOpen(whole, vec![corner; 1024])));
+        assert_eq!(
+            asked(&[corner; 1024]),
+            Ok(Proof::ToOpen(ToOpen::Cpu { answer: whole, samples: vec![corner; 1024] }))
+        );
         for outside in [sample(2, 0, 0), sample(0, 256, 0), sample(0, 0, 1)] {
             let fault = NoProof::NoSuchSample { sample: outside, rounds: 2, n: 256, chunks: 1 };
             assert_eq!(asked(&[corner, outside]), Err(fault));
@@ -349,5 +409,61 @@ mod tests {
         assert_eq!(held(&kept)[..3], ["a", "c", "z000"]);
         kept.keep(at(100), validator("y"), challenge("c"), answer.clone());
         assert_eq!(held(&kept)[..3], ["c", "y", "z000"]);
+    }
+
+    fn on_gpus(kept: GpuKept) -> Answer {
+        let commitments = ["G1", "G2"].map(|uuid| crate::wire::messages::Commitment::gemm_i8(uuid, &[1; 32])).into();
+        Answer::Gpu(Arc::new(GpuAnswer { commitments, kept }))
+    }
+
+    #[test]
+    fn gpus_are_asked_for_what_they_have_committed_to_and_nothing_else() {
+        let mut kept = Kept::default();
+        kept.keep(
+            at(0),
+            validator("5V"),
+            challenge("c1"),
+            on_gpus(GpuKept::GemmI8(gemm_i8::Spec::new(256, 2).unwrap())),
+        );
+        let ask = |requests: &[DeviceRequest]| kept.proof(&validator("5V"), &challenge("c1"), &raw(requests));
+        let corner = Sample { round: 1, row: 255, chunk: 0 };
+        let of = |uuid: &str| DeviceRequest::samples(uuid, vec![corner]);
+        assert!(
+            matches!(ask(&[of("G2"), of("G1")]), Ok(Proof::ToOpen(ToOpen::Gpu { requests, .. })) if requests.len() == 2)
+        );
+        assert_eq!(ask(&[]), Err(NoProof::NoDevice));
+        assert_eq!(ask(&[of("G1"), of("G1")]), Err(NoProof::OtherGpu("G1".into())));
+        assert_eq!(ask(&[of("cpu")]), Err(NoProof::OtherGpu("cpu".into())));
+        assert_eq!(ask(&[DeviceRequest::rows("G1", vec![1])]), Err(NoProof::NotSamples));
+    }
+
+    #[test]
+    fn values_of_the_first_version_lie_within_the_matrix_and_the_bounds() {
+        let mut kept = Kept::default();
+        let answer = on_gpus(GpuKept::GpuMatrix { n: 64, trees: BTreeMap::new() });
+        kept.keep(at(0), validator("5V"), challenge("c1"), answer);
+        let ask = |coordinates: &[(u32, u32)], rows: &[u32]| {
+            let request = DeviceRequest::values("G1", coordinates.to_vec(), rows.to_vec());
+            kept.proof(&validator("5V"), &challenge("c1"), &raw(&[request]))
+        };
+        assert!(matches!(ask(&[(0, 63)], &[63]), Ok(Proof::ToOpen(ToOpen::Gpu { .. }))));
+        assert_eq!(ask(&[], &[]), Err(NoProof::Values(0)));
+        assert_eq!(ask(&[(0, 64)], &[1]), Err(NoProof::NoSuchRow { row: 64, n: 64 }));
+        assert_eq!(ask(&[], &[64]), Err(NoProof::NoSuchRow { row: 64, n: 64 }));
+        assert_eq!(ask(&[], &[1; 20_000]), Err(NoProof::Values(1_280_000)));
+    }
+
+    #[test]
+    fn another_job_on_the_gpus_takes_what_they_had_before() {
+        let mut kept = Kept::default();
+        kept.keep(
+            at(0),
+            validator("5V"),
+            challenge("c1"),
+            on_gpus(GpuKept::GemmI8(gemm_i8::Spec::new(256, 2).unwrap())),
+        );
+        kept.keep(at(0), validator("5W"), challenge("c2"), gemm_answer(2));
+        kept.gpus_taken();
+        assert!(!kept.has(&validator("5V"), &challenge("c1")) && kept.has(&validator("5W"), &challenge("c2")));
     }
 }

@@ -3,13 +3,11 @@
 //! Owns the requests, and the written proofs until they are sent. A lost connection loses none of it: the
 //! answer goes over whichever connection is there. It reads no request and writes no frame.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use crate::{
-    compute::gemm_i8,
-    machine::contract::open::{OpenId, OpenReply, OpenRequest},
+    machine::contract::open::{OpenId, OpenReply, OpenRequest, ToOpen},
     units::{ChallengeId, Hotkey, PeerId, Wall},
-    wire::messages::gemm_i8::Sample,
 };
 
 /// Openings that the spoke may hold at once.
@@ -27,8 +25,7 @@ pub(super) struct Wanted {
     pub received: Wall,
     /// The connection that it came over.
     pub from: PeerId,
-    pub answer: Arc<gemm_i8::Answer>,
-    pub samples: Vec<Sample>,
+    pub what: ToOpen,
 }
 
 #[derive(Debug)]
@@ -102,7 +99,7 @@ impl Opens {
         self.in_spoke = true;
         let id = OpenId(self.ids);
         entry.stage = Stage::AtWork(id);
-        Some(OpenRequest { id, answer: entry.wanted.answer.clone(), samples: entry.wanted.samples.clone() })
+        Some(OpenRequest { id, wanted: entry.wanted.what.clone() })
     }
 
     /// The spoke's answer: the request that it belongs to, if somebody still waits.
@@ -149,11 +146,14 @@ impl Opens {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::{
-        compute::gemm_i8::{KeyPrefix, Spec},
+        compute::gemm_i8::{self, KeyPrefix, Spec},
         machine::contract::open::OpenOutcome,
         units::WorkerId,
+        wire::messages::gemm_i8::Sample,
     };
 
     const FIRST: PeerId = PeerId::dialed(1);
@@ -169,8 +169,7 @@ mod tests {
             message_id: message_id.into(),
             received: Wall::default(),
             from,
-            answer: Arc::new(answer),
-            samples: vec![Sample { round: 0, row: 0, chunk: 0 }],
+            what: ToOpen::Cpu { answer: Arc::new(answer), samples: vec![Sample { round: 0, row: 0, chunk: 0 }] },
         }
     }
 

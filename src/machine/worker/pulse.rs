@@ -64,6 +64,11 @@ impl Pulse {
         self.beat_at = Some(now);
     }
 
+    /// There is news that no heartbeat should wait for.
+    pub fn news(&mut self, now: Mono) {
+        self.beat_at = self.beat_at.map(|at| at.min(now));
+    }
+
     pub fn lost(&mut self) {
         self.beat_at = None;
     }

@@ -3,22 +3,25 @@
 //! Owns the task being computed and the undelivered results, which outlive a lost connection. A product is
 //! worth nothing, and not sent, once its task's time is over.
 
-use std::{collections::VecDeque, num::NonZeroUsize, time::Duration};
+use std::{collections::VecDeque, fmt, num::NonZeroUsize, sync::Arc, time::Duration};
 
+use super::{gpus::Gpus, refusal::Refusal};
 use crate::{
     compute::{
         cpu_matrix,
         gemm_i8::{self, KeyPrefix},
     },
     config::worker::Capability,
-    machine::contract::cpu::{Answer, CpuJob, CpuOutcome, CpuReply, CpuRequest, CpuTask, Split},
+    machine::contract::{
+        cpu::{Answer, CpuJob, CpuOutcome, CpuReply, CpuRequest, CpuTask, Split},
+        gpu::{GpuJob, GpuOutcome, GpuReply, GpuRequest, GpuTask},
+    },
     units::{ChallengeId, Hotkey, Mono, PeerId, Wall, WorkerId},
     wire::{
-        code::{self, Code},
         limits,
         messages::{
             ChallengeData,
-            gemm_i8::{CPU_DEVICE, GemmI8Data, GemmTaskFault},
+            gemm_i8::{CPU_DEVICE, GemmI8Data},
         },
         websocket::TaskAssignment,
     },
@@ -29,71 +32,13 @@ pub const EXECUTOR_DEPTH: usize = 2;
 /// Results that may wait for a connection.
 const RESULTS_MAX: usize = 32;
 
-const MIB: u64 = 1 << 20;
-
-/// Why an assignment is not computed.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-pub(super) enum Refusal {
-    #[error("this worker computes {offered}, not {asked}")]
-    NotOffered { asked: String, offered: String },
-    #[error("the challenge in the task is {0}")]
-    OtherType(String),
-    #[error("the task's data: {0}")]
-    Data(String),
-    #[error("the task's data: {0}")]
-    CpuSpec(#[from] cpu_matrix::SpecFault),
-    #[error("the task's data: {0}")]
-    Gemm(#[from] GemmTaskFault),
-    #[error("the task's data: {0}")]
-    GemmSpec(#[from] gemm_i8::SpecFault),
-    #[error("the task's data are of challenge {0}")]
-    OtherChallenge(ChallengeId),
-    #[error("the task's data are for worker {0}")]
-    OtherWorker(WorkerId),
-    #[error("devices {0} are asked; this worker has its CPU alone, \"cpu\"")]
-    Devices(String),
-    #[error("it needs {} MiB of memory, and this host can spare {} MiB", needed_bytes.div_ceil(MIB), available_bytes / MIB)]
-    TooLarge { needed_bytes: u64, available_bytes: u64 },
-    #[error("busy with task {0}")]
-    Busy(String),
-    #[error("the worker is stopping")]
-    Stopping,
-    #[error("not finished within the task's {} s", .0.as_secs())]
-    TimedOut(Duration),
-    #[error("the computation was called off")]
-    CalledOff,
-}
-
-impl Refusal {
-    pub fn code(&self) -> Code {
-        match self {
-            Refusal::TooLarge { .. } | Refusal::Busy(_) | Refusal::Stopping => code::TASK_FAILED,
-            Refusal::TimedOut(_) => code::TIMEOUT,
-            Refusal::CalledOff => code::CHALLENGE_FAILED,
-            _ => code::INVALID_REQUEST,
-        }
-    }
-
-    /// For the counter of tasks.
-    pub fn label(&self) -> &'static str {
-        match self {
-            Refusal::TooLarge { .. } => "too_large",
-            Refusal::Busy(_) => "busy",
-            Refusal::Stopping => "stopping",
-            Refusal::TimedOut(_) => "timeout",
-            Refusal::CalledOff => "called_off",
-            _ => "invalid",
-        }
-    }
-}
-
 /// A task that was given to this worker.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Task {
     pub id: String,
     pub challenge: ChallengeId,
     pub validator: Hotkey,
-    pub work: CpuTask,
+    pub work: Work,
     pub timeout: Duration,
     pub received: Wall,
     /// When its time is over.
@@ -103,18 +48,58 @@ pub(super) struct Task {
 }
 
 impl Task {
+    /// Its job, for whoever has it.
+    fn given(&self, job: u64) -> Given<CpuJob, GpuJob> {
+        match self.work {
+            Work::Cpu(_) => Given::Cpu(CpuJob(job)),
+            Work::Gpu(_) => Given::Gpu(GpuJob(job)),
+        }
+    }
+
     pub fn capability(&self) -> Capability {
         match self.work {
-            CpuTask::CpuMatrix(_) => Capability::CpuMatrix,
-            CpuTask::GemmI8 { .. } => Capability::GemmI8,
+            Work::Cpu(CpuTask::CpuMatrix(_)) => Capability::CpuMatrix,
+            Work::Gpu(GpuTask::GpuMatrix { .. }) => Capability::GpuMatrix,
+            Work::Cpu(CpuTask::GemmI8 { .. }) | Work::Gpu(GpuTask::GemmI8 { .. }) => Capability::GemmI8,
         }
     }
 
     /// Rows and columns.
     pub fn side(&self) -> u32 {
         match &self.work {
-            CpuTask::CpuMatrix(spec) => spec.n,
-            CpuTask::GemmI8 { spec, .. } => spec.n(),
+            Work::Cpu(CpuTask::CpuMatrix(spec)) => spec.n,
+            Work::Gpu(GpuTask::GpuMatrix { n, .. }) => *n,
+            Work::Cpu(CpuTask::GemmI8 { spec, .. }) | Work::Gpu(GpuTask::GemmI8 { spec, .. }) => spec.n(),
+        }
+    }
+}
+
+/// What a task has computed, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Work {
+    Cpu(CpuTask),
+    Gpu(GpuTask),
+}
+
+/// Who is to be told to begin, or to leave off.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Given<C, G> {
+    Cpu(C),
+    Gpu(G),
+}
+
+/// What a product was computed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Crew {
+    Threads(NonZeroUsize),
+    Gpus(usize),
+}
+
+impl fmt::Display for Crew {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Crew::Threads(threads) => write!(f, "{threads} threads"),
+            Crew::Gpus(gpus) => write!(f, "{gpus} GPUs"),
         }
     }
 }
@@ -125,7 +110,7 @@ pub(super) struct Product {
     pub answer: Answer,
     pub took: Duration,
     pub split: Split,
-    pub threads: NonZeroUsize,
+    pub crew: Crew,
 }
 
 /// When and over which connection an assignment came.
@@ -148,22 +133,25 @@ pub(super) struct Tasks {
     me: WorkerId,
     offered: Vec<Capability>,
     default_timeout: Duration,
-    current: Option<(CpuJob, Task)>,
+    current: Option<(u64, Task)>,
     jobs: u64,
-    /// Products that the executor has not answered.
+    /// Products that the executor on the CPU has not answered.
     in_executor: usize,
+    /// The same of the GPUs.
+    on_gpus: usize,
     results: VecDeque<Parcel>,
 }
 
 impl Tasks {
     pub fn new(me: WorkerId, offered: Vec<Capability>, default_timeout: Duration) -> Tasks {
         let results = VecDeque::new();
-        Tasks { me, offered, default_timeout, current: None, jobs: 0, in_executor: 0, results }
+        Tasks { me, offered, default_timeout, current: None, jobs: 0, in_executor: 0, on_gpus: 0, results }
     }
 
-    /// What this worker computes, as the network calls it.
-    pub fn offered(&self) -> Vec<String> {
-        self.offered.iter().map(|capability| capability.name().to_owned()).collect()
+    /// What this worker computes now, as the network calls it.
+    pub fn offered(&self, gpus: &Gpus) -> Vec<String> {
+        let now = self.offered.iter().filter(|capability| gpus.allow(**capability));
+        now.map(|capability| capability.name().to_owned()).collect()
     }
 
     /// Tasks being computed, 0 or 1.
@@ -177,12 +165,14 @@ impl Tasks {
     }
 
     /// Reads an assignment; what cannot be computed is refused.
-    pub fn read(&self, arrival: Arrival, given: &TaskAssignment) -> Result<Task, Refusal> {
-        let work = match Capability::of(&given.task_type).filter(|asked| self.offered.contains(asked)) {
+    pub fn read(&self, arrival: Arrival, given: &TaskAssignment, gpus: &Gpus) -> Result<Task, Refusal> {
+        let offers = |asked: &Capability| self.offered.contains(asked) && gpus.allow(*asked);
+        let work = match Capability::of(&given.task_type).filter(offers) {
             Some(Capability::CpuMatrix) => cpu_matrix_work(given)?,
-            Some(Capability::GemmI8) => self.gemm_i8_work(given)?,
+            Some(Capability::GpuMatrix) => gpu_matrix_work(given)?,
+            Some(Capability::GemmI8) => self.gemm_i8_work(given, gpus)?,
             None => {
-                let offered = self.offered().join(" and ");
+                let offered = self.offered(gpus).join(" and ");
                 return Err(Refusal::NotOffered { asked: shortened(&given.task_type), offered });
             }
         };
@@ -200,7 +190,7 @@ impl Tasks {
     }
 
     /// Everything that enters the key must be what this worker stands for: its own id, and the challenge's.
-    fn gemm_i8_work(&self, given: &TaskAssignment) -> Result<CpuTask, Refusal> {
+    fn gemm_i8_work(&self, given: &TaskAssignment, gpus: &Gpus) -> Result<Work, Refusal> {
         let data = GemmI8Data::read(&given.data)?;
         if data.challenge_id != given.challenge_id {
             return Err(Refusal::OtherChallenge(data.challenge_id));
@@ -208,12 +198,17 @@ impl Tasks {
         if data.worker_id != self.me {
             return Err(Refusal::OtherWorker(data.worker_id));
         }
-        if data.devices != [CPU_DEVICE] {
-            return Err(Refusal::Devices(shortened(&data.devices.join(", "))));
-        }
         let spec = gemm_i8::Spec::new(data.matrix_size, data.rounds)?;
-        let prefix = KeyPrefix::new(&data.challenge_id, &data.seed, &data.miner_hotkey, &data.worker_id, CPU_DEVICE);
-        Ok(CpuTask::GemmI8 { spec, prefix })
+        let prefix =
+            |device: &str| KeyPrefix::new(&data.challenge_id, &data.seed, &data.miner_hotkey, &data.worker_id, device);
+        if data.devices == [CPU_DEVICE] {
+            return Ok(Work::Cpu(CpuTask::GemmI8 { spec, prefix: prefix(CPU_DEVICE) }));
+        }
+        if !data.devices.iter().all(|device| gpus.has(device)) {
+            return Err(Refusal::Devices { asked: shortened(&data.devices.join(", ")), has: gpus.uuids() });
+        }
+        let prefixes = data.devices.iter().map(|device| prefix(device)).collect();
+        Ok(Work::Gpu(GpuTask::GemmI8 { spec, prefixes }))
     }
 
     fn timeout(&self, seconds: u32) -> Duration {
@@ -225,32 +220,41 @@ impl Tasks {
 
     /// The task that a new one displaces: a miner that came back knows nothing of what the connection before
     /// was given, or it would not give this worker another. On the same connection the first task stays.
-    pub fn displaced_by(&mut self, task: &Task) -> Option<CpuJob> {
-        let (job, _) = self.current.take_if(|(_, current)| current.from != task.from)?;
-        Some(job)
+    pub fn displaced_by(&mut self, task: &Task) -> Option<Given<CpuJob, GpuJob>> {
+        let (job, old) = self.current.take_if(|(_, current)| current.from != task.from)?;
+        Some(old.given(job))
     }
 
     /// Takes a task for the executor.
-    pub fn begin(&mut self, task: Task) -> Result<CpuRequest, Refusal> {
+    pub fn begin(&mut self, task: Task) -> Result<Given<CpuRequest, GpuRequest>, Refusal> {
         if let Some((_, current)) = &self.current {
             return Err(Refusal::Busy(current.id.clone()));
         }
-        if self.in_executor >= EXECUTOR_DEPTH {
+        let busy = match task.work {
+            Work::Cpu(_) => &mut self.in_executor,
+            Work::Gpu(_) => &mut self.on_gpus,
+        };
+        if *busy >= EXECUTOR_DEPTH {
             return Err(Refusal::Busy("that was called off".into()));
         }
+        *busy += 1;
         self.jobs += 1;
-        self.in_executor += 1;
-        let request = CpuRequest { job: CpuJob(self.jobs), task: task.work.clone() };
-        self.current = Some((request.job, task));
+        let request = match task.work.clone() {
+            Work::Cpu(task) => Given::Cpu(CpuRequest { job: CpuJob(self.jobs), task }),
+            Work::Gpu(task) => Given::Gpu(GpuRequest { job: GpuJob(self.jobs), task }),
+        };
+        self.current = Some((self.jobs, task));
         Ok(request)
     }
 
     /// The executor's answer. `None` for a product that nobody waits for any more.
     pub fn finished(&mut self, reply: CpuReply) -> Option<(Task, Result<Product, Refusal>)> {
         self.in_executor = self.in_executor.saturating_sub(1);
-        let (_, task) = self.current.take_if(|(job, _)| *job == reply.job)?;
+        let (_, task) = self.current.take_if(|(job, _)| *job == reply.job.0)?;
         let result = match reply.outcome {
-            CpuOutcome::Computed { answer, took, split, threads } => Ok(Product { answer, took, split, threads }),
+            CpuOutcome::Computed { answer, took, split, threads } => {
+                Ok(Product { answer, took, split, crew: Crew::Threads(threads) })
+            }
             CpuOutcome::CalledOff => Err(Refusal::CalledOff),
             CpuOutcome::TooLarge { needed_bytes, available_bytes } => {
                 Err(Refusal::TooLarge { needed_bytes, available_bytes })
@@ -259,14 +263,30 @@ impl Tasks {
         Some((task, result))
     }
 
+    /// The same of the GPUs.
+    pub fn finished_on_gpus(&mut self, reply: GpuReply) -> Option<(Task, Result<Product, Refusal>)> {
+        self.on_gpus = self.on_gpus.saturating_sub(1);
+        let (_, task) = self.current.take_if(|(job, _)| *job == reply.job.0)?;
+        let result = match reply.outcome {
+            GpuOutcome::Computed { answer, took, split } => {
+                let crew = Crew::Gpus(answer.commitments.len());
+                Ok(Product { answer: Answer::Gpu(Arc::new(answer)), took, split, crew })
+            }
+            GpuOutcome::CalledOff => Err(Refusal::CalledOff),
+            GpuOutcome::Failed(why) => Err(Refusal::Gpu(why)),
+        };
+        Some((task, result))
+    }
+
     /// The task whose time is over: its product is to be called off.
-    pub fn timed_out(&mut self, now: Mono) -> Option<(CpuJob, Task)> {
-        self.current.take_if(|(_, task)| task.until <= now)
+    pub fn timed_out(&mut self, now: Mono) -> Option<(Given<CpuJob, GpuJob>, Task)> {
+        let (job, task) = self.current.take_if(|(_, task)| task.until <= now)?;
+        Some((task.given(job), task))
     }
 
     /// Drops the current task, at the end of the worker.
-    pub fn abandon(&mut self) -> Option<CpuJob> {
-        self.current.take().map(|(job, _)| job)
+    pub fn abandon(&mut self) -> Option<Given<CpuJob, GpuJob>> {
+        self.current.take().map(|(job, task)| task.given(job))
     }
 
     /// Keeps a frame until it can be sent. Over the limit the oldest is dropped; `false` says so.
@@ -295,12 +315,25 @@ impl Tasks {
     }
 }
 
-fn cpu_matrix_work(given: &TaskAssignment) -> Result<CpuTask, Refusal> {
+/// The seed goes to the executor as text.
+fn gpu_matrix_work(given: &TaskAssignment) -> Result<Work, Refusal> {
+    let data = matrix_data(given)?;
+    let ChallengeData { seed, matrix_size: n, iterations, .. } = data;
+    Ok(Work::Gpu(GpuTask::GpuMatrix { seed: hex::encode(seed), n, iterations }))
+}
+
+fn cpu_matrix_work(given: &TaskAssignment) -> Result<Work, Refusal> {
+    let data = matrix_data(given)?;
+    let spec = cpu_matrix::Spec::new(data.seed, data.matrix_size, data.iterations)?;
+    Ok(Work::Cpu(CpuTask::CpuMatrix(spec)))
+}
+
+fn matrix_data(given: &TaskAssignment) -> Result<ChallengeData, Refusal> {
     let data = ChallengeData::read(&given.data).map_err(|fault| Refusal::Data(fault.to_string()))?;
     if data.challenge_type != given.task_type {
         return Err(Refusal::OtherType(shortened(&data.challenge_type)));
     }
-    Ok(CpuTask::CpuMatrix(cpu_matrix::Spec::new(data.seed, data.matrix_size, data.iterations)?))
+    Ok(data)
 }
 
 /// A peer's word, as far as an answer and a log line bear it.
@@ -310,6 +343,9 @@ fn shortened(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use rand_chacha::ChaCha20Rng;
+    use rand_core::SeedableRng;
+
     use super::*;
     use crate::{
         compute::merkle::Tree,
@@ -341,18 +377,28 @@ mod tests {
         given
     }
 
+    fn no_gpus() -> Gpus {
+        Gpus::new(false, ChaCha20Rng::seed_from_u64(1))
+    }
+
+    /// What the CPU is given.
+    fn begun(tasks: &mut Tasks, task: Task) -> CpuRequest {
+        let Ok(Given::Cpu(request)) = tasks.begin(task) else { panic!("not begun on the CPU") };
+        request
+    }
+
     fn tasks() -> Tasks {
         Tasks::new(WorkerId::new("w1"), Capability::ALL.to_vec(), Duration::from_secs(300))
     }
 
     fn task(id: &str, from: PeerId) -> Task {
         let arrival = Arrival { mono: at(0), wall: Wall::from_secs(1_800_000_000), from };
-        tasks().read(arrival, &assignment(id, |_| ())).unwrap()
+        tasks().read(arrival, &assignment(id, |_| ()), &no_gpus()).unwrap()
     }
 
     fn refused(change: impl FnOnce(&mut TaskAssignment)) -> Refusal {
         let arrival = Arrival { mono: at(0), wall: Wall::default(), from: FIRST };
-        tasks().read(arrival, &assignment("t", change)).unwrap_err()
+        tasks().read(arrival, &assignment("t", change), &no_gpus()).unwrap_err()
     }
 
     fn product(request: &CpuRequest) -> CpuOutcome {
@@ -384,7 +430,7 @@ mod tests {
     #[test]
     fn a_second_task_of_the_same_connection_is_refused_while_one_is_computed() {
         let mut tasks = tasks();
-        let request = tasks.begin(task("one", FIRST)).unwrap();
+        let request = begun(&mut tasks, task("one", FIRST));
         let second = task("two", FIRST);
         assert_eq!(tasks.displaced_by(&second), None);
         assert_eq!(tasks.begin(second), Err(Refusal::Busy("one".into())));
@@ -396,10 +442,10 @@ mod tests {
     #[test]
     fn a_task_of_a_new_connection_displaces_the_old_one() {
         let mut tasks = tasks();
-        let old = tasks.begin(task("one", FIRST)).unwrap();
+        let old = begun(&mut tasks, task("one", FIRST));
         let second = task("two", SECOND);
-        assert_eq!(tasks.displaced_by(&second), Some(old.job));
-        let new = tasks.begin(second).unwrap();
+        assert_eq!(tasks.displaced_by(&second), Some(Given::Cpu(old.job)));
+        let new = begun(&mut tasks, second);
         assert_ne!(old.job, new.job);
         assert_eq!(tasks.finished(CpuReply { job: old.job, outcome: CpuOutcome::CalledOff }), None);
         assert!(tasks.is_current("two"));
@@ -412,7 +458,10 @@ mod tests {
         for number in 0..5 {
             let next = task(&format!("t{number}"), PeerId::dialed(number));
             tasks.displaced_by(&next);
-            given.extend(tasks.begin(next).ok());
+            given.extend(tasks.begin(next).ok().map(|given| match given {
+                Given::Cpu(request) => request,
+                Given::Gpu(other) => panic!("{other:?}"),
+            }));
         }
         assert_eq!(given.len(), EXECUTOR_DEPTH);
         tasks.finished(CpuReply { job: given[0].job, outcome: CpuOutcome::CalledOff });
@@ -422,12 +471,12 @@ mod tests {
     #[test]
     fn a_task_whose_time_is_over_is_called_off_and_its_late_product_dropped() {
         let mut tasks = tasks();
-        let request = tasks.begin(task("one", FIRST)).unwrap();
+        let request = begun(&mut tasks, task("one", FIRST));
         assert_eq!(tasks.deadline(), Some(at(60)));
         assert_eq!(tasks.timed_out(at(59)), None);
         let (job, late) = tasks.timed_out(at(60)).unwrap();
-        assert_eq!((job, late.id.as_str()), (request.job, "one"));
-        assert_eq!(tasks.finished(CpuReply { job, outcome: product(&request) }), None);
+        assert_eq!((job, late.id.as_str()), (Given::Cpu(request.job), "one"));
+        assert_eq!(tasks.finished(CpuReply { job: request.job, outcome: product(&request) }), None);
     }
 
     #[test]
@@ -474,7 +523,7 @@ mod tests {
 
     fn gemm_read(from: &str, to: &str) -> Result<Task, Refusal> {
         let arrival = Arrival { mono: at(0), wall: Wall::default(), from: FIRST };
-        tasks().read(arrival, &gemm_assignment(gemm(from, to)))
+        tasks().read(arrival, &gemm_assignment(gemm(from, to)), &no_gpus())
     }
 
     #[test]
@@ -482,7 +531,7 @@ mod tests {
         let task = gemm_read("", "").unwrap();
         let id = ChallengeId::new(CHALLENGE);
         let prefix = KeyPrefix::new(&id, &[7; 32], "5A", &WorkerId::new("w1"), "cpu");
-        assert_eq!(task.work, CpuTask::GemmI8 { spec: gemm_i8::Spec::new(256, 2).unwrap(), prefix });
+        assert_eq!(task.work, Work::Cpu(CpuTask::GemmI8 { spec: gemm_i8::Spec::new(256, 2).unwrap(), prefix }));
         assert_eq!((task.capability(), task.side()), (Capability::GemmI8, 256));
     }
 
@@ -492,7 +541,7 @@ mod tests {
         let other = "9c1d6c4e-5b1a-4d53-9c86-0d1f0a2b3c4d";
         assert_eq!(why(CHALLENGE, other), format!("the task's data are of challenge {other}"));
         assert_eq!(why("\"w1\"", "\"w2\""), "the task's data are for worker w2");
-        let has = "this worker has its CPU alone, \"cpu\"";
+        let has = "this worker has no GPU now, only its CPU, \"cpu\"";
         assert_eq!(why("[\"cpu\"]", "[\"GPU-1\",\"GPU-2\"]"), format!("devices GPU-1, GPU-2 are asked; {has}"));
         assert_eq!(why("[\"cpu\"]", "[\"cpu\",\"GPU-1\"]"), format!("devices cpu, GPU-1 are asked; {has}"));
         for (from, to, named) in [
@@ -513,16 +562,16 @@ mod tests {
     #[test]
     fn what_is_not_offered_is_refused_though_it_could_be_computed() {
         let tasks = Tasks::new(WorkerId::new("w1"), vec![Capability::CpuMatrix], Duration::from_secs(300));
-        assert_eq!(tasks.offered(), ["cpu_matrix"]);
+        assert_eq!(tasks.offered(&no_gpus()), ["cpu_matrix"]);
         let arrival = Arrival { mono: at(0), wall: Wall::default(), from: FIRST };
-        let refusal = tasks.read(arrival, &gemm_assignment(gemm("", ""))).unwrap_err();
+        let refusal = tasks.read(arrival, &gemm_assignment(gemm("", "")), &no_gpus()).unwrap_err();
         assert_eq!(refusal.to_string(), "this worker computes cpu_matrix, not gemm_i8");
     }
 
     #[test]
     fn a_task_too_large_for_the_host_says_what_it_needs_and_what_there_is() {
         let mut tasks = tasks();
-        let request = tasks.begin(gemm_read("", "").unwrap()).unwrap();
+        let request = begun(&mut tasks, gemm_read("", "").unwrap());
         let outcome = CpuOutcome::TooLarge { needed_bytes: 4_400 << 20, available_bytes: (901 << 20) + 1 };
         let (_, result) = tasks.finished(CpuReply { job: request.job, outcome }).unwrap();
         let refusal = result.unwrap_err();

@@ -11,7 +11,10 @@ use crate::{
     config::Role,
     machine::{
         Link,
-        contract::cpu::{Answer, CpuOutcome, CpuTask, Split},
+        contract::{
+            cpu::{Answer, CpuOutcome, CpuTask, Split},
+            open::ToOpen,
+        },
     },
     wire::{
         json as wire_json,
@@ -20,6 +23,7 @@ use crate::{
 };
 
 mod gemm;
+mod gpu;
 
 const VALIDATOR: &str = "5FLGJvNvq2seB59UkKb2ftuVRab1aHzMVxuPJtPAyfsZ3vKY";
 const SEED: &str = "000102030405060708090a0b0c0d0e0f";
@@ -34,6 +38,12 @@ struct Scene {
     dialed: Vec<PeerId>,
     jobs: Vec<CpuRequest>,
     called_off: Vec<CpuJob>,
+    gpu_jobs: Vec<GpuRequest>,
+    gpu_called_off: Vec<GpuJob>,
+    gpu_answers: Vec<gemm_i8::Answer>,
+    /// What was asked of the spoke that looks after the executor.
+    executor: Vec<ExecutorRequest>,
+    left: bool,
     openings: Vec<OpenRequest>,
     openings_called_off: Vec<OpenId>,
     exit: Option<Exit>,
@@ -58,6 +68,11 @@ impl Scene {
             dialed: Vec::new(),
             jobs: Vec::new(),
             called_off: Vec::new(),
+            gpu_jobs: Vec::new(),
+            gpu_called_off: Vec::new(),
+            gpu_answers: Vec::new(),
+            executor: Vec::new(),
+            left: false,
             openings: Vec::new(),
             openings_called_off: Vec::new(),
             exit: None,
@@ -95,6 +110,10 @@ impl Scene {
         let event = match command {
             Command::Cpu(request) => return self.jobs.push(request),
             Command::CallOff(job) => return self.called_off.push(job),
+            Command::Gpu(request) => return self.gpu_jobs.push(request),
+            Command::CallOffGpu(job) => return self.gpu_called_off.push(job),
+            Command::Executor(request) => return self.executor.push(request),
+            Command::LeaveExecutor => return self.left = true,
             Command::Open(request) => return self.openings.push(request),
             Command::CallOffOpening(id) => return self.openings_called_off.push(id),
             Command::Probe(ProbeRequest) => {
@@ -183,9 +202,14 @@ impl Scene {
     /// The opening spoke finishes its oldest opening.
     fn open(&mut self) {
         let request = self.openings.remove(0);
-        let proof = gemm_i8::open(&request.answer, &request.samples).expect("samples within the answer");
-        let (proof, took) = (Raw::of(&proof).expect("JSON"), Duration::from_millis(3));
-        let reply = OpenReply { id: request.id, outcome: OpenOutcome::Opened { proof, took } };
+        let proofs = match request.wanted {
+            ToOpen::Cpu { answer, samples } => {
+                vec![gemm_i8::open(&answer, &samples).expect("samples within the answer")]
+            }
+            ToOpen::Gpu { requests, .. } => self.gpu_proofs(&requests),
+        };
+        let (proofs, took) = (Raw::of(&proofs).expect("JSON"), Duration::from_millis(3));
+        let reply = OpenReply { id: request.id, outcome: OpenOutcome::Opened { proofs, took } };
         self.give(Input::Event(Event::Opened(reply)));
     }
 

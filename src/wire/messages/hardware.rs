@@ -89,6 +89,15 @@ impl SystemInfo {
         SystemInfo::from_raw(Raw::of(value)?)
     }
 
+    /// With this field in place of what was there; as it was when that makes no sense.
+    pub fn with(&self, field: &str, value: Value) -> SystemInfo {
+        let changed = json::parse::<Map<String, Value>>(self.as_json()).and_then(|mut fields| {
+            fields.insert(field.to_owned(), value);
+            SystemInfo::of(&fields)
+        });
+        changed.unwrap_or_else(|_| self.clone())
+    }
+
     /// Nothing known.
     pub fn empty() -> SystemInfo {
         SystemInfo::default()

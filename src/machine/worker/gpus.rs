@@ -1,0 +1,228 @@
+//! The GPUs of a worker, as far as an executor answers for them now.
+//!
+//! Owns when the executor is started, asked and started again, and its last word. A GPU that was not seen now is not
+//! there: while the executor is away the worker offers its CPU. It computes nothing and keeps no answer.
+
+use std::time::Duration;
+
+use rand_chacha::ChaCha20Rng;
+use serde_json::Value;
+
+use crate::{
+    config::worker::Capability,
+    machine::{
+        backoff::Backoff,
+        contract::gpu::{ExecutorInfo, ExecutorReply, ExecutorRequest},
+    },
+    units::Mono,
+    wire::{limits, messages::SystemInfo, websocket::GpuSummary},
+};
+
+/// First and longest wait before the executor is started again.
+const AGAIN: Duration = Duration::from_secs(5);
+const AGAIN_MOST: Duration = Duration::from_secs(300);
+
+#[derive(Debug)]
+pub(super) struct Gpus {
+    stage: Stage,
+    backoff: Backoff,
+    rng: ChaCha20Rng,
+    /// What was said last about an executor that is away, so that it is said once.
+    complained: Option<String>,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// By configuration.
+    Off,
+    Due {
+        at: Mono,
+    },
+    /// A request is with the spoke.
+    Starting,
+    /// The same, and this is what was said last.
+    Up(ExecutorInfo),
+}
+
+impl Gpus {
+    pub fn new(enabled: bool, rng: ChaCha20Rng) -> Gpus {
+        let stage = if enabled { Stage::Due { at: Mono::default() } } else { Stage::Off };
+        Gpus { stage, backoff: Backoff::new(AGAIN, AGAIN_MOST), rng, complained: None }
+    }
+
+    fn info(&self) -> Option<&ExecutorInfo> {
+        if let Stage::Up(info) = &self.stage { Some(info) } else { None }
+    }
+
+    /// Whether this kind can be offered now. `gemm_i8` needs an executor that does it where GPUs are told of: a
+    /// validator then asks them and not the CPU.
+    pub fn allow(&self, kind: Capability) -> bool {
+        let signs = self.info().is_some_and(|info| !info.gemm_i8 && !info.gpus.is_empty());
+        match kind {
+            Capability::CpuMatrix => true,
+            Capability::GpuMatrix => signs,
+            Capability::GemmI8 => !signs,
+        }
+    }
+
+    /// Those that are there now.
+    pub fn uuids(&self) -> Vec<String> {
+        self.info().into_iter().flat_map(|info| &info.gpus).map(|gpu| gpu.uuid.clone()).collect()
+    }
+
+    pub fn has(&self, uuid: &str) -> bool {
+        self.info().is_some_and(|info| info.gpus.iter().any(|gpu| gpu.uuid == uuid))
+    }
+
+    /// Whether to start the executor now.
+    pub fn wants(&mut self, now: Mono) -> Option<ExecutorRequest> {
+        let due = matches!(self.stage, Stage::Due { at } if at <= now);
+        due.then(|| {
+            self.stage = Stage::Starting;
+            ExecutorRequest::Start
+        })
+    }
+
+    pub fn deadline(&self) -> Option<Mono> {
+        if let Stage::Due { at } = self.stage { Some(at) } else { None }
+    }
+
+    /// The executor's word: what to ask next, and whether other GPUs are there than before.
+    pub fn heard(&mut self, now: Mono, reply: ExecutorReply) -> (Option<ExecutorRequest>, bool) {
+        let before = self.uuids();
+        let next = match reply {
+            ExecutorReply::Up(info) => {
+                self.up(info);
+                Some(ExecutorRequest::Watch)
+            }
+            ExecutorReply::Down(why) => {
+                self.down(now, &why);
+                None
+            }
+        };
+        (next, before != self.uuids())
+    }
+
+    fn up(&mut self, mut info: ExecutorInfo) {
+        info.gpus.truncate(limits::GEMM_DEVICES);
+        let first = self.info().is_none_or(|old| old.gpus.len() != info.gpus.len());
+        match (first, info.gpus.as_slice()) {
+            (true, []) => {
+                let why = info.note.as_deref().unwrap_or("no reason given");
+                self.complain(&format!("the GPU executor finds no GPU ({why}); the worker serves with its CPU"));
+            }
+            (true, gpus) => {
+                let names: Vec<&str> = gpus.iter().map(|gpu| gpu.name.as_str()).collect();
+                log::info!(target: "worker", "{} GPUs: {}", gpus.len(), names.join(", "));
+                self.complained = None;
+            }
+            (false, _) => {}
+        }
+        self.backoff.reset();
+        self.stage = Stage::Up(info);
+    }
+
+    fn down(&mut self, now: Mono, why: &str) {
+        let wait = self.backoff.wait(&mut self.rng);
+        self.complain(&format!("no GPU executor: {why}; the worker serves with its CPU, and tries again"));
+        self.stage = Stage::Due { at: now + wait };
+    }
+
+    /// Once for each reason: one that stays is no news.
+    fn complain(&mut self, what: &str) {
+        if self.complained.as_deref() == Some(what) {
+            return log::debug!(target: "worker", "{what}");
+        }
+        log::warn!(target: "worker", "{what}");
+        self.complained = Some(what.to_owned());
+    }
+
+    /// What was measured of the machine, with the GPUs that are there now.
+    pub fn told(&self, info: &SystemInfo) -> SystemInfo {
+        let Some(executor) = self.info() else { return info.clone() };
+        let list = executor.gpus.iter().map(|gpu| Value::Object(gpu.told.clone())).collect();
+        info.with("gpu_plugin", Value::Array(list))
+    }
+
+    pub fn summary(&self) -> GpuSummary {
+        let details: Vec<_> = self.info().into_iter().flat_map(|info| &info.gpus).map(|gpu| gpu.told.clone()).collect();
+        GpuSummary { gpu_available: !details.is_empty(), gpu_count: details.len() as u32, gpu_details: details }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand_core::SeedableRng;
+    use serde_json::json;
+
+    use super::*;
+    use crate::machine::contract::gpu::ExecutorGpu;
+
+    fn at(seconds: u64) -> Mono {
+        Mono::default() + Duration::from_secs(seconds)
+    }
+
+    fn gpus() -> Gpus {
+        Gpus::new(true, ChaCha20Rng::seed_from_u64(1))
+    }
+
+    fn info(gemm_i8: bool, uuids: &[&str]) -> ExecutorReply {
+        let gpu = |uuid: &&str| ExecutorGpu {
+            uuid: (*uuid).into(),
+            name: "NVIDIA H200".into(),
+            told: json!({"uuid": uuid, "name": "NVIDIA H200"}).as_object().unwrap().clone(),
+        };
+        ExecutorReply::Up(ExecutorInfo { gemm_i8, gpus: uuids.iter().map(gpu).collect(), note: None })
+    }
+
+    #[test]
+    fn switched_off_nothing_is_started() {
+        let mut gpus = Gpus::new(false, ChaCha20Rng::seed_from_u64(1));
+        assert_eq!((gpus.wants(at(9)), gpus.deadline()), (None, None));
+    }
+
+    #[test]
+    fn the_executor_is_started_watched_and_started_again_after_growing_waits() {
+        let mut gpus = gpus();
+        assert_eq!(gpus.wants(at(0)), Some(ExecutorRequest::Start));
+        assert_eq!(gpus.wants(at(1)), None, "one request at a time");
+        assert_eq!(gpus.heard(at(2), info(true, &["G"])), (Some(ExecutorRequest::Watch), true));
+        assert_eq!(gpus.heard(at(3), info(true, &["G"])), (Some(ExecutorRequest::Watch), false));
+        assert_eq!(gpus.heard(at(10), ExecutorReply::Down("it died".into())), (None, true));
+        assert!(!gpus.has("G") && gpus.uuids().is_empty());
+        let first = gpus.deadline().unwrap();
+        assert!(first > at(12) && first <= at(15));
+        assert_eq!((gpus.wants(at(12)), gpus.wants(first)), (None, Some(ExecutorRequest::Start)));
+        for _ in 0..20 {
+            gpus.heard(at(20), ExecutorReply::Down("it died".into()));
+        }
+        assert!(gpus.deadline().unwrap() > at(20 + 149));
+        gpus.heard(at(500), info(true, &["G"]));
+        gpus.heard(at(600), ExecutorReply::Down("it died".into()));
+        assert!(gpus.deadline().unwrap() <= at(605), "it had worked");
+    }
+
+    #[test]
+    fn what_is_offered_follows_the_executor() {
+        let mut gpus = gpus();
+        let offers = |gpus: &Gpus| Capability::ALL.map(|kind| gpus.allow(kind));
+        assert_eq!(offers(&gpus), [true, false, true]);
+        gpus.heard(at(0), info(true, &["G"]));
+        assert_eq!(offers(&gpus), [true, false, true]);
+        gpus.heard(at(0), info(false, &["G"]));
+        assert_eq!(offers(&gpus), [true, true, false], "the vendor's does no gemm_i8");
+        gpus.heard(at(0), info(false, &[]));
+        assert_eq!(offers(&gpus), [true, false, true], "it has no GPU");
+    }
+
+    #[test]
+    fn a_heartbeat_tells_of_the_gpus_that_are_there_now() {
+        let mut gpus = gpus();
+        let host = SystemInfo::of(&json!({"cpu_count": 2, "gpu_plugin": []})).unwrap();
+        gpus.heard(at(0), info(true, &["G1", "G2"]));
+        assert_eq!(gpus.told(&host).gpus_owned().len(), 2);
+        assert_eq!((gpus.summary().gpu_count, gpus.told(&host).cpu_count()), (2, Some(2.0)));
+        gpus.heard(at(1), ExecutorReply::Down("it died".into()));
+        assert!(gpus.told(&host).gpus_owned().is_empty() && !gpus.summary().gpu_available);
+    }
+}
