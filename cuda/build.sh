@@ -14,6 +14,9 @@ mkdir -p "$target/cuda"
 tools=$(realpath "$target/cuda")
 python=${PYTHON:-python3}
 
+# one build at a time fetches the compilers
+exec 9>"$tools/lock"
+flock 9
 cat >"$tools/wanted" <<'HASHES'
 nvidia-cuda-nvrtc-cu12==12.2.140 --hash=sha256:b1cdcae6443cb7cdcfb5d1bf51896a148c9f82f9e65b27db9ab095eaed689aa7
 nvidia-cuda-nvcc-cu12==12.9.86 --hash=sha256:5d6a0d32fdc7ea39917c20065614ae93add6f577d840233237ff08e9a38f58f0
@@ -24,14 +27,15 @@ if ! cmp -s "$tools/wanted" "$tools/installed"; then
         --target "$tools/compilers" -r "$tools/wanted"
     mv "$tools/wanted" "$tools/installed"
 fi
+flock -u 9
 nvrtc=$tools/compilers/nvidia/cuda_nvrtc/lib/libnvrtc.so.12
 ptxas=$tools/compilers/nvidia/cuda_nvcc/bin/ptxas
 chmod +x "$ptxas"
 
-out=artefacts
-[[ ${1:-} != --check ]] || out=$(mktemp -d "$tools/check.XXXXXX")
 work=$(mktemp -d "$tools/work.XXXXXX")
-trap 'rm -rf "$work" "$tools"/check.*' EXIT
+trap 'rm -rf "$work"' EXIT
+out=artefacts
+[[ ${1:-} != --check ]] || out=$work/artefacts
 mkdir -p "$out"
 
 ptx() { LD_LIBRARY_PATH=$(dirname "$nvrtc") "$python" -B compile.py "$nvrtc" "$@"; }
@@ -40,9 +44,9 @@ ptx compute_90a "$work/compute_90a.ptx" gemm_wgmma.cu gemm_mma.cu stream.cu
 for sm in 80 100 120; do "$ptxas" -arch=sm_$sm "$out/compute_80.ptx" -o "$out/sm_$sm.cubin"; done
 "$ptxas" -arch=sm_90a "$work/compute_90a.ptx" -o "$out/sm_90a.cubin"
 
+(cd "$out" && sha256sum compute_80.ptx sm_{80,90a,100,120}.cubin >SHA256SUMS)
+
 if [[ ${1:-} == --check ]]; then
-    for artefact in compute_80.ptx sm_{80,90a,100,120}.cubin; do
-        cmp "$out/$artefact" "artefacts/$artefact" || { echo "cuda/artefacts/$artefact is not what its sources give: run cuda/build.sh"; exit 1; }
-    done
+    different=$(diff -rq "$out" artefacts) || { echo "cuda/artefacts is not what its sources give, run cuda/build.sh: ${different//$work\/artefacts/the build}" >&2; exit 1; }
     echo "the artefacts are what their sources give"
 fi
