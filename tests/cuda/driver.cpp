@@ -96,6 +96,13 @@ int main(int, char** argv) {
     check("the Hopper product is in no other image", {"FAKE_CUDA_CC=80"}, 500, [] { return function("sm_80.cubin", "gemm_s8_wgmma"); });
     check("work that is in order", {}, 0, [] { return work(256); });
     check("no device", {"FAKE_CUDA_DEVICES=0"}, 100, [] { return work(256); });
+    check("a driver that does not start", {"FAKE_CUDA_INIT=803"}, 803, [] { return work(256); });
+    check("a copy whose length runs over the address space", {}, 1, [] {
+        uint64_t p; char byte;
+        if (int code = open_device()) return code;
+        if (int code = call("cuMemAlloc_v2", &p, (size_t)256)) return code;
+        return call("cuMemcpyDtoH_v2", (void*)&byte, p + 16, (size_t)0 - 8);
+    });
     check("more memory than there is", {"FAKE_CUDA_MEMORY=1000"}, 2, [] { return work(1001); });
     check("a buffer that is too small", {}, 700, [] { return work(255); });
     check("a launch that fails", {"FAKE_CUDA_FAIL=cuLaunchKernel:1:719"}, 719, [] { return work(256); });

@@ -19,10 +19,7 @@ static inline uint4 make_uint4(uint32_t x, uint32_t y, uint32_t z, uint32_t w) {
 static inline uint32_t __byte_perm(uint32_t a, uint32_t, uint32_t) { return __builtin_bswap32(a); }  // only the 0x0123 use
 namespace emu {
 constexpr int MAX_CTAS = 2;
-#ifndef EMU_IDLE_MAX
-#define EMU_IDLE_MAX 1000000
-#endif
-constexpr uint64_t IDLE_MAX = EMU_IDLE_MAX;  // rounds without progress until threads are taken for stuck
+constexpr uint64_t IDLE_MAX = 200;  // rounds in which no gate opens and no copy lands, until threads are taken for stuck
 constexpr size_t WINDOW = 256 * 1024;  // shared-memory window of one block
 struct Copy { uint32_t dst; const void* src; };
 struct Fiber { std::vector<std::vector<Copy>> copies{{}}; std::vector<std::vector<std::function<void()>>> mmas{{}}; ucontext_t ctx; std::unique_ptr<char[]> stack; bool done = false; U3 tid, bid; unsigned rank; };
@@ -38,7 +35,7 @@ static std::function<void()> body;
 static unsigned grid_x, block_x;
 static uint64_t idle;
 inline void yield() { Fiber* f = cur; swapcontext(&f->ctx, &sched); }
-inline void wait(Gate& g) { unsigned gen = g.gen; if (++g.have == g.need) { g.have = 0; g.gen++; } else while (g.gen == gen) yield(); }
+inline void wait(Gate& g) { unsigned gen = g.gen; if (++g.have == g.need) { g.have = 0; g.gen++; idle = 0; } else while (g.gen == gen) yield(); }
 inline Cta& cta() { return ctas[cur->rank]; }
 inline Warp& warp() { return cta().warps[cur->tid.x / 32]; }
 // a shared address is rank * WINDOW + offset, as in the shared::cluster space
@@ -46,7 +43,7 @@ inline uint8_t* at(uint32_t addr) { return &ctas[addr / WINDOW].smem[addr % WIND
 struct Bar { unsigned count = 0, pending = 0, phase = 0; int64_t tx = 0; };
 static std::vector<std::pair<uint32_t, Bar>> bars;
 inline Bar& bar(uint32_t a) { for (auto& b : bars) if (b.first == a) return b.second; bars.push_back({a, {}}); return bars.back().second; }
-inline void settle(Bar& b) { if (b.pending == 0 && b.tx == 0) { b.phase++; b.pending = b.count; } }
+inline void settle(Bar& b) { if (b.pending == 0 && b.tx == 0) { b.phase++; b.pending = b.count; idle = 0; } }
 static std::vector<std::function<void()>> dma;  // copies in flight; finished in random order, some rounds later
 inline void run_dma(bool) {
     for (size_t n = dma.size(); n; n--) {

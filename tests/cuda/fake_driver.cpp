@@ -4,6 +4,7 @@
 //
 // The environment says what is wrong with the machine:
 //   FAKE_CUDA_DEVICES=N            devices (1)
+//   FAKE_CUDA_INIT=CODE            what cuInit answers (0)
 //   FAKE_CUDA_CC=80                their compute capability
 //   FAKE_CUDA_MEMORY=BYTES         memory of each (1 GiB); more is answered with out of memory
 //   FAKE_CUDA_FAIL=ENTRY:NTH:CODE[:sticky][,…]   the NTH call of ENTRY answers CODE; sticky: so does every later call
@@ -80,7 +81,7 @@ bool owned(uint64_t p, uint64_t n) {
     auto next = blocks.upper_bound(p);
     if (next == blocks.begin()) return false;
     auto b = std::prev(next);
-    return current && b->second.device == current->device && p + n <= b->first + b->second.size;
+    return current && b->second.device == current->device && p - b->first <= b->second.size && n <= b->second.size - (p - b->first);
 }
 
 // ---- images: a module knows its kernels by what the image holds ----
@@ -154,7 +155,7 @@ int attribute(int which) {
 #define ENTER std::lock_guard<std::recursive_mutex> hold(lock); if (int code = gate(__func__)) return code
 #define ENTER_DEVICE ENTER; if (!current) return INVALID_CONTEXT
 
-API cuInit(unsigned) { ENTER; return devices() > 0 ? SUCCESS : NO_DEVICE; }
+API cuInit(unsigned) { ENTER; int code = (int)number("FAKE_CUDA_INIT", 0); return code ? code : devices() > 0 ? SUCCESS : NO_DEVICE; }
 API cuDriverGetVersion(int* v) { ENTER; *v = 13000; return 0; }
 API cuGetErrorString(int e, const char** s) {
     static std::map<int, std::string> texts;
