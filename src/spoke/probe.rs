@@ -4,12 +4,16 @@
 //! compare two moments. What cannot be measured is left out, never 0. It looks up no address on the internet.
 
 mod identity;
+mod nvidia;
+
+use std::path::Path;
 
 use serde::Serialize;
 use serde_json::{Value, json};
 use sysinfo::{Cpu, Disk, DiskKind, DiskRefreshKind, Disks, MemoryRefreshKind, System};
 
 pub use self::identity::{IdentityError, host_name, worker_id};
+use self::nvidia::Driver;
 use crate::{
     machine::contract::probe::{ProbeReply, ProbeRequest},
     wire::messages::SystemInfo,
@@ -26,6 +30,8 @@ pub struct Probe {
     system: System,
     /// Usage is what happened since the measurement before.
     measured_before: bool,
+    /// What was said last about the GPUs' driver, so that it is said once.
+    advised: Option<String>,
 }
 
 /// The message's own units: MB are 2^20 bytes and GB are 2^30, as its readers have them.
@@ -50,6 +56,8 @@ struct Found {
     motherboard_info: Value,
     uptime_seconds: u64,
     storage_info: Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gpu_driver: Option<Driver>,
 }
 
 impl Default for Probe {
@@ -60,7 +68,7 @@ impl Default for Probe {
 
 impl Probe {
     pub fn new() -> Probe {
-        Probe { system: System::new(), measured_before: false }
+        Probe { system: System::new(), measured_before: false, advised: None }
     }
 
     pub fn serve(&mut self, ProbeRequest: ProbeRequest) -> ProbeReply {
@@ -94,8 +102,22 @@ impl Probe {
             system_info: system_info(),
             motherboard_info: json!({}),
             uptime_seconds: System::uptime(),
+            gpu_driver: self.gpu_driver(),
             storage_info: json!({ "storage": disks.iter().take(DISKS_MAX).map(storage).collect::<Vec<_>>() }),
         }
+    }
+}
+
+impl Probe {
+    /// An operator hears once what is wrong with it.
+    fn gpu_driver(&mut self) -> Option<Driver> {
+        let driver = Driver::of(Path::new("/"));
+        let advice = driver.as_ref().and_then(Driver::advice);
+        if self.advised != advice {
+            advice.iter().for_each(|advice| log::warn!(target: "probe", "{advice}"));
+            self.advised = advice;
+        }
+        driver
     }
 }
 
