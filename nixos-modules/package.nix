@@ -8,7 +8,9 @@ rustPlatform.buildRustPackage {
     fileset = lib.fileset.unions [
       ../Cargo.toml
       ../Cargo.lock
+      ../.cargo
       ../config
+      ../cuda
       ../src
       ../tests
     ];

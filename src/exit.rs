@@ -18,6 +18,8 @@ pub enum Code {
     Done = 0,
     /// It could not go on. A restart may help.
     Failed = 1,
+    /// A GPU's context is lost to this process (`EX_UNAVAILABLE`): a new one may have it again.
+    GpuLost = 69,
     /// The operator must change something first (`EX_CONFIG`): no restart helps.
     Config = 78,
 }
@@ -131,6 +133,6 @@ mod tests {
 
     #[test]
     fn statuses_are_those_that_systemd_knows() {
-        assert_eq!([Code::Done as u8, Code::Failed as u8, Code::Config as u8], [0, 1, 78]);
+        assert_eq!([Code::Done as u8, Code::Failed as u8, Code::GpuLost as u8, Code::Config as u8], [0, 1, 69, 78]);
     }
 }

@@ -23,6 +23,9 @@
 //! `metrics`, `wallet`); connects these →
 //! [`daemon`] and `src/bin`; a subnet of real processes on one machine → [`devnet`].
 //!
+//! GPUs are another process's: `executor` (the program `byteleap-gpu`) owns their contexts through `cuda`, and the
+//! worker asks it over a Unix socket. Both rooms are there with the feature `cuda` alone.
+//!
 //! The operator's tool (`src/bin/byteleap`) has no loop for what it asks once: `byteleap chain` uses the chain spoke as a
 //! library and waits for each answer, with the settings that a daemon's file has in [`config::on_chain`].
 //!
@@ -31,8 +34,12 @@
 
 pub mod compute;
 pub mod config;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 pub mod daemon;
 pub mod devnet;
+#[cfg(feature = "cuda")]
+pub mod executor;
 pub mod exit;
 pub mod log;
 pub mod machine;

@@ -6,7 +6,7 @@ use crate::{
 };
 
 /// What each room may name of the house, besides itself. The order is the order of the house.
-const ROOMS: [(&str, &[&str]); 16] = [
+const ROOMS: [(&str, &[&str]); 18] = [
     ("units", &[]),
     ("metrics", &["units"]),
     ("config", &["units"]),
@@ -19,6 +19,8 @@ const ROOMS: [(&str, &[&str]); 16] = [
     ("exit", &["config", "log", "machine", "wallet"]),
     ("net", &["units", "wire", "machine", "metrics", "exit", "notify", "spoke"]),
     ("spoke", &["units", "wire", "compute", "machine", "metrics", "net"]),
+    ("cuda", &[]),
+    ("executor", &["units", "wire", "compute", "config", "cuda", "exit", "log", "net"]),
     ("daemon", &["wire", "machine", "config", "log", "wallet", "exit", "net", "spoke"]),
     ("devnet", &["units", "wire", "config", "wallet", "net"]),
     ("lib", &[]),
@@ -92,6 +94,20 @@ fn quiet_rooms_are_quiet() {
     };
     let findings = running().iter().filter(quiet).flat_map(loud_names).collect();
     none("a quiet room names a clock, socket, file, thread, channel or terminal", findings);
+}
+
+/// Where `unsafe` may stand: the processor's instructions, the driver's symbols, and the fence around its bindings.
+const UNSAFE: [&str; 4] = ["src/compute/kernel/", "src/cuda/api.rs", "src/cuda/driver.rs", "src/cuda/fence.rs"];
+
+#[test]
+fn unsafe_code_has_its_places() {
+    let safe = |source: &&Source| !UNSAFE.iter().any(|place| source.path.starts_with(place));
+    let is_unsafe = |source: &&Source| {
+        let code = source.code();
+        code.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == "unsafe")
+    };
+    let findings = running().iter().filter(safe).filter(is_unsafe).map(|source| source.path.clone()).collect();
+    none("unsafe code outside its places", findings);
 }
 
 #[test]

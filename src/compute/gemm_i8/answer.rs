@@ -82,7 +82,7 @@ impl Answer {
     }
 
     /// The key of each round.
-    pub(super) fn keys(&self) -> Vec<RoundKey> {
+    pub fn keys(&self) -> Vec<RoundKey> {
         keys(&self.spec, &self.prefix, &self.tops).0
     }
 }

@@ -44,6 +44,11 @@ impl KeyPrefix {
         KeyPrefix { bytes, device: device.to_owned() }
     }
 
+    /// What [`KeyPrefix::to_hex`] wrote, in bytes; `None`: it does not end in this device.
+    pub fn of_bytes(bytes: Vec<u8>, device: &str) -> Option<KeyPrefix> {
+        bytes.ends_with(device.as_bytes()).then(|| KeyPrefix { bytes, device: device.to_owned() })
+    }
+
     /// The device that computes under these keys.
     pub fn device(&self) -> &str {
         &self.device
@@ -85,7 +90,10 @@ mod tests {
     #[test]
     fn the_prefix_is_written_as_defined() {
         let expected = [DOMAIN, b"id\0", &[7; 32], b"5A\0w\0cpu"].concat();
-        assert_eq!(prefix("id", 7, "5A", "w", "cpu").to_hex(), hex::encode(expected));
+        let prefix = prefix("id", 7, "5A", "w", "cpu");
+        assert_eq!(prefix.to_hex(), hex::encode(&expected));
+        assert_eq!(KeyPrefix::of_bytes(expected.clone(), "cpu"), Some(prefix));
+        assert_eq!(KeyPrefix::of_bytes(expected, "GPU-1"), None);
     }
 
     #[test]

@@ -100,7 +100,7 @@ mod verify;
 pub use self::{
     answer::{Answer, Progress},
     key::{KeyPrefix, RoundKey},
-    open::{OpenDesk, OpenFault, Opener, Part, Piece, open},
+    open::{OpenDesk, OpenFault, Opener, Part, Piece, RoundPaths, asked, open},
     sample::samples,
     spec::{ROUNDS_MAX, SAMPLES_MAX, SIDE_MAX, SIDE_STEP, Spec, SpecFault},
     strip::{Desk, Factor, Plan},

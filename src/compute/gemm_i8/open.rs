@@ -158,6 +158,49 @@ impl<'a> Opener<'a> {
     }
 }
 
+/// The openings of one round, out of rows that a device has computed again: it shows each chunk's chaining value.
+pub struct RoundPaths<'a> {
+    answer: &'a Answer,
+    round: u32,
+    levels: Vec<Vec<Hash>>,
+}
+
+impl<'a> RoundPaths<'a> {
+    /// Builds the tree over the round's rows.
+    pub fn new(answer: &'a Answer, round: u32) -> RoundPaths<'a> {
+        RoundPaths { answer, round, levels: tree::levels(answer.row_hashes(round)) }
+    }
+
+    /// The opening of one chunk, given the chaining values of all chunks of its row. `None`: they and the values do
+    /// not lead to the hash of the row that was committed to.
+    pub fn opening(
+        &self,
+        row: u32,
+        chunk: u32,
+        values: Box<[i32; CHUNK_VALUES]>,
+        chaining: &[Hash],
+    ) -> Option<Opening> {
+        let chunks = self.answer.spec().chunks();
+        let committed = self.answer.row_hashes(self.round).get(row as usize)?;
+        let chunk_path = row_hash::path(chaining, chunk);
+        if chaining.len() != chunks as usize || row_hash::climb(&values, chunk, chunks, &chunk_path) != *committed {
+            return None;
+        }
+        let row_path = tree::path(&self.levels, row);
+        Some(Opening { round: self.round, row, chunk, values, chunk_path, row_path })
+    }
+}
+
+/// The samples of a request, by round and row, once they have been checked.
+pub fn asked(answer: &Answer, samples: &[Sample]) -> Result<BTreeMap<u32, BTreeSet<u32>>, OpenFault> {
+    check(answer, samples)?;
+    let mut asked: BTreeMap<u32, BTreeSet<u32>> = BTreeMap::new();
+    for sample in samples {
+        asked.entry(sample.round).or_default().insert(sample.row);
+    }
+    Ok(asked)
+}
+
 impl OpenDesk {
     /// The products of all strips' rows with the columns under one chunk, 256 a row.
     fn multiply(&mut self, key: &RoundKey, n: usize, chunk: u32, strips: &[Strip<i8>]) {

@@ -1,0 +1,149 @@
+//! What goes wrong has a name, on the socket and in the log; what CUDA clears in a new process only, ends this one.
+
+use std::{os::unix::net::UnixListener, process::Command};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+
+use crate::world::{EXECUTOR, Executor, submit, uuid, within};
+
+fn job(n: u32) -> Value {
+    let uuid = uuid(0);
+    submit(n, 1, &[(&uuid, hex::encode(format!("key {uuid}")))])
+}
+
+fn open() -> Value {
+    json!({"command": "open_gemm_i8", "gpu_uuid": uuid(0), "samples": [[0, 0, 0]]})
+}
+
+#[test]
+fn without_a_driver_it_says_so_and_offers_nothing() {
+    let executor = Executor::without_driver();
+    let info = executor.ask(&json!({"command": "get_gpu_info"}));
+    assert_eq!(info["gpu_count"], 0);
+    assert!(info["note"].as_str().unwrap().starts_with("no CUDA driver: "), "{info}");
+    assert!(executor.log().contains("no CUDA driver"));
+    assert_eq!(executor.ask(&json!({"command": "ping"})), json!({"pong": true}));
+    assert!(executor.error(&job(256)).contains("no GPU \"GPU-fa4e"));
+}
+
+#[test]
+fn a_driver_without_a_device_is_told_from_no_driver() {
+    let executor = Executor::start(&[("FAKE_CUDA_DEVICES", "0")]);
+    let info = executor.ask(&json!({"command": "get_gpu_info"}));
+    assert!(info["note"].as_str().unwrap().contains("CUDA error 100"), "{info}");
+}
+
+#[test]
+fn what_is_no_request_gets_its_name() {
+    let executor = Executor::start(&[]);
+    let said = |bytes: &[u8]| executor.send(bytes)["error"].as_str().unwrap().to_owned();
+    assert!(said(&[0; 4]).contains("a length of 0"));
+    assert!(said(&[255; 4]).contains("a length of 4294967295"));
+    assert!(said(&[9, 0, 0, 0, b'{']).contains("ends after 1 of 9 bytes"));
+    assert!(said(&[2, 0]).contains("ends after 2 of 4 bytes"));
+    assert!(said(&[1, 0, 0, 0, 0xff]).contains("not UTF-8"));
+    assert!(said(&[2, 0, 0, 0, b'{', b'}']).contains("command"));
+    assert!(executor.error(&json!({"command": "sing"})).contains("unknown command \"sing\""));
+    assert!(executor.error(&job(257)).contains("matrix_size 257"));
+    assert!(executor.error(&open()).contains("nothing to open"));
+    let other = json!({"command": "clear_result_cache", "gpu_uuid": "GPU-x"});
+    assert!(executor.error(&other).contains(&format!("no GPU \"GPU-x\" here; there are: {}", uuid(0))));
+    let task = json!({"seed": "ab", "target_gpu_id": -1, "matrix_size": 64, "mode": 0, "matrix_iterations": 1});
+    assert!(executor.error(&json!({"command": "submit_challenge", "task": task})).contains("signs nothing"));
+    assert!(executor.log().contains("signs nothing") && executor.log().contains("unknown command"));
+    assert_eq!(executor.ask(&job(256))["success"], true, "and it goes on");
+}
+
+#[test]
+fn a_matrix_beyond_the_devices_memory_is_refused_and_a_smaller_one_is_computed() {
+    let executor = Executor::start(&[("FAKE_CUDA_MEMORY", "1000000")]);
+    assert!(executor.error(&job(512)).contains("n = 512 needs 2 MiB of GPU memory, 0 MiB are free"));
+    assert_eq!(executor.ask(&job(256))["success"], true);
+}
+
+#[test]
+fn memory_that_somebody_else_took_is_a_fault_of_one_job() {
+    let executor = Executor::start(&[("FAKE_CUDA_FAIL", "cuMemAlloc_v2:2:2")]);
+    assert!(executor.error(&job(256)).contains("cuMemAlloc: CUDA error 2 "));
+    assert_eq!(executor.ask(&job(256))["success"], true);
+}
+
+#[test]
+fn a_launch_that_is_refused_is_a_fault_of_one_job() {
+    let executor = Executor::start(&[("FAKE_CUDA_FAIL", "cuLaunchKernel:2:701")]);
+    assert!(executor.error(&job(256)).contains("expand: CUDA error 701 "));
+    assert_eq!(executor.ask(&job(256))["success"], true);
+}
+
+#[test]
+fn a_lost_context_ends_the_process_after_the_answer() {
+    for (knob, value, code) in [
+        ("FAKE_CUDA_FAIL", "cuLaunchKernel:3:719:sticky", 719),
+        ("FAKE_CUDA_FAIL", "cuStreamSynchronize:1:700:sticky", 700),
+        ("FAKE_CUDA_VANISH_AFTER", "cuLaunchKernel:2", 46),
+    ] {
+        let mut executor = Executor::start(&[(knob, value)]);
+        let error = executor.error(&job(256));
+        assert!(error.contains(&format!("CUDA error {code} ")) && error.contains("start it again"), "{error}");
+        assert_eq!(executor.ended().code(), Some(69), "{value}");
+        assert!(executor.log().contains("status 69") && !executor.socket().exists());
+    }
+}
+
+#[test]
+fn sigterm_ends_it_cleanly() {
+    let mut executor = Executor::start(&[]);
+    kill_process(Pid::from_raw(executor.pid().cast_signed()).unwrap(), Signal::TERM).unwrap();
+    assert_eq!(executor.ended().code(), Some(0));
+    assert!(!executor.socket().exists());
+}
+
+#[test]
+fn a_second_executor_leaves_the_first_its_socket() {
+    let executor = Executor::without_driver();
+    let second = Command::new(EXECUTOR).arg("--socket").arg(executor.socket()).output().unwrap();
+    assert_eq!(second.status.code(), Some(78));
+    assert!(String::from_utf8_lossy(&second.stderr).contains("another process answers on"));
+    assert_eq!(executor.ask(&json!({"command": "ping"})), json!({"pong": true}));
+}
+
+#[test]
+fn a_socket_that_a_dead_executor_left_is_replaced() {
+    let site = tempfile::tempdir().unwrap();
+    let socket = site.path().join("gpu.sock");
+    drop(UnixListener::bind(&socket).unwrap());
+    let mut child = Command::new(EXECUTOR).arg("--socket").arg(&socket).spawn().unwrap();
+    let answers = within(|| std::os::unix::net::UnixStream::connect(&socket).ok());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(answers.is_some());
+}
+
+/// A shell starts it in the background, says its id and ends.
+#[test]
+fn it_dies_with_its_parent() {
+    let site = tempfile::tempdir().unwrap();
+    let socket = site.path().join("gpu.sock");
+    let script = format!(
+        "'{EXECUTOR}' --socket '{0}' >/dev/null 2>&1 & while [ ! -S '{0}' ]; do :; done; echo $!",
+        socket.display()
+    );
+    let said = Command::new("sh").arg("-c").arg(script).output().unwrap();
+    let pid: i32 = String::from_utf8_lossy(&said.stdout).trim().parse().unwrap();
+    // One that nobody collects is a zombie: its directory stays, its socket does not.
+    let gone = within(|| (!socket.exists()).then_some(()));
+    assert!(gone.is_some(), "process {pid} lives on");
+}
+
+#[test]
+fn clients_at_once_are_served_or_told_that_the_gpu_is_busy() {
+    let executor = Executor::start(&[]);
+    let answers: Vec<Value> = std::thread::scope(|scope| {
+        let asking: Vec<_> = (0..4).map(|_| scope.spawn(|| executor.ask(&job(512)))).collect();
+        asking.into_iter().map(|asked| asked.join().unwrap()).collect()
+    });
+    let done = answers.iter().filter(|answer| answer["success"] == true).count();
+    let busy = |answer: &&Value| answer["error"].as_str().is_some_and(|error| error.contains("is busy"));
+    assert!(done >= 1 && done + answers.iter().filter(busy).count() == 4, "{answers:?}");
+}
