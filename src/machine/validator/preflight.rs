@@ -66,20 +66,36 @@ fn tell(table: &Preflight) {
         rows.len()
     );
     for row in rows {
-        let PreflightRow { kind, name, .. } = row;
-        match &row.state {
-            PreflightState::Good => log::debug!(target: "validator", "preflight: {kind} {name}: good"),
-            PreflightState::Missing => {
-                log::error!(target: "validator", "preflight: {kind} {name} is missing; {}", disabled(row));
-            }
-            PreflightState::OtherShape(what) => {
-                log::error!(target: "validator", "preflight: {kind} {name} has another shape ({what}); {}", disabled(row));
-            }
-        }
+        let (level, line) = line(row);
+        log::log!(target: "validator", level, "preflight: {line}");
     }
 }
 
-fn disabled(row: &PreflightRow) -> String {
-    let features: Vec<&str> = row.used_by.iter().map(|feature| feature.name()).collect();
-    format!("disabled: {}; a newer byteleap may know it", features.join(", "))
+/// What a row says, and how loud: a name that nothing depends on disables nothing.
+fn line(row: &PreflightRow) -> (log::Level, String) {
+    let PreflightRow { kind, name, state, used_by } = row;
+    let what = match state {
+        PreflightState::Good => return (log::Level::Debug, format!("{kind} {name}: good")),
+        PreflightState::Missing => format!("{kind} {name} is missing"),
+        PreflightState::OtherShape(what) => format!("{kind} {name} has another shape ({what})"),
+    };
+    if used_by.is_empty() {
+        return (log::Level::Info, format!("{what}; nothing here depends on it"));
+    }
+    let features: Vec<&str> = used_by.iter().map(|feature| feature.name()).collect();
+    (log::Level::Error, format!("{what}; disabled: {}; a newer byteleap may know it", features.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_disables_something_is_an_error() {
+        let row = |used_by| PreflightRow { kind: "call", name: "A.b".into(), state: PreflightState::Missing, used_by };
+        let (level, text) = line(&row(&[Feature::SetWeights]));
+        assert!(level == log::Level::Error && text.contains("A.b is missing; disabled: "), "{text}");
+        let unused = (log::Level::Info, "call A.b is missing; nothing here depends on it".into());
+        assert_eq!(line(&row(&[])), unused);
+    }
 }

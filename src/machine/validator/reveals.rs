@@ -162,8 +162,9 @@ fn judge(of: &AwaitedWeights, standing: &Standing) -> Judged {
     let held = standing.commits.iter().find(|held| is_ours(held, of));
     match held {
         Some(held) => judge_held(of, held, standing),
-        None if standing.weights == of.weights => Judged::Over(WeightOutcome::Confirmed { block: standing.block }),
+        // Equal weights before that may be an earlier setting's.
         None if standing.epoch < opens_in(of, standing) => Judged::Waits { open: false },
+        None if standing.weights == of.weights => Judged::Over(WeightOutcome::Confirmed { block: standing.block }),
         None => Judged::Over(WeightOutcome::Dropped("the chain gave the commitment up: it shows other weights".into())),
     }
 }

@@ -63,6 +63,9 @@ impl Epochs {
     pub fn foresee(&self, period: u64) -> Option<Foreseen> {
         let commit = self.after_next_block();
         let mut opening = commit.next()?;
+        if self.tempo == 0 && period > 1 {
+            return None; // the owner's one epoch is the last
+        }
         // After the first one all epochs are a tempo apart, unless that is longer than a week.
         let apart = self.tempo.min(STEPS_MAX + 2);
         opening.block = opening.block.saturating_add(apart.saturating_mul(period.max(1) - 1));
@@ -115,7 +118,10 @@ mod tests {
     fn without_a_tempo_nothing_is_foreseen() {
         let none = Epochs { tempo: 0, ..PLAIN };
         assert_eq!((none.next_block(), none.foresee(1)), (None, None));
-        assert_eq!(Epochs { pending: 1010, ..none }.next_block(), Some(1010));
+        let asked = Epochs { pending: 1010, ..none };
+        assert_eq!(asked.next_block(), Some(1010));
+        assert_eq!(asked.foresee(1), Some(Foreseen { commit_epoch: 7, block: 1010 }));
+        assert_eq!(asked.foresee(2), None, "no second epoch ever runs");
     }
 
     #[test]
