@@ -85,6 +85,22 @@ fn a_stalled_chain_answers_and_goes_on_without_catching_up() {
 }
 
 #[test]
+fn blocks_tell_the_time_of_a_clock_that_is_wrong() {
+    let mut simulation = Simulation::plain();
+    for ahead_s in [60, -60, 0] {
+        simulation.call("sim_clockSkew", json!([ahead_s])).unwrap();
+        simulation.blocks(1);
+        let now_ms: u64 = simulation.storage(("Timestamp", "Now"), &[], None);
+        assert_eq!(now_ms as i64 - simulation.now.wall.as_millis() as i64, ahead_s * 1000);
+    }
+    // no clock is so wrong that the chain ends
+    for far in [i64::MAX, i64::MIN] {
+        simulation.call("sim_clockSkew", json!([far])).unwrap();
+        simulation.blocks(1);
+    }
+}
+
+#[test]
 fn a_lagging_node_has_not_seen_the_newest_blocks() {
     let mut simulation = Simulation::plain();
     simulation.blocks(30);

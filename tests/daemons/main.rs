@@ -5,6 +5,7 @@ mod bad_input;
 mod bench;
 mod btauth;
 mod chain_calls;
+mod chain_weather;
 mod devnet;
 mod doors;
 mod kill;

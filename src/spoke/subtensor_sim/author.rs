@@ -25,13 +25,20 @@ pub struct Clock {
     next_block: Mono,
     pub mono: Mono,
     pub wall: Wall,
+    /// What the author's clock says more than ours.
+    pub author_ahead_s: i64,
 }
 
 impl Clock {
     pub fn new(block_time: Duration, now: Now) -> Clock {
         let next_block = now.mono + block_time;
         let block_time = Some(block_time).filter(|time| !time.is_zero());
-        Clock { block_time, next_block, mono: now.mono, wall: now.wall }
+        Clock { block_time, next_block, mono: now.mono, wall: now.wall, author_ahead_s: 0 }
+    }
+
+    /// What the author of a block that is made now writes into it.
+    pub fn timestamp_ms(&self) -> u64 {
+        self.wall.as_millis().saturating_add_signed(self.author_ahead_s.saturating_mul(1000))
     }
 }
 
@@ -97,7 +104,7 @@ impl Node {
 
     /// Everything that waits and may be included, in order, and the author's timestamp before it.
     pub(super) fn make_block(&mut self) {
-        self.make_block_at(self.clock.wall.as_millis(), true);
+        self.make_block_at(self.clock.timestamp_ms(), true);
     }
 
     /// `open`: whether what waits in the pool may enter.

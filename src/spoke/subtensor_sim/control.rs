@@ -56,6 +56,7 @@ impl Node {
                 Ok(())
             }
             "sim_stall" => params.truth(0).map(|stalled| self.stall(stalled)),
+            "sim_clockSkew" => parameter(params, 0).map(|ahead_s| self.skew_clock(ahead_s)),
             "sim_lag" => params.number(0).map(|blocks| self.lag(blocks)),
             "sim_delay" => params.number(0).map(|ms| self.delay(Duration::from_millis(ms))),
             "sim_rateLimit" => self.asked_rate_limit(params),

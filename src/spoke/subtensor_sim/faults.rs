@@ -147,6 +147,11 @@ impl Node {
         self.faults.stalled = stalled;
     }
 
+    /// Whoever makes blocks has a clock that is so many seconds ahead; behind when negative.
+    pub fn skew_clock(&mut self, ahead_s: i64) {
+        self.clock.author_ahead_s = ahead_s;
+    }
+
     /// What the node knows of its chain is so many blocks old.
     pub fn lag(&mut self, blocks: u64) {
         self.faults.lag = blocks;
@@ -204,7 +209,7 @@ impl Node {
             return Err(ControlError::Final { asked: depth, most, finalized });
         }
         let mut bytes = Vec::new();
-        let mut timestamps = vec![self.clock.wall.as_millis()];
+        let mut timestamps = vec![self.clock.timestamp_ms()];
         for _ in 0..depth {
             let Some(block) = self.history.retire_best() else { break };
             timestamps.push(block.timestamp_ms);
