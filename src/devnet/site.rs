@@ -8,6 +8,7 @@ use std::{
     io::{self, BufRead, BufReader},
     net::{Ipv4Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use serde_json::{Value, json};
@@ -21,6 +22,9 @@ use crate::{
 
 pub const NETUID: Netuid = Netuid(128);
 
+/// Between blocks, where nothing asks for more or fewer of them.
+pub const BLOCK_TIME: Duration = Duration::from_millis(500);
+
 /// What differs between one subnet and another.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -28,6 +32,7 @@ pub struct Plan {
     /// A miner.
     pub workers: usize,
     pub matrix_size: u32,
+    pub block_time: Duration,
     /// These are merged over the settings of a role, key by key; a null is the daemon's own default.
     pub validator: Value,
     pub miner: Value,

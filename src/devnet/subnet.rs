@@ -21,9 +21,6 @@ const LOOK: Duration = Duration::from_millis(100);
 const START_PATIENCE: Duration = Duration::from_secs(20);
 const STOP_PATIENCE: Duration = Duration::from_secs(15);
 
-/// Seconds between blocks.
-const BLOCK_TIME_S: &str = "0.5";
-
 pub struct Subnet {
     pub site: Site,
     pub chain_url: String,
@@ -39,7 +36,7 @@ impl Subnet {
     pub fn start(exe: &Path, site: Site, plan: &Plan, roles: &[&str]) -> Result<Subnet, Fault> {
         let (exe, clock) = (exe.to_owned(), Clock::start());
         let mut subnet = Subnet { site, chain_url: String::new(), processes: Vec::new(), exe, clock };
-        subnet.spawn("chain", "chain", &subnet.chain_arguments())?;
+        subnet.spawn("chain", "chain", &subnet.chain_arguments(plan.block_time))?;
         subnet.chain_url = subnet.chain_address()?;
         subnet.site.configure(plan, &subnet.chain_url)?;
         subnet.add(plan, roles)?;
@@ -62,11 +59,11 @@ impl Subnet {
         Ok(())
     }
 
-    fn chain_arguments(&self) -> Vec<String> {
+    fn chain_arguments(&self, block_time: Duration) -> Vec<String> {
         let text = |path: &Path| path.display().to_string();
         let (neurons, log) = (text(&self.site.neurons_path()), text(&self.site.extrinsics_path()));
-        let netuid = NETUID.0.to_string();
-        let fixed = ["subtensor-sim", "--listen", "127.0.0.1:0", "--block-time-s", BLOCK_TIME_S];
+        let (netuid, block_time_s) = (NETUID.0.to_string(), block_time.as_secs_f64().to_string());
+        let fixed = ["subtensor-sim", "--listen", "127.0.0.1:0", "--block-time-s", &block_time_s];
         let given = ["--netuid", &netuid, "--neurons", &neurons, "--log", &log];
         fixed.into_iter().chain(given).map(str::to_owned).collect()
     }

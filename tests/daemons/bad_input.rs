@@ -12,7 +12,7 @@ use byteleap::{
     devnet::{
         Fault,
         dendrite::Dendrite,
-        site::{Plan, Site, miner_name, wallet_of},
+        site::{BLOCK_TIME, Plan, Site, miner_name, wallet_of},
         subnet::Subnet,
     },
     wallet,
@@ -52,6 +52,7 @@ impl Stage {
             miners: 1,
             workers: 0,
             matrix_size: 100,
+            block_time: BLOCK_TIME,
             validator,
             miner,
             worker: json!({}),

@@ -7,7 +7,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use byteleap::devnet::site::{Plan, Site};
+use byteleap::devnet::site::{BLOCK_TIME, Plan, Site};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
@@ -27,6 +27,7 @@ fn a_call_under_way_is_left_when_a_daemon_stops() {
         miners: 1,
         workers: 1,
         matrix_size: 100,
+        block_time: BLOCK_TIME,
         validator: json!({}),
         miner: json!({}),
         worker: json!({}),

@@ -11,7 +11,7 @@ use std::{
 use byteleap::devnet::process::Process;
 use serde_json::json;
 
-use crate::weights::{Stage, ask};
+use crate::weights::{BLOCK_TIME, Stage, ask};
 
 const SIGNED: &str = "SELECT count(*) FROM extrinsics WHERE errand = 'weights'";
 
@@ -104,7 +104,8 @@ fn add_endpoint(stage: &mut Stage) -> String {
     let site = &stage.subnet.site;
     let neurons = site.neurons_path().display().to_string();
     let address = free_address();
-    let arguments = ["subtensor-sim", "--listen", &address, "--block-time-s", "0.5", "--netuid", "128"];
+    let block_time_s = BLOCK_TIME.as_secs_f64().to_string();
+    let arguments = ["subtensor-sim", "--listen", &address, "--block-time-s", &block_time_s, "--netuid", "128"];
     let arguments: Vec<String> =
         arguments.into_iter().chain(["--neurons", neurons.as_str()]).map(str::to_owned).collect();
     let exe = Path::new(env!("CARGO_BIN_EXE_byteleap"));

@@ -7,7 +7,7 @@ use std::{
     process::{Command, Output},
 };
 
-use byteleap::devnet::site::{Plan, Site, worker_name};
+use byteleap::devnet::site::{BLOCK_TIME, Plan, Site, worker_name};
 use serde_json::json;
 
 /// A chain that nobody answers for: no daemon comes so far.
@@ -15,7 +15,16 @@ const CHAIN: &str = "http://127.0.0.1:9";
 
 fn site(dir: &Path, over: serde_json::Value) -> Site {
     let (miner, worker) = (over.clone(), over.clone());
-    let plan = Plan { miners: 1, workers: 1, matrix_size: 100, validator: over, miner, worker, last_worker: json!({}) };
+    let plan = Plan {
+        miners: 1,
+        workers: 1,
+        matrix_size: 100,
+        block_time: BLOCK_TIME,
+        validator: over,
+        miner,
+        worker,
+        last_worker: json!({}),
+    };
     let site = Site::lay_out(dir, &plan).expect("wallets and files");
     site.configure(&plan, CHAIN).expect("configurations");
     site

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, path::Path, time::Duration};
 use byteleap::devnet::{
     Fault,
     ledger::{Challenge, Ledger},
-    site::{Plan, Site},
+    site::{BLOCK_TIME, Plan, Site},
     subnet::Subnet,
 };
 use rustix::process::{Pid, Signal, kill_process};
@@ -30,6 +30,7 @@ impl Stage {
             miners: 1,
             workers: WORKERS,
             matrix_size: MATRIX_SIZE,
+            block_time: BLOCK_TIME,
             // what a killed miner or worker was at is not waited for long
             validator: json!({"validation": {"challenge_timeout": 10, "proof_timeout": 10}}),
             miner: json!({}),

@@ -79,6 +79,8 @@ pub struct Epoch {
     due: Mono,
     backoff: Backoff,
     blocked: Option<Blocked>,
+    /// Why the last intent could not be signed, until one is in a block.
+    unsigned: Option<String>,
     pub reveals: Reveals,
     overdue: Overdue,
     writes: VecDeque<Write>,
@@ -97,6 +99,7 @@ impl Epoch {
             due: Mono(0),
             backoff: Backoff::new(look_every, look_every * 10),
             blocked: None,
+            unsigned: None,
             reveals: Reveals::new(look_every),
             overdue: Overdue::default(),
             writes: VecDeque::new(),
@@ -261,6 +264,7 @@ impl Epoch {
                 log::info!(target: "validator", "weights state=included block={block}");
                 self.count("included");
                 self.backoff.reset();
+                self.unsigned = None;
                 self.included = block;
                 let weights = plain(&intent.weights);
                 self.reveals.push(AwaitedWeights {
@@ -293,13 +297,21 @@ impl Epoch {
         });
         if hopeless {
             let remedy = fault.as_ref().and_then(|fault| fault.remedy);
-            refusal(&format!("not signed: {why}"), remedy);
+            self.tell_unsigned(why, remedy);
             self.outcome(now, intent.id, WeightOutcome::Refused(format!("not signed: {why}")));
             self.due = now.mono + self.backoff.wait(rng);
             return;
         }
         log::warn!(target: "validator", "weights not signed yet: {why}");
         self.again(now, Intent { attempts: intent.attempts.saturating_sub(1), ..intent }, rng);
+    }
+
+    /// That nothing can be signed is an alarm when it is first so; what repeats for the same reason is none.
+    fn tell_unsigned(&mut self, why: &str, remedy: Option<&'static str>) {
+        let is_new = self.unsigned.as_deref() != Some(why);
+        let level = if is_new { log::Level::Error } else { log::Level::Warn };
+        refusal_at(level, &format!("not signed: {why}"), remedy);
+        self.unsigned = Some(why.into());
     }
 
     /// Another extrinsic follows, by the way that the chain wants then.
@@ -400,8 +412,12 @@ impl Epoch {
 }
 
 fn refusal(reason: &str, remedy: Option<&'static str>) {
+    refusal_at(log::Level::Warn, reason, remedy);
+}
+
+fn refusal_at(level: log::Level, reason: &str, remedy: Option<&'static str>) {
     let remedy = remedy.map(|remedy| format!(" remedy=\"{}\"", lines::quoted(remedy))).unwrap_or_default();
-    log::warn!(target: "validator", "weights state=refused reason=\"{}\"{remedy}", lines::quoted(reason));
+    log::log!(target: "validator", level, "weights state=refused reason=\"{}\"{remedy}", lines::quoted(reason));
 }
 
 fn plain(weights: &[(Uid, Hotkey, u16)]) -> Vec<(Uid, u16)> {

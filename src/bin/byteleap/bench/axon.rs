@@ -5,7 +5,7 @@ use std::{cell::RefCell, path::Path, rc::Rc, time::Duration};
 use byteleap::{
     devnet::{
         Fault as SubnetFault,
-        site::{Plan, Site, wallet_of},
+        site::{BLOCK_TIME, Plan, Site, wallet_of},
         subnet::Subnet,
     },
     net::{self, DialOptions, Hub, Setup},
@@ -38,6 +38,7 @@ pub fn main(options: &Options) -> Result<(), Fault> {
         miners: options.miners.into(),
         workers: 0,
         matrix_size: 100,
+        block_time: BLOCK_TIME,
         // heartbeats only: no challenge and no score is due while the measurement runs
         validator: json!({
             "security": {"rate_limit": unlimited, "source_limit": unlimited},

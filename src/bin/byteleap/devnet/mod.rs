@@ -8,7 +8,11 @@ mod run;
 
 use std::{path::PathBuf, time::Duration};
 
-use byteleap::{devnet::site::Plan, machine::contract::store::CPU_MATRIX, wire::messages::gemm_i8::GEMM_I8};
+use byteleap::{
+    devnet::site::{BLOCK_TIME, Plan},
+    machine::contract::store::CPU_MATRIX,
+    wire::messages::gemm_i8::GEMM_I8,
+};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
@@ -111,6 +115,7 @@ fn course(options: &Options) -> Result<report::Outcome, Fault> {
         miners,
         workers,
         matrix_size: options.matrix_size,
+        block_time: BLOCK_TIME,
         validator: kind.settings(options.gemm_size),
         miner: json!({}),
         worker: json!({}),

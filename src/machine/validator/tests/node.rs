@@ -49,6 +49,8 @@ pub struct FakeNode {
     pub rows: Vec<PreflightRow>,
     /// It asks for timelocked commitments of a kind that nobody can make.
     pub strange_timelocks: bool,
+    /// Nobody can sign for this runtime.
+    pub unsignable: bool,
     pub spec_version: u32,
     pub upgrading: bool,
     pub genesis: [u8; 32],
@@ -75,6 +77,7 @@ impl Default for FakeNode {
             row: vec![],
             rows: vec![],
             strange_timelocks: false,
+            unsignable: false,
             spec_version: 425,
             upgrading: false,
             genesis: [1; 32],
@@ -101,6 +104,7 @@ impl FakeNode {
                 metadata_version: 15,
                 rows: self.rows.clone(),
             })),
+            ChainRequest::Sign(_) if self.unsignable => failed(ChainFaultKind::Shape),
             ChainRequest::Sign(call) if self.strange_timelocks && matches!(*call, ChainCall::CommitTimelocked(_)) => {
                 failed(ChainFaultKind::Shape)
             }

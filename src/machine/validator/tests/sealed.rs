@@ -171,6 +171,22 @@ fn commitments_of_a_kind_that_nobody_can_make_hold_weights_by_name_until_that_pa
     assert_eq!(signed(&bench), ["timelocked"], "{:?}", bench.validator.epoch.blocked());
 }
 
+/// The refusal comes before the head tells of the new runtime: nothing else is begun before that was looked through.
+#[test]
+fn a_runtime_that_nobody_can_sign_for_holds_weights_until_the_next_one() {
+    let mut bench = due(|bench| bench.node.unsignable = true);
+    bench.node.rows = vec![broken(&[Feature::Signing])];
+    bench.seconds(600);
+    let intents = outcomes(&bench).iter().filter(|line| line.starts_with("intent")).count();
+    assert_eq!((signed(&bench).len(), intents), (0, 1), "{:?}", outcomes(&bench));
+    assert_eq!(bench.validator.epoch.blocked(), Some(Blocked::Broken(Feature::Signing)));
+    bench.node.unsignable = false;
+    bench.node.spec_version += 1;
+    bench.node.rows.clear();
+    bench.seconds(600);
+    assert!(signed(&bench).contains(&"open"), "{:?}", bench.validator.epoch.blocked());
+}
+
 #[test]
 fn what_is_broken_elsewhere_does_not_stop_weights() {
     let mut bench = due(|bench| upgrade(bench, broken(&[Feature::ServeAxon, Feature::Register])));
