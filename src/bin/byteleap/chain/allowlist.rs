@@ -83,7 +83,9 @@ struct List {
 
 pub fn tell(options: &Options) -> Result<Told, Failure> {
     if options.port.is_some() && (options.role, options.format) != (For::Validator, Format::Nft) {
-        return Err(Failure::config("--port is for --for validator --format nft: a miner's list is of where it dials"));
+        return Err(Failure::config(
+            "--port goes with --for validator --format nft alone: only that table says which port is closed to others",
+        ));
     }
     let mut node = Node::reading(&options.place, options.place.settings()?)?;
     let (head, graph) = (node.head()?, node.metagraph()?);
