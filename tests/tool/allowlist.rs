@@ -48,7 +48,7 @@ fn what_makes_no_sense_is_refused() {
     let stage = Stage::start(&json!({}));
     let miner = stage.chain("allowlist", &["--for", "miner", "--port", "9091"]);
     assert_eq!(miner.status, Some(78));
-    assert!(miner.err.contains("--port is for --for validator"), "{}", miner.err);
+    assert!(miner.err.contains("--port goes with --for validator"), "{}", miner.err);
     let silent = Stage::with(&json!({}), false).chain("allowlist", &["--for", "validator"]);
     assert_eq!((silent.status, silent.out.as_str()), (Some(1), ""));
     assert!(silent.err.contains("(2 announce none, 0 one that nobody reaches)"), "{}", silent.err);

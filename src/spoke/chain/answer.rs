@@ -10,6 +10,14 @@ use super::{
 };
 use crate::units::BlockNumber;
 
+/// A node may say this much of an error, or of what its chain is called; the rest reaches no log and no terminal.
+const WORDS_MAX: usize = 500;
+
+/// A node's own words, fit to be shown: cut, and without what could steer a terminal.
+pub fn bounded(words: &str) -> String {
+    words.chars().take(WORDS_MAX).map(|c| if c.is_control() { '_' } else { c }).collect()
+}
+
 /// Exactly so many answers.
 pub fn exactly<T, const N: usize>(answers: Vec<T>) -> Result<[T; N], ChainError> {
     let count = answers.len();
@@ -51,4 +59,16 @@ pub fn stored<T: DecodeAsType>(item: &Storage, metadata: &Metadata, answer: &Jso
 
 pub fn wrong(method: &'static str, what: &str) -> ChainError {
     ChainError::Answer { method, what: what.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_of_a_node_are_cut_and_steer_no_terminal() {
+        assert_eq!(bounded("Priority is too low: (1 vs 1)"), "Priority is too low: (1 vs 1)");
+        assert_eq!(bounded("a\x1b[2Jb\n"), "a_[2Jb_");
+        assert_eq!(bounded(&"é".repeat(1 << 20)).chars().count(), WORDS_MAX);
+    }
 }

@@ -155,7 +155,7 @@ impl<R: Rpc> Chain<R> {
         let asked = name(&request);
         self.answer(request).unwrap_or_else(|error| {
             let (kind, remedy) = (error.kind(), error.remedy());
-            ChainReply::Failed(ChainFault { asked, kind, text: error.to_string(), remedy })
+            ChainReply::Failed(ChainFault { asked, kind, text: answer::bounded(&error.to_string()), remedy })
         })
     }
 

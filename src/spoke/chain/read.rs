@@ -171,7 +171,7 @@ impl<R: Rpc> Chain<R> {
             spec_version: read.runtime.spec_version,
             upgrading: read.upgrading_from.is_some(),
             genesis,
-            chain: chain.as_str().unwrap_or_default().to_owned(),
+            chain: answer::bounded(chain.as_str().unwrap_or_default()),
         })
     }
 }
