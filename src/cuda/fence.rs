@@ -11,7 +11,7 @@
 //! - Over 48 KiB of shared memory, UUIDs and tensor maps are missing: they are taken from the driver itself.
 //! - Sizes that a kernel is told are checked against the buffers it is given.
 
-use std::ffi::{CStr, c_void};
+use std::ffi::{CStr, c_char, c_void};
 
 use cust::{
     CudaFlags,
@@ -114,6 +114,8 @@ pub struct DeviceFacts {
     /// `GPU-` and a UUID, as NVML writes it.
     pub uuid: String,
     pub name: String,
+    /// Where it is plugged in; `None`: the driver does not say.
+    pub pci: Option<String>,
     pub total_bytes: u64,
     /// Major and minor.
     pub compute: (u32, u32),
@@ -139,6 +141,7 @@ fn facts(ordinal: u32) -> Result<DeviceFacts, Fault> {
         ordinal,
         uuid: uuid(&device)?,
         name: said("cuDeviceGetName", device.name())?,
+        pci: pci(&device),
         total_bytes: said("cuDeviceTotalMem", device.total_memory())? as u64,
         compute: (major, minor),
         multiprocessors: attribute(DeviceAttribute::MultiprocessorCount)?,
@@ -157,6 +160,20 @@ fn uuid(device: &Device) -> Result<String, Fault> {
         SUCCESS => Ok(format!("GPU-{}", uuid::Uuid::from_bytes(bytes).hyphenated())),
         code => Err(Fault::of_code("cuDeviceGetUuid", code)),
     }
+}
+
+/// `0000:3b:00.0`. It decides nothing here, so that a driver that lacks it is no fault.
+fn pci(device: &Device) -> Option<String> {
+    type BusId = unsafe extern "C" fn(*mut c_char, i32, i32) -> u32;
+    let entry = driver::entry(c"cuDeviceGetPCIBusId")?;
+    let mut text = [0_u8; 32];
+    // SAFETY: the driver's entry of this name has this signature and writes a text with its NUL into so many bytes.
+    let code = unsafe {
+        let entry = std::mem::transmute::<driver::Ptr, BusId>(entry);
+        entry(text.as_mut_ptr().cast(), text.len() as i32, device.as_raw())
+    };
+    let text = CStr::from_bytes_until_nul(&text).ok()?.to_str().ok()?;
+    (code == SUCCESS && !text.is_empty()).then(|| text.to_ascii_lowercase())
 }
 
 /// A device that is in use: its context, the kernels, one stream. It stays on its thread.

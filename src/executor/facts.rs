@@ -17,7 +17,8 @@ pub fn entry(facts: &DeviceFacts, free_bytes: u64) -> Map<String, Value> {
         ("gpu_clock_mhz", json!(facts.clock_mhz)),
         ("architecture", json!(architecture(facts.compute))),
     ];
-    fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    let place = facts.pci.as_ref().map(|pci| ("pci_bus_id", json!(pci)));
+    fields.into_iter().chain(place).map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 /// CUDA cores of a multiprocessor.
@@ -45,6 +46,7 @@ mod tests {
             ordinal: 0,
             uuid: "GPU-1".into(),
             name: "NVIDIA H100 80GB HBM3".into(),
+            pci: Some("0000:3b:00.0".into()),
             total_bytes: 85_000_000_000,
             compute: (9, 0),
             multiprocessors: 132,
@@ -54,6 +56,7 @@ mod tests {
         let expected = json!({
             "uuid": "GPU-1", "name": "NVIDIA H100 80GB HBM3", "total_memory": 85_000_000_000_u64, "free_memory": 7,
             "compute_capability": [9, 0], "gpu_cores": 16_896, "gpu_clock_mhz": 1980, "architecture": "Hopper",
+            "pci_bus_id": "0000:3b:00.0",
         });
         assert_eq!(entry, expected);
     }

@@ -79,6 +79,7 @@ fn several_devices_answer_one_task_each_under_its_own_key() {
     let executor = Executor::start(&[("FAKE_CUDA_DEVICES", "3"), ("FAKE_CUDA_CC", "90")]);
     let info = executor.ask(&json!({"command": "get_gpu_info"}));
     assert_eq!((info["gpu_count"].as_u64(), info["gemm_i8"].as_u64()), (Some(3), Some(1)), "{info}");
+    assert_eq!(info["gpus"][2]["pci_bus_id"], json!("0000:03:00.0"), "{info}");
     let uuids = [2, 0].map(uuid);
     let devices: Vec<(&str, String)> = uuids.iter().map(|uuid| (uuid.as_str(), prefix(uuid).to_hex())).collect();
     let answer = executor.ask(&submit(256, 1, &devices));
