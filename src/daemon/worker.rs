@@ -125,11 +125,12 @@ fn spokes(hub: &Hub<Event>, config: &Config, gpu_socket: PathBuf) -> (Dispatch, 
     let mut supervisor = Supervisor::new(gpu_program(config), gpus, left);
     let (to_gpu, gpu) = spoke::spawn("gpu", EXECUTOR_DEPTH, &outbox, move |job| Event::Gpu(jobs.serve(job)));
     let (to_watch, watch) = spoke::spawn("gpu-watch", 1, &outbox, move |ask| Event::Executor(supervisor.serve(ask)));
-    let mut probe = Probe::new();
+    let mut probe = Probe::new(config.gpu.enable);
     let (to_cpu, cpu) = spoke::spawn("cpu", EXECUTOR_DEPTH, &outbox, move |job| Event::Cpu(executor.serve(job)));
     let (to_open, open) =
         spoke::spawn("open", OPENING_DEPTH, &outbox, move |request| Event::Opened(openings.serve(request)));
-    let (to_probe, probe) = spoke::spawn("probe", probe::DEPTH, &outbox, move |ask| Event::Probe(probe.serve(ask)));
+    let (to_probe, probe) =
+        spoke::spawn("probe", probe::DEPTH, &outbox, move |ask| Event::Probe(probe.serve(ask).into()));
     let (to_resolve, resolve) =
         spoke::spawn("resolve", resolve::DEPTH, &outbox, |name| Event::Resolved(resolve::serve(name)));
     let dispatch = move |command| match command {

@@ -14,6 +14,7 @@ pub mod backoff;
 pub mod clock;
 pub mod contract;
 pub mod credit;
+pub mod health;
 pub mod journal;
 pub mod miner;
 pub mod score;

@@ -84,7 +84,7 @@ pub enum Event {
     Gpu(GpuReply),
     Executor(ExecutorReply),
     Opened(OpenReply),
-    Probe(ProbeReply),
+    Probe(Box<ProbeReply>),
     Resolved(ResolveReply),
 }
 
@@ -328,6 +328,13 @@ impl Worker {
         self.outputs.extend(next.map(|request| Output::Command(Command::Executor(request))));
     }
 
+    fn probed(&mut self, now: Mono, reply: ProbeReply) {
+        self.pulse.probed(now, reply.info);
+        if self.gpus.read(reply.gpus) {
+            self.pulse.news(now);
+        }
+    }
+
     fn lost(&mut self, now: Mono, peer: PeerId, reason: &Gone) {
         let was_registered = self.uplink.registered() == Some(peer);
         if was_registered {
@@ -486,13 +493,14 @@ impl Machine for Worker {
                 let done = self.tasks.finished(reply);
                 self.computed(now, done);
             }
-            Input::Event(Event::Gpu(reply)) => {
+            Input::Event(Event::Gpu(GpuReply { job, outcome })) => {
+                let reply = GpuReply { job, outcome: self.gpus.only_offered(outcome) };
                 let done = self.tasks.finished_on_gpus(reply);
                 self.computed(now, done);
             }
             Input::Event(Event::Executor(reply)) => self.executor_said(now.mono, reply),
             Input::Event(Event::Opened(reply)) => self.opened_answer(now, reply),
-            Input::Event(Event::Probe(reply)) => self.pulse.probed(now.mono, reply.info),
+            Input::Event(Event::Probe(reply)) => self.probed(now.mono, *reply),
             Input::Event(Event::Resolved(reply)) => self.resolved(now.mono, reply),
             Input::Deadline => {}
             Input::Stop => self.stop(now.mono),

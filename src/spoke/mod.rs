@@ -17,4 +17,4 @@ mod thread;
 pub mod verify;
 
 pub use call_off::CallOff;
-pub use thread::{Full, Inbox, Outbox, Report, Spoke, in_parallel, outbox, spawn, spawn_pool};
+pub use thread::{Full, Inbox, Outbox, Report, Spoke, aside, in_parallel, outbox, spawn, spawn_pool};

@@ -1,26 +1,36 @@
 //! The probe: what this machine is and how busy it is, as `SystemInfo` has it.
 //!
-//! Runs on: its own thread, `probe`; a dead network mount may hold it up, and nothing else. Owns what it needs to
-//! compare two moments. What cannot be measured is left out, never 0. It looks up no address on the internet.
+//! Runs on: its own thread, `probe`; a dead network mount may hold it up, and nothing else: NVML is asked on a thread
+//! beside it. Owns what it needs to compare two moments. What cannot be measured is left out, never 0. It looks up no
+//! address on the internet.
 
 mod identity;
 mod nvidia;
+mod nvml;
+mod nvml_card;
+mod pci;
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use serde::Serialize;
 use serde_json::{Value, json};
 use sysinfo::{Cpu, Disk, DiskKind, DiskRefreshKind, Disks, MemoryRefreshKind, System};
 
 pub use self::identity::{IdentityError, host_name, worker_id};
-use self::nvidia::Driver;
+pub use self::nvidia::Driver;
+use self::nvml::Watch;
 use crate::{
-    machine::contract::probe::{ProbeReply, ProbeRequest},
+    machine::contract::{
+        inventory::Inventory,
+        probe::{ProbeReply, ProbeRequest},
+    },
     wire::messages::SystemInfo,
 };
 
 /// Requests that may wait for the thread.
 pub const DEPTH: usize = 2;
+/// How long NVML may take before a measurement goes without it. Waking sleeping cards takes it seconds.
+const NVML_PATIENCE: Duration = Duration::from_secs(4);
 /// File systems that are told of.
 const DISKS_MAX: usize = 32;
 
@@ -32,6 +42,9 @@ pub struct Probe {
     measured_before: bool,
     /// What was said last about the GPUs' driver, so that it is said once.
     advised: Option<String>,
+    /// Asked from the first request that wants GPUs on.
+    nvml: Option<Watch>,
+    gpus: bool,
 }
 
 /// The message's own units: MB are 2^20 bytes and GB are 2^30, as its readers have them.
@@ -62,13 +75,14 @@ struct Found {
 
 impl Default for Probe {
     fn default() -> Probe {
-        Probe::new()
+        Probe::new(true)
     }
 }
 
 impl Probe {
-    pub fn new() -> Probe {
-        Probe { system: System::new(), measured_before: false, advised: None }
+    /// `gpus`: whether to look for any.
+    pub fn new(gpus: bool) -> Probe {
+        Probe { system: System::new(), measured_before: false, advised: None, nvml: None, gpus }
     }
 
     pub fn serve(&mut self, ProbeRequest: ProbeRequest) -> ProbeReply {
@@ -76,7 +90,15 @@ impl Probe {
             log::error!(target: "probe", "what was measured cannot be told: {why}");
             SystemInfo::empty()
         });
-        ProbeReply { info }
+        let gpus = if self.gpus { self.inventory() } else { Inventory::default() };
+        ProbeReply { info, gpus }
+    }
+
+    /// What there is of GPUs now.
+    pub fn inventory(&mut self) -> Inventory {
+        let (kernel, bus) = (pci::kernel(Path::new("/")), pci::bus(Path::new("/")));
+        let watch = self.nvml.get_or_insert_with(Watch::start);
+        Inventory { nvml: watch.read(NVML_PATIENCE), kernel, bus }
     }
 
     fn measure(&mut self) -> Found {
@@ -193,7 +215,7 @@ mod tests {
 
     #[test]
     fn this_machine_has_cores_and_memory_and_no_gpu() {
-        let found = probed(&mut Probe::new());
+        let found = probed(&mut Probe::default());
         assert!(found["cpu_count"].as_u64().unwrap() >= 1);
         let (total, free) = (found["memory_total"].as_u64().unwrap(), found["memory_available"].as_u64().unwrap());
         assert!(total > 0 && free <= total);
@@ -204,7 +226,7 @@ mod tests {
 
     #[test]
     fn usage_is_known_from_the_second_measurement_on() {
-        let mut probe = Probe::new();
+        let mut probe = Probe::default();
         assert_eq!(probed(&mut probe).get("cpu_usage"), None);
         let usage = probed(&mut probe)["cpu_usage"].as_f64().unwrap();
         assert!((0.0..=100.0).contains(&usage), "{usage}");

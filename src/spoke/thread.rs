@@ -188,6 +188,13 @@ impl<A> Drop for DeathNotice<A> {
     }
 }
 
+/// Starts a thread that nobody joins, for work that may hang in somebody else's library for ever: it ends with the
+/// process. `false`: the system refuses it.
+#[expect(clippy::disallowed_methods, reason = "this is where threads are born")]
+pub fn aside(name: &str, work: impl FnOnce() + Send + 'static) -> bool {
+    thread::Builder::new().name(name.to_owned()).spawn(work).is_ok()
+}
+
 /// Works on all parts at once, a named thread each, and waits for all of them; results in the order of the
 /// parts. For a spoke whose one request has work for several cores.
 ///

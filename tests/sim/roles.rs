@@ -220,7 +220,9 @@ impl Spokes<Worker> for WorkerSpokes {
             worker_machine::Command::Executor(_) => {
                 worker_machine::Event::Executor(ExecutorReply::Down("no GPU executor on this host".into()))
             }
-            worker_machine::Command::Probe(_) => worker_machine::Event::Probe(ProbeReply { info: hardware() }),
+            worker_machine::Command::Probe(_) => {
+                worker_machine::Event::Probe(ProbeReply { info: hardware(), ..ProbeReply::default() }.into())
+            }
             worker_machine::Command::Resolve(request) => {
                 let address = format!("{}:{}", request.host, request.port);
                 let addresses = address.parse().map(|address| vec![address]).map_err(|_| address);

@@ -47,6 +47,11 @@ fn start(directory: &Path, port: u16) -> Process {
 
 /// `yaml`: further settings.
 pub fn start_with(directory: &Path, port: u16, yaml: &str) -> Process {
+    start_among(directory, port, yaml, &[])
+}
+
+/// The same, with more in its environment.
+pub fn start_among(directory: &Path, port: u16, yaml: &str, environment: &[(&str, &Path)]) -> Process {
     let token = directory.join("token");
     fs::write(&token, TOKEN).expect("a writable directory");
     let config = directory.join("worker.yaml");
@@ -56,6 +61,7 @@ pub fn start_with(directory: &Path, port: u16, yaml: &str) -> Process {
     );
     fs::write(&config, text).expect("a writable directory");
     let mut command = Command::new(env!("CARGO_BIN_EXE_worker"));
+    command.envs(environment.iter().copied());
     command.arg("--config").arg(config).stderr(Stdio::inherit());
     Process(command.spawn().expect("the worker starts"))
 }

@@ -10,28 +10,33 @@ use byteleap::{
 use serde_json::{Value, json};
 
 use crate::{
-    daemon::{Door, Miner, Process, VALIDATOR, start_with},
+    daemon::{Door, Miner, Process, VALIDATOR, start_among},
     executor::{Challenge, Executor, GPUS},
 };
 
 const ID: &str = "00000000-0000-4000-8000-000000000001";
 const N: u32 = 256;
 
-fn challenge() -> Challenge {
+pub fn challenge() -> Challenge {
     Challenge { id: ID.into(), seed: [0xab; 32], miner: "5A".into(), worker: "w1".into() }
 }
 
 /// A worker that is registered, and its miner.
 fn registered(directory: &Path, yaml: &str) -> (Process, Miner) {
+    registered_among(directory, yaml, &[])
+}
+
+/// The same, with more in the worker's environment.
+pub fn registered_among(directory: &Path, yaml: &str, environment: &[(&str, &Path)]) -> (Process, Miner) {
     let mut door = Door::open();
-    let worker = start_with(directory, door.port(), &format!("heartbeat_interval: 1\n{yaml}"));
+    let worker = start_among(directory, door.port(), &format!("heartbeat_interval: 1\n{yaml}"), environment);
     let mut miner = Miner::accept(&mut door);
     miner.hear("register");
     miner.say(&json!({"type": "registration_ack", "data": {"status": "registered"}}));
     (worker, miner)
 }
 
-fn assign(miner: &mut Miner, devices: &[&str]) {
+pub fn assign(miner: &mut Miner, devices: &[&str]) {
     let data = json!({"challenge_type": "gemm_i8", "version": 2, "challenge_id": ID, "worker_id": "w1",
         "miner_hotkey": "5A", "round_id": "round_1", "seed": "ab".repeat(32), "matrix_size": N, "rounds": 2,
         "devices": devices});
@@ -41,7 +46,7 @@ fn assign(miner: &mut Miner, devices: &[&str]) {
 }
 
 /// Heartbeats until one tells of so many GPUs.
-fn hear_of(miner: &mut Miner, gpus: usize) -> Value {
+pub fn hear_of(miner: &mut Miner, gpus: usize) -> Value {
     loop {
         let beat = miner.hear("heartbeat");
         if beat["data"]["system_info"]["gpu_plugin"].as_array().map(Vec::len) == Some(gpus) {

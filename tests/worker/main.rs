@@ -5,6 +5,7 @@
 mod daemon;
 mod executor;
 mod gpu;
+mod nvml;
 
 use std::{collections::BTreeSet, num::NonZeroUsize, time::Duration};
 
@@ -102,9 +103,13 @@ impl Stage {
 
     fn serve(&mut self, command: Command) {
         let event = match command {
-            Command::Probe(_) => {
-                Event::Probe(ProbeReply { info: json::parse(&self.system_info.to_string()).expect("a recorded probe") })
-            }
+            Command::Probe(_) => Event::Probe(
+                ProbeReply {
+                    info: json::parse(&self.system_info.to_string()).expect("a recorded probe"),
+                    ..ProbeReply::default()
+                }
+                .into(),
+            ),
             Command::Resolve(_) => {
                 Event::Resolved(ResolveReply { addresses: Ok(vec![([127, 0, 0, 1], 19412).into()]) })
             }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde_json::{Map, Value};
 
-use super::cpu::Split;
+use super::{cpu::Split, inventory::PciAddress};
 use crate::{
     compute::{
         gemm_i8::{self, KeyPrefix},
@@ -120,4 +120,11 @@ pub struct ExecutorGpu {
     pub name: String,
     /// All of its word, as heartbeats pass it on.
     pub told: Map<String, Value>,
+}
+
+impl ExecutorGpu {
+    /// Where it is plugged in, if the executor says so.
+    pub fn pci(&self) -> Option<PciAddress> {
+        self.told.get("pci_bus_id")?.as_str()?.parse().ok()
+    }
 }

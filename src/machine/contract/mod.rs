@@ -7,6 +7,7 @@ pub mod bulk;
 pub mod chain;
 pub mod cpu;
 pub mod gpu;
+pub mod inventory;
 pub mod open;
 pub mod probe;
 pub mod resolve;

@@ -1,5 +1,6 @@
 //! What the machine under us is and how busy it is, measured on request.
 
+use super::inventory::Inventory;
 use crate::wire::messages::SystemInfo;
 
 /// Measure everything now.
@@ -7,7 +8,8 @@ use crate::wire::messages::SystemInfo;
 pub struct ProbeRequest;
 
 /// What was found; what could not be measured is absent from it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct ProbeReply {
     pub info: SystemInfo,
+    pub gpus: Inventory,
 }

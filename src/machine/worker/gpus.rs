@@ -1,7 +1,8 @@
 //! The GPUs of a worker, as far as an executor answers for them now.
 //!
-//! Owns when the executor is started, asked and started again, and its last word. A GPU that was not seen now is not
-//! there: while the executor is away the worker offers its CPU. It computes nothing and keeps no answer.
+//! Owns when the executor is started, asked and started again, its last word, and what was read of the cards. A GPU that was
+//! not seen now is not there: while the executor is away the worker offers its CPU. A card that the health gate withholds
+//! is not offered either. It computes nothing and keeps no answer.
 
 use std::time::Duration;
 
@@ -12,7 +13,11 @@ use crate::{
     config::worker::Capability,
     machine::{
         backoff::Backoff,
-        contract::gpu::{ExecutorInfo, ExecutorReply, ExecutorRequest},
+        contract::{
+            gpu::{ExecutorGpu, ExecutorInfo, ExecutorReply, ExecutorRequest, GpuKept, GpuOutcome},
+            inventory::Inventory,
+        },
+        health::{Gate, told},
     },
     units::Mono,
     wire::{limits, messages::SystemInfo, websocket::GpuSummary},
@@ -29,6 +34,8 @@ pub(super) struct Gpus {
     rng: ChaCha20Rng,
     /// What was said last about an executor that is away, so that it is said once.
     complained: Option<String>,
+    inventory: Inventory,
+    gate: Gate,
 }
 
 #[derive(Debug)]
@@ -47,7 +54,8 @@ enum Stage {
 impl Gpus {
     pub fn new(enabled: bool, rng: ChaCha20Rng) -> Gpus {
         let stage = if enabled { Stage::Due { at: Mono::default() } } else { Stage::Off };
-        Gpus { stage, backoff: Backoff::new(AGAIN, AGAIN_MOST), rng, complained: None }
+        let (inventory, gate) = (Inventory::default(), Gate::default());
+        Gpus { stage, backoff: Backoff::new(AGAIN, AGAIN_MOST), rng, complained: None, inventory, gate }
     }
 
     fn info(&self) -> Option<&ExecutorInfo> {
@@ -57,7 +65,7 @@ impl Gpus {
     /// Whether this kind can be offered now. `gemm_i8` needs an executor that does it where GPUs are told of: a
     /// validator then asks them and not the CPU.
     pub fn allow(&self, kind: Capability) -> bool {
-        let signs = self.info().is_some_and(|info| !info.gemm_i8 && !info.gpus.is_empty());
+        let signs = self.info().is_some_and(|info| !info.gemm_i8) && self.offered().next().is_some();
         match kind {
             Capability::CpuMatrix => true,
             Capability::GpuMatrix => signs,
@@ -65,13 +73,33 @@ impl Gpus {
         }
     }
 
-    /// Those that are there now.
+    /// The executor's that are there now and in order.
+    fn offered(&self) -> impl Iterator<Item = &ExecutorGpu> {
+        self.info().into_iter().flat_map(|info| &info.gpus).filter(|gpu| self.gate.offers(&gpu.uuid))
+    }
+
     pub fn uuids(&self) -> Vec<String> {
-        self.info().into_iter().flat_map(|info| &info.gpus).map(|gpu| gpu.uuid.clone()).collect()
+        self.offered().map(|gpu| gpu.uuid.clone()).collect()
     }
 
     pub fn has(&self, uuid: &str) -> bool {
-        self.info().is_some_and(|info| info.gpus.iter().any(|gpu| gpu.uuid == uuid))
+        self.offered().any(|gpu| gpu.uuid == uuid)
+    }
+
+    /// What was read of the cards; whether others are offered than before.
+    pub fn read(&mut self, inventory: Inventory) -> bool {
+        let before = self.uuids();
+        self.inventory = inventory;
+        self.judge();
+        before != self.uuids()
+    }
+
+    fn judge(&mut self) {
+        if matches!(self.stage, Stage::Off) {
+            return;
+        }
+        let cuda = if let Stage::Up(info) = &self.stage { Some(info.gpus.as_slice()) } else { None };
+        self.gate.see(&self.inventory, cuda);
     }
 
     /// Whether to start the executor now.
@@ -100,6 +128,7 @@ impl Gpus {
                 None
             }
         };
+        self.judge();
         (next, before != self.uuids())
     }
 
@@ -137,15 +166,38 @@ impl Gpus {
         self.complained = Some(what.to_owned());
     }
 
-    /// What was measured of the machine, with the GPUs that are there now.
+    /// An executor that signs computes on every GPU that it has: withheld ones commit to nothing.
+    pub fn only_offered(&self, outcome: GpuOutcome) -> GpuOutcome {
+        let GpuOutcome::Computed { mut answer, took, split } = outcome else { return outcome };
+        if let GpuKept::GpuMatrix { .. } = answer.kept {
+            answer.commitments.retain(|one| self.gate.offers(&one.uuid));
+        }
+        if answer.commitments.is_empty() {
+            return GpuOutcome::Failed("each GPU that computed it is withheld: see the warnings before".into());
+        }
+        GpuOutcome::Computed { answer, took, split }
+    }
+
+    /// What was measured of the machine, with the GPUs that are there now and what is wrong with others.
     pub fn told(&self, info: &SystemInfo) -> SystemInfo {
-        let Some(executor) = self.info() else { return info.clone() };
-        let list = executor.gpus.iter().map(|gpu| Value::Object(gpu.told.clone())).collect();
-        info.with("gpu_plugin", Value::Array(list))
+        if matches!(self.stage, Stage::Off) {
+            return info.clone();
+        }
+        let offered: Vec<&ExecutorGpu> = self.offered().collect();
+        let owned = || offered.iter().map(|gpu| Value::Object(gpu.told.clone())).collect();
+        let info = if self.info().is_some() { info.with("gpu_plugin", Value::Array(owned())) } else { info.clone() };
+        let info = match told::gpu_info(&self.inventory, &offered, &self.gate) {
+            none if none.is_empty() => info,
+            there => info.with("gpu_info", Value::Array(there)),
+        };
+        match told::gpu_health(&self.gate) {
+            troubles if troubles.is_empty() => info,
+            troubles => info.with("gpu_health", Value::Array(troubles)),
+        }
     }
 
     pub fn summary(&self) -> GpuSummary {
-        let details: Vec<_> = self.info().into_iter().flat_map(|info| &info.gpus).map(|gpu| gpu.told.clone()).collect();
+        let details: Vec<_> = self.offered().map(|gpu| gpu.told.clone()).collect();
         GpuSummary { gpu_available: !details.is_empty(), gpu_count: details.len() as u32, gpu_details: details }
     }
 }

@@ -13,6 +13,7 @@ use crate::{
         Link,
         contract::{
             cpu::{Answer, CpuOutcome, CpuTask, Split},
+            inventory::Inventory,
             open::ToOpen,
         },
     },
@@ -44,6 +45,8 @@ struct Scene {
     /// What was asked of the spoke that looks after the executor.
     executor: Vec<ExecutorRequest>,
     left: bool,
+    /// What the probe finds of the GPUs.
+    inventory: Inventory,
     openings: Vec<OpenRequest>,
     openings_called_off: Vec<OpenId>,
     exit: Option<Exit>,
@@ -73,6 +76,7 @@ impl Scene {
             gpu_answers: Vec::new(),
             executor: Vec::new(),
             left: false,
+            inventory: Inventory::default(),
             openings: Vec::new(),
             openings_called_off: Vec::new(),
             exit: None,
@@ -116,9 +120,10 @@ impl Scene {
             Command::LeaveExecutor => return self.left = true,
             Command::Open(request) => return self.openings.push(request),
             Command::CallOffOpening(id) => return self.openings_called_off.push(id),
-            Command::Probe(ProbeRequest) => {
-                Event::Probe(ProbeReply { info: wire_json::parse(r#"{"cpu_count":2}"#).unwrap() })
-            }
+            Command::Probe(ProbeRequest) => Event::Probe(
+                ProbeReply { info: wire_json::parse(r#"{"cpu_count":2}"#).unwrap(), gpus: self.inventory.clone() }
+                    .into(),
+            ),
             Command::Resolve(_) => Event::Resolved(ResolveReply { addresses: self.name_server.clone() }),
         };
         self.give(Input::Event(event));

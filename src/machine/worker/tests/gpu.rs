@@ -3,8 +3,9 @@
 use super::*;
 use crate::{
     compute::gemm_i8::KeyPrefix,
-    machine::contract::gpu::{
-        ExecutorGpu, ExecutorInfo, ExecutorReply, GpuAnswer, GpuKept, GpuOutcome, GpuReply, GpuTask,
+    machine::contract::{
+        gpu::{ExecutorGpu, ExecutorInfo, ExecutorReply, GpuAnswer, GpuKept, GpuOutcome, GpuReply, GpuTask},
+        inventory::{Card, Nvml, NvmlReading, Readings},
     },
     units::ChallengeId,
     wire::messages::{
@@ -173,4 +174,90 @@ fn a_worker_that_stops_leaves_the_executor() {
     let mut scene = on_gpus();
     scene.give(Input::Stop);
     assert!(scene.left && scene.exit == Some(Exit::Done));
+}
+
+/// NVML reads these cards; the first has heard of these errors.
+fn read(uuids: &[&str], xids: &[u64]) -> Inventory {
+    let card = |(at, uuid): (usize, &&str)| Card {
+        uuid: Some((*uuid).into()),
+        readings: Readings { xids: Some(if at == 0 { xids.to_vec() } else { Vec::new() }), ..Readings::default() },
+        ..Card::default()
+    };
+    let cards = uuids.iter().enumerate().map(card).collect();
+    Inventory { nvml: Nvml::Read(NvmlReading { cards, ..NvmlReading::default() }), ..Inventory::default() }
+}
+
+/// The uuids that this list of the last heartbeat names.
+fn named(beat: &Value, list: &str) -> Vec<String> {
+    let entries = beat["data"]["system_info"][list].as_array().cloned().unwrap_or_default();
+    entries.iter().map(|entry| entry["uuid"].as_str().expect("a uuid").to_owned()).collect()
+}
+
+#[test]
+fn a_withheld_card_is_in_no_list_and_gets_no_task_until_it_is_better() {
+    let mut scene = on_gpus();
+    scene.said("heartbeat");
+    scene.inventory = read(&GPUS, &[79]);
+    scene.pass(Duration::from_secs(61));
+    let beat = scene.said("heartbeat").pop().expect("a heartbeat");
+    assert_eq!(
+        (named(&beat, "gpu_plugin"), named(&beat, "gpu_info")),
+        (vec![GPUS[1].into()], vec![GPUS[1].to_owned()])
+    );
+    assert_eq!((named(&beat, "gpu_health"), &beat["data"]["gpu_info"]["gpu_count"]), (vec![GPUS[0].into()], &json!(1)));
+    let why = &beat["data"]["system_info"]["gpu_health"][0]["findings"][0];
+    assert_eq!(why["reason"], json!("XID 79: the card has fallen off the bus"));
+    scene.assign_gemm(&GPUS);
+    assert_eq!(scene.only("task_result")["data"]["success"], json!(false), "one of them is not offered");
+    scene.inventory = read(&GPUS, &[]);
+    scene.pass(Duration::from_secs(61));
+    assert_eq!(scene.told().0, 2);
+}
+
+#[test]
+fn news_of_a_card_does_not_wait_for_a_heartbeat() {
+    let mut scene = on_gpus();
+    scene.pass(Duration::from_secs(10));
+    scene.said("heartbeat");
+    let gpus = read(&GPUS, &[48]);
+    scene.give(Input::Event(Event::Probe(ProbeReply { gpus, ..ProbeReply::default() }.into())));
+    assert_eq!(scene.told().0, 1, "at once");
+}
+
+#[test]
+fn with_every_card_withheld_the_cpu_serves() {
+    let mut scene = Scene::registered();
+    scene.executor_is_up(false, &GPUS[..1]);
+    scene
+        .give(Input::Event(Event::Probe(ProbeReply { gpus: read(&GPUS[..1], &[64]), ..ProbeReply::default() }.into())));
+    assert_eq!(scene.told(), (0, vec!["cpu_matrix".to_owned(), "gemm_i8".to_owned()]), "no gpu_matrix");
+    scene.assign_gemm(&["cpu"]);
+    scene.compute();
+    assert_eq!(scene.only("task_result")["data"]["success"], json!(true));
+}
+
+#[test]
+fn a_withheld_card_of_an_executor_that_computes_on_all_commits_to_nothing() {
+    let mut scene = Scene::registered();
+    scene.executor_is_up(false, &GPUS);
+    scene.give(Input::Event(Event::Probe(ProbeReply { gpus: read(&GPUS, &[79]), ..ProbeReply::default() }.into())));
+    scene.assign_with("t1", "gpu_matrix", 64);
+    let commitment = |uuid: &&str| Commitment { uuid: (*uuid).into(), sig_ver: 1, ..Commitment::cpu("ab".repeat(32)) };
+    let kept = GpuKept::GpuMatrix { n: 64, trees: std::collections::BTreeMap::new() };
+    let answer = GpuAnswer { commitments: GPUS.iter().map(commitment).collect(), kept };
+    scene.gpus_finish(GpuOutcome::Computed { answer, took: Duration::from_millis(9), split: Split::default() });
+    let result = scene.only("task_result");
+    let commitments = result["data"]["result"]["commitments"].as_array().expect("commitments");
+    assert_eq!((commitments.len(), &commitments[0]["uuid"]), (1, &json!(GPUS[1])), "{result}");
+}
+
+#[test]
+fn switched_off_no_card_is_told_of() {
+    let mut scene = Scene::with("gpu: {enable: false}");
+    scene.inventory = read(&GPUS, &[]);
+    scene.miner_answers();
+    scene.miner_acknowledges();
+    scene.pass(Duration::from_secs(61));
+    let beat = scene.said("heartbeat").pop().expect("a heartbeat");
+    assert_eq!(named(&beat, "gpu_info"), Vec::<String>::new());
 }
