@@ -62,7 +62,9 @@ fn overlay(entries: &mut Vec<(String, Node)>, given: &Given) {
     }
     let mut subtensor = match entries.iter().find(|(key, _)| key == "subtensor") {
         Some((_, Node::Map(of))) => of.clone(),
-        _ => Vec::new(),
+        Some((_, Node::Null)) | None => Vec::new(),
+        // a mistake of the file's is told, and not covered up
+        Some(_) => return,
     };
     // the file's endpoints, and its genesis, are of the file's network
     let endpoints = given.endpoints.iter().cloned().map(Node::Text).collect();

@@ -8,7 +8,7 @@ pub mod miner;
 pub mod validator;
 pub mod worker;
 
-use std::{ffi::OsString, net::SocketAddr, path::PathBuf, process::ExitCode};
+use std::{ffi::OsString, io, net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use clap::{CommandFactory, FromArgMatches, Parser};
 use rand_chacha::ChaCha20Rng;
@@ -105,6 +105,8 @@ fn arguments<R: Role>(words: impl Iterator<Item = OsString>) -> Result<Arguments
 impl From<NetError> for Failure {
     fn from(error: NetError) -> Failure {
         match error {
+            // whoever has it now may be about to end
+            NetError::Listen { ref source, .. } if source.kind() == io::ErrorKind::AddrInUse => Failure::failed(error),
             NetError::Listen { .. } => Failure::config(error),
             NetError::System { .. } => Failure::failed(error),
         }

@@ -256,9 +256,13 @@ impl Miner {
         let Stop::Until(until) = self.stop else { return };
         let done = self.uplink.in_flight() == 0 && self.workers.connections() == 0;
         if done || until <= now {
-            self.stop = Stop::Done;
-            self.outbox.push_back(Output::Exit(Exit::Done));
+            self.end(Exit::Done);
         }
+    }
+
+    fn end(&mut self, exit: Exit) {
+        self.stop = Stop::Done;
+        self.outbox.push_back(Output::Exit(exit));
     }
 }
 

@@ -317,6 +317,7 @@ impl Validator {
                 self.consider_weights(now);
             }
             Heard::Unread => self.consider_weights(now),
+            Heard::OtherChain(text) => self.is_elsewhere(text),
             Heard::Lane(reply) => {
                 let block = self.chain.block().unwrap_or(0);
                 self.lane.heard(now, block, reply, &mut self.rng);
@@ -327,6 +328,15 @@ impl Validator {
         }
         // Also after an answer that says nothing: a chain that cannot be read is worth the alarm most of all.
         self.epoch.watch(now, self.chain.graph().map(|graph| &**graph));
+    }
+
+    /// No endpoint that we may ask is of our chain, and none is asked again. At the start that is the configuration's
+    /// fault; one that was good before may be good after a restart.
+    fn is_elsewhere(&mut self, text: String) {
+        self.end(match self.chain.heads().best() {
+            None => Exit::Config(text),
+            Some(_) => Exit::Failed(text),
+        });
     }
 
     /// What is kept per hotkey is kept for hotkeys of the metagraph: that bounds it.
@@ -351,7 +361,7 @@ impl Validator {
     /// What is on its way to the chain goes on: the lane first, then what waits for it.
     fn carry_extrinsics(&mut self, now: Now) {
         let ground = ground(&self.chain, &self.drift, now);
-        self.lane.tick(now.mono, ground.is_our_chain(), ground.may_send().is_ok());
+        self.lane.tick(now.mono, ground.head, ground.may_send().is_ok());
         let mut ended = false;
         while let Some((errand, news)) = self.lane.next_news() {
             ended = true;
@@ -366,7 +376,7 @@ impl Validator {
             let job = job.or_else(|| self.announcement.next_call(now.mono, &ground).map(axon));
             job.into_iter().for_each(|(errand, call)| self.lane.begin(errand, call));
         }
-        let me = ground.me.filter(|_| ground.is_our_chain());
+        let me = ground.me.filter(|_| ground.head);
         let standing = me.filter(|_| self.epoch.reveals.ask(now.mono, ground.block)).map(|me| me.uid);
         if let Some(uid) = standing {
             let (netuid, hotkey) = (self.config.netuid, self.me.hotkey().clone());
@@ -445,7 +455,10 @@ impl Validator {
     /// Hands on what the sub-machines want, after every input.
     fn carry_on(&mut self, now: Now) {
         self.carry_extrinsics(now);
-        self.chain.tick(now.mono);
+        // What the store knows decides which chain is ours.
+        if self.phase != Phase::Loading {
+            self.chain.tick(now.mono);
+        }
         while let Some(write) = self.challenges.next_write() {
             self.ledger.must(write);
         }
@@ -531,7 +544,6 @@ fn ground<'a>(chain: &'a Chain, drift: &Drift, now: Now) -> Ground<'a> {
         me: chain.me(),
         block: chain.block().unwrap_or(0),
         head: chain.heads().best().is_some(),
-        other_chain: chain.heads().is_other_chain(),
         upgrading: chain.heads().is_upgrading(),
         runtime: chain.runtime(),
         clock_moved: drift.alarmed(),
@@ -545,6 +557,9 @@ impl Machine for Validator {
 
     fn handle(&mut self, now: Now, input: Input<Event>) {
         self.now = now;
+        if self.phase == Phase::Ended {
+            return;
+        }
         self.compare_clocks(now);
         match input {
             Input::Opened { peer, remote, .. } => self.gate.opened(peer, remote.ip()),
@@ -568,9 +583,9 @@ impl Machine for Validator {
         // What only a running one does must not wake a stopping one: it would spin until the store answers.
         let running = [self.timers.next(), self.challenges.deadline()].into_iter();
         let running = running.filter(|_| self.phase == Phase::Running);
-        let ledger = (self.phase != Phase::Loading).then(|| self.ledger.deadline()).flatten();
-        let always = [self.lane.deadline(), Some(self.chain.deadline()), ledger];
-        running.chain(always).flatten().min().filter(|_| self.phase != Phase::Ended)
+        let loaded = [self.ledger.deadline(), Some(self.chain.deadline())].into_iter();
+        let loaded = loaded.filter(|_| self.phase != Phase::Loading);
+        running.chain(loaded).chain([self.lane.deadline()]).flatten().min().filter(|_| self.phase != Phase::Ended)
     }
 
     fn observe(&self, page: &mut Page) {

@@ -68,7 +68,7 @@ catalogue! {
 
     // the chain: validator and miner
     ChainBlock Gauge "chain_block" [] "Number of the best block seen."
-    ChainBlockAgeSeconds Gauge "chain_block_age_seconds" [] "Time since the best block moved."
+    ChainBlockAgeSeconds Gauge "chain_block_age_seconds" [] "Time since the best block was seen to move: validators look each 30 s, miners each metagraph.sync_interval."
     ChainClockSkewSeconds Gauge "chain_clock_skew_seconds" [] "The system clock less the chain's, as of the last block that was seen to come; some seconds are usual."
     ChainRequests Counter "chain_requests_total" ["call", "outcome"] "Calls to a node of the chain."
     MetagraphAgeSeconds Gauge "metagraph_age_seconds" [] "Time since the metagraph was read."
@@ -107,7 +107,7 @@ catalogue! {
     WeightSubmissions Counter "weight_submissions_total" ["outcome"] "Weight vectors and their extrinsics, by outcome."
     WeightsAwaited Gauge "weights_awaited" [] "Weight vectors that are in a block, and that the finalized chain does not show yet."
     WeightsOverdue Gauge "weights_overdue" [] "1 when the chain has confirmed no weights of ours for three tempos."
-    SecondsSinceConfirmedWeights Gauge "seconds_since_confirmed_weights" [] "Time since the chain confirmed weights of ours, also across restarts."
+    SecondsSinceConfirmedWeights Gauge "seconds_since_confirmed_weights" [] "Time since the chain confirmed weights of ours, also across restarts; before the first time, since the start."
 
     // miner
     Workers Gauge "workers" ["state"] "Connected workers, idle or busy."

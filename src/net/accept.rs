@@ -205,7 +205,10 @@ mod tests {
         let first = listener(Connections::default());
         let again = Listener::bind(first.address(), first.serve.clone(), Connections::default());
         let text = again.err().map(|error| error.to_string());
-        assert_eq!(text, Some(format!("cannot listen on {} (axon): address in use", first.address())));
+        assert_eq!(
+            text,
+            Some(format!("cannot listen on {} (axon): address in use; `ss -tlnp` shows by whom", first.address()))
+        );
     }
 
     #[test]

@@ -17,7 +17,8 @@ use crate::{
     wire::{http::Headers, limits},
 };
 
-/// Why the loop cannot start: an address is the operator's to change, what the system refuses may pass.
+/// Why the loop cannot start: an address is the operator's to change; one that is in use, and what the system refuses,
+/// may pass.
 #[derive(Debug, thiserror::Error)]
 pub enum NetError {
     #[error("cannot listen on {address} ({name}): {}", reason(.source))]
@@ -28,7 +29,7 @@ pub enum NetError {
 
 fn reason(error: &io::Error) -> String {
     match error.kind() {
-        io::ErrorKind::AddrInUse => "address in use".into(),
+        io::ErrorKind::AddrInUse => "address in use; `ss -tlnp` shows by whom".into(),
         io::ErrorKind::AddrNotAvailable => "no interface of this machine has that address".into(),
         io::ErrorKind::PermissionDenied => "permission denied (ports below 1024 need CAP_NET_BIND_SERVICE)".into(),
         _ => error.to_string(),

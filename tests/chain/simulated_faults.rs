@@ -9,7 +9,7 @@ use byteleap::{
             hash::blake2_256,
             rpc::{Call, Rpc, RpcError, to_hex},
         },
-        subtensor_sim::{Broken, ControlError, RateCode, Retracted},
+        subtensor_sim::{Broken, ControlError, METHODS, RateCode, Retracted},
     },
     units::Uid,
 };
@@ -214,4 +214,8 @@ fn the_owner_changes_a_hyperparameter_with_the_next_block() {
 #[test]
 fn a_method_that_controls_nothing_is_not_found() {
     assert_eq!(Simulation::plain().call("sim_explode", json!([])).unwrap_err().code, -32601);
+    for (method, ..) in METHODS {
+        let answer = Simulation::plain().call(method, json!([]));
+        assert!(answer.is_ok() || answer.is_err_and(|error| error.code != -32601), "{method} is listed and not there");
+    }
 }

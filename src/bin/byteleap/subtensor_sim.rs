@@ -17,7 +17,7 @@ use byteleap::{
     spoke::{
         self,
         subtensor_sim::{
-            CHAIN_NAME, Genesis, Node, UpgradeKind,
+            CHAIN_NAME, Genesis, METHODS, Node, UpgradeKind,
             server::{Server, append, door},
         },
     },
@@ -26,6 +26,7 @@ use byteleap::{
 use log::LevelFilter;
 
 #[derive(clap::Args)]
+#[command(after_help = "--help lists the JSON-RPC methods that make things go wrong", after_long_help = methods())]
 pub struct Arguments {
     /// Where to listen, e.g. 127.0.0.1:9944; port 0 takes a free one and prints it
     #[arg(long, value_name = "ADDR")]
@@ -34,7 +35,9 @@ pub struct Arguments {
     #[arg(long, value_name = "N")]
     netuid: u16,
     /// JSON list of {uid, hotkey, coldkey, stake_tao, validator_permit, axon: "ip:port" or null}; or an object
-    /// with that list as "neurons", and "hyperparameters" (tempo, weights_rate_limit, …) beside it
+    /// with that list as "neurons", and beside it "hyperparameters" (tempo, weights_rate_limit, serving_rate_limit,
+    /// weights_version, min_allowed_weights, max_weights_limit, commit_reveal, reveal_period, mechanisms,
+    /// stake_threshold_tao) and "balances" ({SS58: TAO}), which registrations are paid from
     #[arg(long, value_name = "FILE")]
     neurons: PathBuf,
     /// Seconds between two blocks, fractions allowed; 0 or "manual" makes them on demand alone (`sim_makeBlocks`)
@@ -50,6 +53,17 @@ pub struct Arguments {
     /// Append one JSON line for each accepted or refused extrinsic
     #[arg(long, value_name = "FILE")]
     log: Option<PathBuf>,
+}
+
+/// The catalogue of what can be made to go wrong.
+fn methods() -> String {
+    let line = |(name, of, what): &(&str, &str, &str)| format!("  {name} [{of}]\n      {what}\n");
+    let lines: String = METHODS.iter().map(line).collect();
+    format!(
+        "JSON-RPC methods that no real node has; each answers with the number of the best block:\n{lines}\n\
+         For example:\n  curl -H 'content-type: application/json' http://127.0.0.1:9944 \\\n    \
+         -d '{{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"sim_stall\",\"params\":[true]}}'"
+    )
 }
 
 fn block_time(text: &str) -> Result<Duration, &'static str> {

@@ -55,6 +55,11 @@ impl Runtime {
         self.table = Some(table);
     }
 
+    /// No node of our chain has said anything yet.
+    pub fn is_untold(&self) -> bool {
+        self.head.is_none()
+    }
+
     /// It is asked for again with the next head.
     pub fn not_found(&mut self) {
         self.looked_at = None;

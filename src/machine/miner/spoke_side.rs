@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{Command, Miner, metagraph::Step, runtime::Next};
 use crate::{
     machine::{
-        Output,
+        Exit, Output,
         contract::{
             bulk::MinerBulkDone,
             chain::{ChainFault, ChainFaultKind, ChainReply, ChainRequest, Head, Metagraph},
@@ -105,12 +105,16 @@ impl Miner {
             self.runtime.not_found();
             return self.ask_metagraph();
         }
+        let remedy = fault.remedy.map(|remedy| format!("; {remedy}")).unwrap_or_default();
+        if fault.kind == ChainFaultKind::OtherChain && self.runtime.is_untold() {
+            // Nothing was ever read of the right chain, and no endpoint will be asked again: no restart helps.
+            return self.end(Exit::Config(format!("{}{remedy}", fault.text)));
+        }
         let wait = self.sync.failed(now, &mut self.rng);
         let known = match self.sync.age(now) {
             Some(age) => format!("the last metagraph is {} s old and stays in use", age.as_secs()),
             None => "there is no metagraph yet".into(),
         };
-        let remedy = fault.remedy.map(|remedy| format!("; {remedy}")).unwrap_or_default();
         log::warn!(
             target: "miner",
             "{}: {}{remedy}; {known}; again in {} s", fault.asked, fault.text, wait.as_secs()

@@ -14,8 +14,6 @@ use crate::{
 pub enum Blocked {
     /// `weight_update_tempo` is 0.
     Off,
-    /// The node answers for another chain than the store knows.
-    OtherChain,
     NoMetagraph,
     /// The last one is too old to act on.
     StaleMetagraph,
@@ -50,7 +48,6 @@ impl Blocked {
     /// What an operator must know and do; `None` where waiting is all there is to do.
     pub fn alarm(self) -> Option<&'static str> {
         Some(match self {
-            Blocked::OtherChain => "this is another chain than before; see subtensor in the configuration",
             Blocked::StaleMetagraph => "the metagraph is too old; see why the chain is not read",
             Blocked::Broken(_) => "the runtime lacks what this needs; `byteleap chain preflight` shows what",
             Blocked::NotRegistered => "registered: no; run `byteleap chain register --burned` with the coldkey",
@@ -74,7 +71,6 @@ impl Blocked {
     pub fn name(self) -> &'static str {
         match self {
             Blocked::Off => "off",
-            Blocked::OtherChain => "other_chain",
             Blocked::NoMetagraph => "no_metagraph",
             Blocked::StaleMetagraph => "stale_metagraph",
             Blocked::NoPreflight => "no_preflight",
@@ -113,9 +109,8 @@ pub struct Ground<'a> {
     pub stale: bool,
     pub me: Option<&'a Neuron>,
     pub block: BlockNumber,
-    /// A node said which chain it is on, and where.
+    /// A node of our chain said where it is.
     pub head: bool,
-    pub other_chain: bool,
     pub upgrading: bool,
     pub runtime: &'a Runtime,
     pub clock_moved: bool,
@@ -123,18 +118,12 @@ pub struct Ground<'a> {
 }
 
 impl<'a> Ground<'a> {
-    /// Whether answers are about the chain that we know.
-    pub fn is_our_chain(&self) -> bool {
-        self.head && !self.other_chain
-    }
-
     /// Whether something may be handed in at all.
     pub fn may_send(&self) -> Result<(), Blocked> {
         let reasons = [
             (self.clock_moved, Blocked::ClockMoved),
             (self.clock_off, Blocked::ClockOff),
             (!self.head, Blocked::NoMetagraph),
-            (self.other_chain, Blocked::OtherChain),
             (self.upgrading, Blocked::Upgrading),
         ];
         reasons.into_iter().find(|(holds, _)| *holds).map_or(Ok(()), |(_, reason)| Err(reason))

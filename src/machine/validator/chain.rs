@@ -52,6 +52,8 @@ pub enum Heard {
     Metagraph,
     /// Head or metagraph could not be read.
     Unread,
+    /// Whom we may ask speaks of another chain; the text says which, and what to do.
+    OtherChain(String),
     /// The reply to a call of the lane's.
     Lane(ChainReply),
     /// Where our weights stand; `None` when nobody could say.
@@ -105,14 +107,15 @@ impl Chain {
 
     /// Asks for what is due.
     pub fn tick(&mut self, now: Mono) {
-        if now >= self.sync_due {
-            self.sync_due = now + self.sync_every;
-            self.ask(ChainRequest::Metagraph(self.me.netuid));
-        }
+        // The head first: it says of which chain the rest is.
         if now >= self.look_due {
             self.look_due = now + LOOK.min(self.sync_every);
             self.ask(ChainRequest::Head);
             self.watch(now);
+        }
+        if now >= self.sync_due {
+            self.sync_due = now + self.sync_every;
+            self.ask(ChainRequest::Metagraph(self.me.netuid));
         }
     }
 
@@ -165,7 +168,10 @@ impl Chain {
     }
 
     fn took_head(&mut self, now: Now, head: Head) -> Heard {
-        let change = self.heads.took(now, head);
+        let change = match self.heads.took(now, head) {
+            Ok(change) => change,
+            Err(other) => return Heard::OtherChain(other.to_string()),
+        };
         let known = self.runtime.spec_version();
         let due = change.runtime || now.mono >= self.preflight_due;
         let wanting = known != self.heads.spec_version() || self.runtime.is_wanting();
@@ -181,7 +187,7 @@ impl Chain {
             ChainReply::Preflight(table) => self.took_preflight(now, *table),
             ChainReply::Failed(fault) => {
                 self.faults += 1;
-                self.runtime.failed();
+                self.runtime.failed(self.heads.spec_version());
                 let text = &fault.text;
                 log::warn!(target: "validator", "the runtime was not looked through: {text}; each call looks for itself");
             }
@@ -262,10 +268,13 @@ impl Chain {
     /// it is a runtime upgrade, which takes a block.
     fn failed(&mut self, now: Mono, fault: &ChainFault, rng: &mut ChaCha20Rng) -> Heard {
         self.faults += 1;
+        let remedy = fault.remedy.map(|remedy| format!("; {remedy}")).unwrap_or_default();
+        if fault.kind == ChainFaultKind::OtherChain {
+            return Heard::OtherChain(format!("{}{remedy}", fault.text));
+        }
         let calm = self.backoff.failures() > 0 || fault.kind == ChainFaultKind::Upgrading;
         let level = if calm { log::Level::Debug } else { log::Level::Warn };
         let known = if self.graph.is_some() { "the last good metagraph stays" } else { "there is none yet" };
-        let remedy = fault.remedy.map(|remedy| format!("; {remedy}")).unwrap_or_default();
         log::log!(target: "validator", level, "chain not read ({}): {}; {known}{remedy}", fault.asked, fault.text);
         let again = now + self.backoff.wait(rng);
         self.sync_due = self.sync_due.max(again);
@@ -286,9 +295,11 @@ impl Chain {
         self.graph.as_ref()
     }
 
-    /// How old it is; `None` before the first.
+    /// How old it is; `None` before the first. A node that lies stalled gives the same one again and again: it is no
+    /// younger than the chain's best block.
     pub fn graph_age(&self, now: Mono) -> Option<Duration> {
-        self.graph.as_ref().map(|_| now.since(self.synced))
+        let since = self.graph.as_ref().map(|_| now.since(self.synced))?;
+        Some(since.max(self.heads.age(now).unwrap_or_default()))
     }
 
     /// Whether it is too old to act on.

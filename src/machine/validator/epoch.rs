@@ -28,7 +28,7 @@ use crate::{
             store::{AwaitedWeights, Errand, IntentId, Snapshot, WeightOutcome, WeightPath, Write},
         },
     },
-    units::{BlockNumber, Hotkey, Mono, Now, Uid, Wall},
+    units::{BlockNumber, Hotkey, Mono, Now, Uid},
 };
 
 /// Extrinsics of one intent.
@@ -79,6 +79,8 @@ pub struct Epoch {
     due: Mono,
     backoff: Backoff,
     blocked: Option<Blocked>,
+    /// When what stands in the way was last said: once a tempo.
+    told: Mono,
     /// Why the last intent could not be signed, until one is in a block.
     unsigned: Option<String>,
     pub reveals: Reveals,
@@ -99,6 +101,7 @@ impl Epoch {
             due: Mono(0),
             backoff: Backoff::new(look_every, look_every * 10),
             blocked: None,
+            told: Mono(0),
             unsigned: None,
             reveals: Reveals::new(look_every),
             overdue: Overdue::default(),
@@ -139,9 +142,10 @@ impl Epoch {
         let (block, judged) = (view.ground.block, view.judged);
         let decision = self.decide(now.mono, view);
         let blocked = decision.as_ref().err().copied();
-        if blocked != self.blocked
-            && let Some(blocked) = blocked.filter(|blocked| blocked.alarm().is_some())
-        {
+        let again = BLOCK_TIME * self.tempo_blocks.unwrap_or(u32::MAX);
+        let is_news = blocked != self.blocked || now.mono.since(self.told) >= again;
+        if is_news && let Some(blocked) = blocked.filter(|blocked| blocked.alarm().is_some()) {
+            self.told = now.mono;
             let calm = blocked == Blocked::AllZero && !judged;
             let level = if calm { log::Level::Info } else { log::Level::Error };
             log::log!(target: "validator", level, "no weights are set: {blocked}");
@@ -400,9 +404,9 @@ impl Epoch {
         self.outcomes.into_iter()
     }
 
-    /// When weights of ours were last confirmed, also by an earlier process.
-    pub fn confirmed(&self) -> Option<Wall> {
-        self.overdue.confirmed()
+    /// How long weights of ours were not confirmed, also across restarts; `None` where none are set.
+    pub fn unconfirmed(&self, now: Now) -> Option<Duration> {
+        self.overdue.age(now)
     }
 
     /// Whether that is too long ago.

@@ -26,14 +26,26 @@ pub struct Change {
     pub genesis: Option<[u8; 32]>,
 }
 
+/// The node answers for a chain that this validator was never on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "this is another chain: its genesis is 0x{}, and this validator's database is of 0x{}; correct subtensor in the \
+     configuration, or point database.url at another file", hex::encode(.seen), hex::encode(.ours)
+)]
+pub struct OtherChain {
+    seen: [u8; 32],
+    ours: [u8; 32],
+}
+
 #[derive(Debug, Default)]
 pub struct Heads {
     head: Option<Head>,
     moved: Mono,
+    /// How old the first block was when it was first seen, by its own time: a node that lies stalled says an old one.
+    age_at_first: Duration,
     standstill_told: bool,
     /// The chain that this validator has always been on.
     genesis: Option<[u8; 32]>,
-    other_told: bool,
     /// Ours less the block's, in seconds, at the last head that moved.
     skew_s: Option<f64>,
     clock_off: bool,
@@ -45,20 +57,30 @@ impl Heads {
         self.genesis = Some(genesis);
     }
 
-    pub fn took(&mut self, now: Now, head: Head) -> Change {
+    /// A head of another chain changes nothing.
+    pub fn took(&mut self, now: Now, head: Head) -> Result<Change, OtherChain> {
+        if let Some(ours) = self.genesis.filter(|ours| *ours != head.genesis) {
+            return Err(OtherChain { seen: head.genesis, ours });
+        }
         let old = self.head.as_ref();
         let runtime = old.is_none_or(|old| old.spec_version != head.spec_version);
-        if old.is_none_or(|old| old.best != head.best) {
-            self.has_moved(now, &head);
+        match old {
+            None => self.begins(now, &head),
+            Some(old) if (old.best, old.best_at) != (head.best, head.best_at) => self.has_moved(now, &head),
+            Some(_) => {}
         }
         if runtime {
             log::info!(target: "validator", "chain {:?}, runtime {}, block {}", head.chain, head.spec_version, head.best);
         }
         let genesis = self.genesis.is_none().then_some(head.genesis);
-        self.genesis.get_or_insert(head.genesis);
+        self.genesis = Some(head.genesis);
         self.head = Some(head);
-        self.compare_chains();
-        Change { runtime, genesis }
+        Ok(Change { runtime, genesis })
+    }
+
+    fn begins(&mut self, now: Now, head: &Head) {
+        self.moved = now.mono;
+        self.age_at_first = head.best_at.map(|at| now.wall.since(at)).unwrap_or_default();
     }
 
     fn has_moved(&mut self, now: Now, head: &Head) {
@@ -67,6 +89,7 @@ impl Heads {
         }
         let moves = self.head.as_ref().is_some_and(|old| old.best < head.best);
         self.moved = now.mono;
+        self.age_at_first = Duration::ZERO;
         if let Some(at) = head.best_at.filter(|_| moves) {
             self.compare_clocks(now.wall, at);
         }
@@ -79,10 +102,13 @@ impl Heads {
         let steady = before.is_some_and(|before| before.abs() >= CLOCK_LIMIT_S && (before - skew).abs() < STEADY_S);
         if far && steady && !self.clock_off {
             self.clock_off = true;
-            let direction = if skew > 0.0 { "ahead of" } else { "behind" };
+            let (direction, or_the_node) = match skew > 0.0 {
+                true => ("ahead of", ", or to the node, when the clock is right and its blocks come late"),
+                false => ("behind", ""),
+            };
             log::error!(
                 target: "validator",
-                "the system clock is {:.0} s {direction} the chain's: see to time synchronisation (NTP); \
+                "the system clock is {:.0} s {direction} the chain's: see to time synchronisation (NTP){or_the_node}; \
                  nothing is submitted until they agree",
                 skew.abs()
             );
@@ -92,25 +118,18 @@ impl Heads {
         }
     }
 
-    fn compare_chains(&mut self) {
-        if self.is_other_chain() && !self.other_told {
-            let hex = |genesis: Option<[u8; 32]>| genesis.map(hex::encode).unwrap_or_default();
-            log::error!(
-                target: "validator",
-                "this is another chain: its genesis is 0x{}, and this validator's database is of 0x{}; correct \
-                 subtensor in the configuration, or point database.url at another file",
-                hex(self.head.as_ref().map(|head| head.genesis)),
-                hex(self.genesis)
-            );
-        }
-        self.other_told = self.is_other_chain();
-    }
-
     /// Time passes without a head.
     pub fn watch(&mut self, now: Mono) {
-        if self.head.is_some() && now.since(self.moved) > STANDSTILL && !self.standstill_told {
+        let age = self.age(now).filter(|age| *age > STANDSTILL && !self.standstill_told);
+        if let Some(age) = age {
             self.standstill_told = true;
-            log::error!(target: "validator", "no new block for {} s: is the node in sync?", STANDSTILL.as_secs());
+            log::error!(
+                target: "validator",
+                "block {} is {} s old and no newer one came: nothing is set by it; see whether the node is in sync, or \
+                 add another to subtensor.endpoints",
+                self.best().unwrap_or_default(),
+                age.as_secs()
+            );
         }
     }
 
@@ -122,18 +141,14 @@ impl Heads {
         self.head.as_ref().map(|head| head.spec_version)
     }
 
-    /// How long the best block has stood; `None` before the first.
+    /// How old the best block is: since it was seen to come, or by its own time where nothing came since the start.
+    /// `None` before the first.
     pub fn age(&self, now: Mono) -> Option<Duration> {
-        self.head.as_ref().map(|_| now.since(self.moved))
+        self.head.as_ref().map(|_| now.since(self.moved) + self.age_at_first)
     }
 
     pub fn is_upgrading(&self) -> bool {
         self.head.as_ref().is_some_and(|head| head.upgrading)
-    }
-
-    /// The node answers for a chain that this validator was never on.
-    pub fn is_other_chain(&self) -> bool {
-        self.head.as_ref().is_some_and(|head| self.genesis != Some(head.genesis))
     }
 
     pub fn is_clock_off(&self) -> bool {
@@ -172,7 +187,7 @@ mod tests {
     fn clock_off(seen: &[(u64, BlockNumber, i64)]) -> bool {
         let mut heads = Heads::default();
         for (ours, block, theirs) in seen {
-            heads.took(at(*ours), head(*block, NOON_S.saturating_add_signed(*theirs)));
+            heads.took(at(*ours), head(*block, NOON_S.saturating_add_signed(*theirs))).unwrap();
         }
         heads.is_clock_off()
     }
@@ -197,14 +212,29 @@ mod tests {
     }
 
     #[test]
-    fn another_chain_is_known_by_its_genesis() {
+    fn another_chain_is_known_by_its_genesis_and_changes_nothing() {
         let mut heads = Heads::default();
         heads.expect([2; 32]);
-        assert_eq!(heads.took(at(0), head(1, NOON_S)).genesis, None);
-        assert!(heads.is_other_chain());
+        let told = heads.took(at(0), head(1, NOON_S)).unwrap_err().to_string();
+        assert!(told.contains(&"01".repeat(32)) && told.contains(&"02".repeat(32)), "{told}");
+        assert_eq!((heads.best(), heads.age(at(1).mono)), (None, None));
         let mut fresh = Heads::default();
-        assert_eq!(fresh.took(at(0), head(1, NOON_S)).genesis, Some([1; 32]));
-        assert_eq!(fresh.took(at(0), head(2, NOON_S)).genesis, None);
-        assert!(!fresh.is_other_chain());
+        assert_eq!(fresh.took(at(0), head(1, NOON_S)).unwrap().genesis, Some([1; 32]));
+        assert_eq!(fresh.took(at(0), head(2, NOON_S)).unwrap().genesis, None);
+    }
+
+    #[test]
+    fn a_block_is_as_old_as_it_says_until_another_comes() {
+        let mut heads = Heads::default();
+        let age_s = |heads: &Heads, ours| heads.age(at(ours).mono).unwrap().as_secs();
+        heads.took(at(1000), head(1, NOON_S)).unwrap();
+        heads.took(at(1030), head(1, NOON_S)).unwrap();
+        assert_eq!(age_s(&heads, 1040), 1040, "the node was stalled before we came");
+        heads.took(at(1060), head(2, NOON_S + 12)).unwrap();
+        assert_eq!(age_s(&heads, 1061), 1, "it catches up");
+        heads.took(at(1090), head(2, NOON_S + 12)).unwrap();
+        assert_eq!(age_s(&heads, 1100), 40);
+        heads.took(at(1110), head(2, NOON_S + 24)).unwrap();
+        assert_eq!(age_s(&heads, 1110), 0, "a fork of the same height is another block");
     }
 }

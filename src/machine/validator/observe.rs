@@ -68,8 +68,8 @@ impl Validator {
         let scored = self.scoring.current(now.mono);
         let above = scored.map(|scores| scores.miners.iter().filter(|miner| miner.weight > 0.0).count() as f64);
         page.set_known(Metric::MinersScored, &[], above);
-        let since = self.epoch.confirmed().map(|at| now.wall.since(at).as_secs_f64());
-        page.set_known(Metric::SecondsSinceConfirmedWeights, &[], since);
+        let unconfirmed = self.epoch.unconfirmed(now).map(|age| age.as_secs_f64());
+        page.set_known(Metric::SecondsSinceConfirmedWeights, &[], unconfirmed);
         if let Some(blocked) = self.epoch.blocked().filter(|blocked| blocked.alarm().is_some()) {
             page.set(Metric::ScoringPaused, &[blocked.name()], 1.0);
         }

@@ -24,18 +24,16 @@ impl Overdue {
         self.told = None;
     }
 
-    pub fn confirmed(&self) -> Option<Wall> {
-        self.confirmed
-    }
-
-    fn age(&mut self, now: Now) -> Duration {
-        let since = *self.since.get_or_insert(now.mono);
-        self.confirmed.map_or(now.mono.since(since), |at| now.wall.since(at))
+    /// Since the last confirmation; before the first one, since this process could have set weights. `None` before that.
+    pub fn age(&self, now: Now) -> Option<Duration> {
+        let waited = self.since.map(|since| now.mono.since(since));
+        self.confirmed.map(|at| now.wall.since(at)).or(waited)
     }
 
     /// Says so when it is long, once a tempo. `why`: what stands in the way.
     pub fn watch(&mut self, now: Now, tempo: Duration, why: &str) {
-        let age = self.age(now);
+        self.since.get_or_insert(now.mono);
+        let age = self.age(now).unwrap_or_default();
         let told = self.told.is_some_and(|told| now.mono.since(told) < tempo);
         if age < tempo * TEMPOS || told {
             return;

@@ -25,8 +25,10 @@ impl Runtime {
         self.table = Some(table);
     }
 
-    pub fn failed(&mut self) {
+    /// It did not come. What another runtime than the head's made possible says nothing of this one.
+    pub fn failed(&mut self, head: Option<u32>) {
         self.unanswered = true;
+        self.table.take_if(|table| Some(table.spec_version) != head);
     }
 
     /// Which runtime the table is of.
@@ -89,6 +91,22 @@ fn line(row: &PreflightRow) -> (log::Level, String) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_table_of_a_runtime_that_is_gone_does_not_judge_the_next() {
+        let mut runtime = Runtime::default();
+        let rows = vec![PreflightRow {
+            kind: "call",
+            name: "A.b".into(),
+            state: PreflightState::Missing,
+            used_by: &[Feature::Signing],
+        }];
+        runtime.found(Preflight { spec_version: 425, metadata_version: 15, rows });
+        runtime.failed(Some(425));
+        assert!(runtime.is_broken(Feature::Signing), "the same runtime is as it was");
+        runtime.failed(Some(426));
+        assert!(!runtime.is_broken(Feature::Signing) && runtime.is_known(), "each call looks for itself");
+    }
 
     #[test]
     fn only_what_disables_something_is_an_error() {

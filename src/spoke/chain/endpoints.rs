@@ -26,6 +26,9 @@ const BEHIND_MAX: u64 = 20;
 const BLOCK_TIME: Duration = Duration::from_secs(12);
 const BURST_BLOCKS: u64 = 5;
 
+/// What fails now and then for the same reason is told at most this often.
+const TELL_AGAIN: Duration = Duration::from_secs(600);
+
 /// How an endpoint failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
@@ -68,6 +71,10 @@ impl Best {
 struct Endpoint {
     backoff: Backoff,
     resting: Option<(Mono, Failure)>,
+    /// The last failure that was news, and when.
+    told: Option<(Mono, Failure)>,
+    /// It was told that it failed, and not yet that it works.
+    is_owed: bool,
     best: Option<Best>,
     /// Of another chain: it is never asked again.
     strange: Option<[u8; 32]>,
@@ -86,6 +93,8 @@ impl Endpoints {
         let fresh = || Endpoint {
             backoff: Backoff::new(REST_FIRST, REST_MAX),
             resting: None,
+            told: None,
+            is_owed: false,
             best: None,
             strange: None,
             next: Mono::default(),
@@ -123,20 +132,28 @@ impl Endpoints {
         rests.map(|(until, _)| until.since(now)).min().unwrap_or_default()
     }
 
-    /// It answered. Returns what was wrong with it before. That it lies stalled no answer makes good, only its best
-    /// block does.
-    pub fn worked(&mut self, place: usize) -> Option<Failure> {
-        let endpoint = self.all.get_mut(place)?;
-        let before = endpoint.resting.filter(|(_, failure)| *failure != Failure::Stalled)?;
+    /// It answered. Returns whether this is news. That it lies stalled no answer makes good, only its best block does.
+    pub fn worked(&mut self, place: usize) -> bool {
+        let Some(endpoint) = self.all.get_mut(place) else { return false };
+        if !endpoint.resting.is_some_and(|(_, failure)| failure != Failure::Stalled) {
+            return false;
+        }
         endpoint.backoff.reset();
         endpoint.resting = None;
-        Some(before.1)
+        std::mem::take(&mut endpoint.is_owed)
     }
 
-    /// It failed, and rests, at least for `at_least`. Returns whether this is news.
+    /// It failed, and rests, at least for `at_least`. Returns whether this is news: one that works and fails in turn, as
+    /// at a limit of requests, is none each time.
     pub fn failed(&mut self, place: usize, now: Mono, failure: Failure, at_least: Duration) -> bool {
         let Some(endpoint) = self.all.get_mut(place) else { return false };
-        let news = endpoint.resting.is_none_or(|(_, before)| before != failure);
+        let goes_on = endpoint.resting.is_some_and(|(_, before)| before == failure);
+        let lately = endpoint.told.is_some_and(|(at, before)| before == failure && now.since(at) < TELL_AGAIN);
+        let news = !goes_on && !lately;
+        if news {
+            endpoint.told = Some((now, failure));
+            endpoint.is_owed = true;
+        }
         let wait = endpoint.backoff.wait(&mut self.jitter).max(at_least.min(REST_MAX));
         endpoint.resting = Some((now + wait, failure));
         news
@@ -236,8 +253,19 @@ mod tests {
         assert_eq!(endpoints.order(START), [1, 2, 0]);
         assert_eq!(endpoints.order(START + REST_FIRST), [0, 1, 2]);
         assert!(!endpoints.failed(0, START, Failure::Unreachable, NONE), "no news");
-        assert_eq!(endpoints.worked(0), Some(Failure::Unreachable));
-        assert_eq!(endpoints.worked(0), None);
+        assert_eq!([endpoints.worked(0), endpoints.worked(0)], [true, false]);
+    }
+
+    #[test]
+    fn one_that_works_and_fails_in_turn_is_told_once_in_a_while() {
+        let mut endpoints = three();
+        let mut news = |seconds| {
+            let failed = endpoints.failed(0, after(seconds), Failure::RateLimited, NONE);
+            (failed, endpoints.worked(0))
+        };
+        assert_eq!([0, 10, 20, 599].map(&mut news), [(true, true), (false, false), (false, false), (false, false)]);
+        assert_eq!([600, 610].map(&mut news), [(true, true), (false, false)]);
+        assert!(endpoints.failed(0, after(611), Failure::Unreachable, NONE), "another reason is news");
     }
 
     #[test]
@@ -283,7 +311,7 @@ mod tests {
         endpoints.failed(0, after(120), Failure::Stalled, NONE);
         endpoints.failed(2, after(120), Failure::Unreachable, NONE);
         assert_eq!(endpoints.order(after(120)), [1, 0, 2]);
-        assert_eq!(endpoints.worked(0), None, "an answer is no proof of life");
+        assert!(!endpoints.worked(0), "an answer is no proof of life");
         assert!(endpoints.is_due(0, after(120)), "its next answer must prove it");
         assert_eq!(endpoints.heard(0, 101, after(121)), (None, true));
         assert_eq!(endpoints.order(after(121)), [0, 1, 2]);

@@ -191,7 +191,13 @@ impl Http {
         Ok(match self.endpoints.heard(place, number, now) {
             (Some(why), was) => {
                 let level = if was { log::Level::Debug } else { log::Level::Warn };
-                log::log!(target: "chain", level, "endpoint {} lies stalled: {why}", self.label(place));
+                log::log!(
+                    target: "chain",
+                    level,
+                    "endpoint {} lies stalled: {why}; see whether it is in sync with the network{}",
+                    self.label(place),
+                    self.or_another()
+                );
                 self.endpoints.failed(place, now, Failure::Stalled, STALLED_REST);
                 Said::Stale(answers)
             }
@@ -204,13 +210,18 @@ impl Http {
         })
     }
 
+    /// The advice for whoever has all on one card.
+    fn or_another(&self) -> &'static str {
+        if self.nodes.len() == 1 { ", or add a second one to subtensor.endpoints" } else { "" }
+    }
+
     fn label(&self, place: usize) -> &str {
         self.nodes.get(place).map_or("?", |node| &node.label)
     }
 
     fn answered(&mut self, place: usize) {
         self.last = Some(place);
-        if self.endpoints.worked(place).is_some() {
+        if self.endpoints.worked(place) {
             log::info!(target: "chain", "endpoint {} answers again", self.label(place));
         }
     }
@@ -222,7 +233,14 @@ impl Http {
         let news = self.endpoints.failed(place, now, failure, rest);
         let level = if news { log::Level::Warn } else { log::Level::Debug };
         let endpoint = self.label(place).to_owned();
-        log::log!(target: "chain", level, "endpoint {endpoint} did not answer {}: {why}", names(calls));
+        let advice = match failure {
+            Failure::RateLimited => "ask less often (subtensor.request_interval), or run a node of your own",
+            Failure::Unreachable | Failure::Stalled => "see whether it runs and can be reached from here",
+        };
+        let or_another = self.or_another();
+        log::log!(
+            target: "chain", level, "endpoint {endpoint} did not answer {}: {why}; {advice}{or_another}", names(calls)
+        );
         match failure {
             Failure::RateLimited => RpcError::RateLimited { endpoint },
             Failure::Unreachable | Failure::Stalled => RpcError::Unreachable { endpoint, why },
@@ -233,7 +251,11 @@ impl Http {
         self.endpoints.is_strange(place, seen);
         let error = self.other_chain(place, seen);
         log::error!(target: "chain", "endpoint {error}; it is not asked again before a restart: correct subtensor.endpoints or subtensor.genesis");
-        error
+        match self.endpoints.all_strange() {
+            Some(_) => error,
+            // Another may answer yet: whoever asks must not take this for the last word.
+            None => RpcError::Unreachable { endpoint: self.label(place).into(), why: "is of another chain".into() },
+        }
     }
 
     fn other_chain(&self, place: usize, seen: [u8; 32]) -> RpcError {

@@ -94,7 +94,11 @@ impl Node {
     fn due_upgrade(&self, number: BlockNumber, executor: &Runtime) -> Option<Arc<Runtime>> {
         let kind = self.upgrades.get(&number)?;
         match executor.upgraded(*kind) {
-            Ok(runtime) => Some(runtime),
+            Ok(runtime) => {
+                let (from, to) = (executor.spec_version(), runtime.spec_version());
+                log::info!(target: "subtensor-sim", "block {number} puts runtime {to} in place of {from} ({kind})");
+                Some(runtime)
+            }
             Err(fault) => {
                 log::error!(target: "subtensor-sim", "no (simulated) upgrade at block {number}: {fault}");
                 None

@@ -14,6 +14,46 @@ use crate::spoke::chain::rpc::NodeError;
 /// What all of them begin with.
 pub const PREFIX: &str = "sim_";
 
+/// Each of them: its name, its parameters, and what it does.
+pub const METHODS: [(&str, &str, &str); 16] = [
+    ("sim_makeBlocks", "N", "makes N blocks now; one without N"),
+    ("sim_stall", "true|false", "no blocks are made, everything is answered; false ends it"),
+    ("sim_lag", "N", "the node has not seen the newest N blocks; 0 ends it"),
+    ("sim_clockSkew", "S", "blocks are stamped S seconds ahead, behind when negative; 0 ends it"),
+    ("sim_delay", "MS", "holds every answer back for so many milliseconds; 0 ends it"),
+    (
+        "sim_rateLimit",
+        r#"{"per_s": N, "code": 429|-32999} | "off""#,
+        r#"refuses what is over N requests a second; "off" ends it"#,
+    ),
+    ("sim_failMethod", r#""METHOD", N"#, "answers the next N requests for METHOD with an error"),
+    (
+        "sim_loseAnswers",
+        r#""METHOD", N"#,
+        "carries out the next N requests for METHOD and answers with HTTP status 502",
+    ),
+    ("sim_loseExtrinsics", "N", "takes the next N extrinsics, and loses them"),
+    ("sim_duplicateExtrinsics", "true|false", "each extrinsic arrives twice, the second answer is told; false ends it"),
+    ("sim_forgetPool", "", "empties the pool, as a restart of the node does"),
+    (
+        "sim_fork",
+        r#"{"depth": N, "drop": true|false}"#,
+        "another branch wins: the newest N blocks are made anew, without what was in them; that goes back to the pool, or is lost with drop",
+    ),
+    ("sim_finalityLag", "N", "blocks between the best and the finalized one"),
+    ("sim_triggerEpoch", "BLOCK", "an epoch begins with that block"),
+    (
+        "sim_upgrade",
+        r#""KIND"[, BLOCK]"#,
+        "puts another runtime in place with that block, or the next; KIND as with --upgrade-at",
+    ),
+    (
+        "sim_setHyperparameter",
+        r#""NAME", VALUE"#,
+        "what the subnet's owner sets, from the next block on; NAME as in the file of neurons",
+    ),
+];
+
 /// Blocks that one request makes at most.
 const BLOCKS_MAX: u64 = 10_000;
 

@@ -47,6 +47,7 @@ mod upgrade;
 mod verify;
 mod weights;
 
+pub use control::METHODS;
 pub use faults::{Answered, ControlError, Mishap, RateCode, Retracted};
 pub use genesis::{Genesis, GenesisError, GenesisNeuron, Hyperparameters};
 pub use in_process::{Broken, InProcess};

@@ -2,7 +2,7 @@
 //!
 //! Arithmetic on metadata alone; which block runs which runtime is the author's business.
 
-use std::{collections::BTreeSet, str::FromStr};
+use std::{collections::BTreeSet, fmt, str::FromStr};
 
 use frame_metadata::{RuntimeMetadata, RuntimeMetadataPrefixed, v14, v15};
 use parity_scale_codec::{Decode, Encode};
@@ -36,6 +36,13 @@ impl UpgradeKind {
         ("empty-extension", UpgradeKind::EmptyExtension),
         ("extension", UpgradeKind::Extension),
     ];
+}
+
+impl fmt::Display for UpgradeKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = UpgradeKind::NAMES.iter().find(|(_, kind)| kind == self);
+        f.write_str(name.map_or("?", |(name, _)| name))
+    }
 }
 
 impl FromStr for UpgradeKind {

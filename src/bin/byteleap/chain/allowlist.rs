@@ -23,14 +23,15 @@ use super::{
     replace,
 };
 
-/// The chain makes a block each 12 seconds: older than this it stands still, or our clock is wrong.
-const BLOCK_AGE_MAX_S: u64 = 600;
+/// The chain makes a block each 12 seconds: one that is older than ten of them is of a node that stands still, as for
+/// the daemons, or our clock is wrong.
+const BLOCK_AGE_MAX_S: u64 = 120;
 
 /// A block that is further ahead of our clock than this says that the clock is wrong.
 const CLOCK_AHEAD_MAX_S: u64 = 60;
 
 /// The same age in blocks, for a metagraph that came from another node than the head.
-const BLOCKS_BEHIND_MAX: u64 = 50;
+const BLOCKS_BEHIND_MAX: u64 = 10;
 
 #[derive(clap::Args)]
 pub struct Options {
@@ -43,9 +44,9 @@ pub struct Options {
     /// nft: a table `inet` that `nft -f` takes at once or not at all. plain: one address a line
     #[arg(long, value_enum, default_value_t = Format::Nft)]
     format: Format,
-    /// Least stake, in TAO, of a validator in a miner's list
-    #[arg(long, value_name = "TAO", default_value_t = 0.0)]
-    min_stake: f64,
+    /// With --for miner: least stake, in TAO, of a validator in the list
+    #[arg(long, value_name = "TAO")]
+    min_stake: Option<f64>,
     /// With nft and a validator's list: drop new connections to this TCP port that come from elsewhere
     #[arg(long, value_name = "PORT")]
     port: Option<u16>,
@@ -85,6 +86,11 @@ pub fn tell(options: &Options) -> Result<Told, Failure> {
     if options.port.is_some() && (options.role, options.format) != (For::Validator, Format::Nft) {
         return Err(Failure::config(
             "--port goes with --for validator --format nft alone: only that table says which port is closed to others",
+        ));
+    }
+    if options.min_stake.is_some() && options.role != For::Miner {
+        return Err(Failure::config(
+            "--min-stake goes with --for miner alone: a validator lets in miners without stake",
         ));
     }
     let mut node = Node::reading(&options.place, options.place.settings()?)?;
@@ -152,7 +158,7 @@ fn recent(head: &Head, now: Wall, graph: &Metagraph) -> Result<(), String> {
 fn list(options: &Options, graph: &Metagraph) -> List {
     let belongs = |neuron: &&Neuron| match options.role {
         For::Validator => true,
-        For::Miner => neuron.validator_permit && neuron.stake_tao >= options.min_stake,
+        For::Miner => neuron.validator_permit && neuron.stake_tao >= options.min_stake.unwrap_or(0.0),
     };
     let mut list = List { block: graph.block, addresses: BTreeSet::new(), silent: 0, unreachable: 0 };
     for neuron in graph.neurons.iter().filter(belongs) {
@@ -345,15 +351,15 @@ table inet byteleap_miners {
             checked(options, &head(best_at), Wall::from_secs(10_000), graph).map(drop).unwrap_err()
         };
         let miner = options(&["--for", "miner"]);
-        let fresh = Some(Wall::from_secs(9_500));
+        let fresh = Some(Wall::from_secs(9_880));
         assert!(checked(&miner, &head(fresh), Wall::from_secs(10_000), &subnet()).is_ok());
-        assert!(refusal(&miner, Some(Wall::from_secs(9_000)), &subnet()).contains("block 1000 is 1000 s old"));
+        assert!(refusal(&miner, Some(Wall::from_secs(9_879)), &subnet()).contains("block 1000 is 121 s old"));
         assert!(refusal(&miner, None, &subnet()).contains("block 1000 does not say when it was made"));
         assert!(
             refusal(&miner, Some(Wall::from_secs(10_100)), &subnet()).contains("100 s ahead of this machine's clock")
         );
-        let behind = Metagraph { block: BLOCK - 51, ..subnet() };
-        assert!(refusal(&miner, fresh, &behind).contains("the metagraph is of block 949, 51 before"));
+        let behind = Metagraph { block: BLOCK - 11, ..subnet() };
+        assert!(refusal(&miner, fresh, &behind).contains("the metagraph is of block 989, 11 before"));
         assert!(refusal(&miner, fresh, &graph(Vec::new())).contains("the metagraph of subnet 128 is empty"));
         let few = options(&["--for", "miner", "--at-least", "3"]);
         assert!(refusal(&few, fresh, &subnet()).contains("nothing was written: 2 addresses, 3 at least"));

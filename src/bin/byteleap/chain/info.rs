@@ -155,23 +155,40 @@ impl Seen {
         all
     }
 
-    /// How weights are set here, now.
+    fn broken(&self, feature: Feature) -> Option<&str> {
+        self.preflight.broken(feature).map(|row| row.name.as_str())
+    }
+
+    /// How weights are set here, now, and the feature that this takes.
+    fn choice(&self) -> (&'static str, Feature) {
+        match (self.graph.commit_reveal, self.broken(Feature::TimelockedCommit)) {
+            (false, _) => ("in the open (commit-reveal is off)", Feature::SetWeights),
+            (true, None) => {
+                ("committed, encrypted to a round of drand; the chain opens them", Feature::TimelockedCommit)
+            }
+            (true, Some(_)) => ("committed by hash and revealed later", Feature::HashCommit),
+        }
+    }
+
+    /// What in the runtime keeps weights from being set, whoever wants to.
+    fn hindrance(&self) -> Option<&str> {
+        let (_, way) = self.choice();
+        [Feature::Signing, Feature::Standing, Feature::Outcome, way]
+            .into_iter()
+            .find_map(|feature| self.broken(feature))
+    }
+
     fn path(&self) -> String {
         let graph = &self.graph;
-        let broken = |feature| self.preflight.broken(feature).map(|row| row.name.clone());
-        let choice = match (graph.commit_reveal, broken(Feature::TimelockedCommit)) {
-            (false, _) => ("in the open (commit-reveal is off)", broken(Feature::SetWeights)),
-            (true, None) => ("committed, encrypted to a round of drand; the chain opens them", None),
-            (true, Some(_)) => ("committed by hash and revealed later", broken(Feature::HashCommit)),
-        };
         let after = match graph.commit_reveal {
             true if graph.reveal_period == 1 => ", an epoch later".to_owned(),
             true => format!(", {} epochs later", graph.reveal_period),
             false => String::new(),
         };
-        match choice {
-            (path, None) => format!("{path}{after}"),
-            (path, Some(name)) => format!("{path}{after}: impossible, {name} is not as known"),
+        let (path, _) = self.choice();
+        match self.hindrance() {
+            None => format!("{path}{after}"),
+            Some(name) => format!("{path}{after}: impossible, {name} is not as known"),
         }
     }
 
@@ -201,6 +218,9 @@ impl Seen {
     }
 
     fn may_set(&self, neuron: &Neuron) -> String {
+        if let Some(name) = self.hindrance() {
+            return format!("cannot be set: {name} is not as this version knows it; run {}", self.to_look);
+        }
         match self.blocks_until_weights(neuron) {
             _ if !neuron.validator_permit => "not without a validator's permit, which more stake gives".into(),
             0 => "may be set now".into(),
@@ -237,6 +257,7 @@ impl Seen {
                 "epoch": self.standing.as_ref().map(|standing| standing.epoch),
                 "next_epoch_block": self.standing.as_ref().map(|standing| standing.next_epoch_block),
                 "weights_path": self.path(),
+                "weights_hindered_by": self.hindrance(),
                 "hyperparameters": self.hyperparameters_json(),
                 "price_tao": self.listed.as_ref().ok().map(|listed| listed.burn_rao as f64 / 1e9),
             },

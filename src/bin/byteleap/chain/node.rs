@@ -116,8 +116,8 @@ impl Who {
         let mut wallet = settings.wallet.clone();
         for (given, part) in [(&self.name, &mut wallet.name), (&self.hotkey, &mut wallet.hotkey)] {
             if let Some(given) = given {
-                if !is_part(given) {
-                    return Err(Failure::config(format!("{given:?} is no name without path separators")));
+                if let Some(why) = no_name(given) {
+                    return Err(Failure::config(why));
                 }
                 given.clone_into(part);
                 wallet.file = None;
@@ -143,6 +143,20 @@ impl Who {
             Err(why) => Err(why.into()),
         }
     }
+}
+
+/// Why that cannot be a name in a wallet, if it cannot. An address is never one, also with a letter wrong.
+fn no_name(given: &str) -> Option<String> {
+    if given.parse::<Hotkey>().is_ok() {
+        return Some(format!("{given} is an address, and this signs: give the name of the hotkey in the wallet"));
+    }
+    let like_an_address = (46..=49).contains(&given.len()) && given.chars().all(|c| c.is_ascii_alphanumeric());
+    if like_an_address {
+        return Some(format!(
+            "{given} looks like an SS58 address, and its checksum does not agree: is a letter wrong?"
+        ));
+    }
+    (!is_part(given)).then(|| format!("{given:?} is no name without path separators"))
 }
 
 /// The chain spoke, asked one thing at a time.
@@ -188,7 +202,11 @@ impl Node {
     }
 
     pub fn ask(&mut self, request: &ChainRequest) -> Result<ChainReply, Failure> {
-        self.try_ask(request).map_err(|fault| Failure::failed(words(&fault)))
+        self.try_ask(request).map_err(|fault| match fault.kind {
+            // no further try helps
+            ChainFaultKind::OtherChain => Failure::config(words(&fault)),
+            _ => Failure::failed(words(&fault)),
+        })
     }
 
     /// A runtime that is just being replaced is waited for.
@@ -275,4 +293,18 @@ pub fn words(fault: &ChainFault) -> String {
     };
     let remedy = remedy.map(|remedy| format!("; {remedy}")).unwrap_or_default();
     format!("{}: {}{remedy}", fault.asked, fault.text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_no_name_of_a_hotkey_also_with_a_letter_wrong() {
+        let alice = "5GrwvaEF5zXb26Fz9rcQpDWS57CtERHpNehXCPcNoHGKutQY";
+        assert!(no_name(alice).unwrap().contains("is an address"));
+        assert!(no_name(&alice.replace("5Grwva", "5Grwvb")).unwrap().contains("is a letter wrong"));
+        assert!(no_name("a/b").unwrap().contains("path separators"));
+        assert_eq!(["default", "5GrwvaEF", "h0"].map(no_name), [None, None, None]);
+    }
 }

@@ -6,7 +6,12 @@ use super::{
     validator::Mood,
     world::{World, heartbeat, row},
 };
-use crate::{machine::contract::chain::PreflightState, metrics::Metric, units::WorkerId, wire::synapse::SynapseKind};
+use crate::{
+    machine::{Exit, Input, contract::chain::PreflightState},
+    metrics::Metric,
+    units::WorkerId,
+    wire::synapse::SynapseKind,
+};
 
 /// Lets time pass while the workers keep telling that they live.
 fn pass_alive(world: &mut World, peers: &[crate::units::PeerId], secs: u64) {
@@ -233,6 +238,19 @@ fn without_the_chain_the_last_metagraph_stays_in_use() {
     assert!(world.bob().polls.len() >= 19);
     assert!(world.metric(Metric::MetagraphAgeSeconds, &[]) > 560.0);
     assert!(world.metric(Metric::ChainRequests, &["head", "failed"]) > 5.0);
+}
+
+#[test]
+fn no_endpoint_of_the_right_chain_ends_it_at_the_start_and_not_later() {
+    let mut world = World::before("", 1);
+    world.other_chain = true;
+    world.give(Input::Deadline);
+    assert_eq!(world.exited, Some(Exit::Config("this is another chain".into())));
+    let mut world = World::new(1);
+    let ann = world.join("ann");
+    world.other_chain = true;
+    pass_alive(&mut world, &[ann], 300);
+    assert_eq!(world.exited, None, "the validators that it knows still pay");
 }
 
 #[test]

@@ -49,6 +49,8 @@ pub struct World {
     pub workers: BTreeMap<PeerId, WorkerEnd>,
     /// What the chain answers; `None`: it cannot be reached.
     pub metagraph: Option<Metagraph>,
+    /// The node is of another one.
+    pub other_chain: bool,
     pub chain_asked: u32,
     pub head: Head,
     /// Empty: it does not come.
@@ -77,17 +79,25 @@ impl World {
 
     /// `yaml`: further settings.
     pub fn with(yaml: &str, validators: u8) -> World {
+        let mut world = World::before(yaml, validators);
+        world.give(Input::Deadline);
+        world
+    }
+
+    /// Nothing has begun yet.
+    pub fn before(yaml: &str, validators: u8) -> World {
         let config = Config::from_yaml(&format!("{YAML}{yaml}")).unwrap().config;
         let key = Keypair::from_seed([1; 32]).unwrap();
         let now = Now { mono: Mono(0), wall: Wall::from_secs(NOON_S) };
         let validators: Vec<_> = (1..=validators).map(Validator::new).collect();
         let metagraph = metagraph(&key, &validators);
-        let mut world = World {
+        World {
             alice: Miner::new(&config, key, now, [9; 32]),
             now,
             validators: validators.into_iter().map(|validator| (validator.axon, validator)).collect(),
             workers: BTreeMap::new(),
             metagraph: Some(metagraph),
+            other_chain: false,
             chain_asked: 0,
             head: head(),
             preflight: vec![row(PreflightState::Good)],
@@ -101,9 +111,7 @@ impl World {
             stalled: Vec::new(),
             inputs: VecDeque::new(),
             accepted: 0,
-        };
-        world.give(Input::Deadline);
-        world
+        }
     }
 
     /// The only validator, or the first.
@@ -204,6 +212,9 @@ impl World {
         let Some(metagraph) = &self.metagraph else {
             return failed(ChainFaultKind::Unreachable, "no endpoint answered");
         };
+        if self.other_chain {
+            return failed(ChainFaultKind::OtherChain, "this is another chain");
+        }
         match request {
             ChainRequest::Head => ChainReply::Head(self.head.clone()),
             ChainRequest::Preflight if self.preflight.is_empty() => failed(ChainFaultKind::Unreachable, "cut off"),

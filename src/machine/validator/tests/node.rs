@@ -41,6 +41,10 @@ pub struct FakeNode {
     pub silent: bool,
     /// Every call fails.
     pub unreachable: bool,
+    /// It is of another chain.
+    pub other_chain: bool,
+    /// Its best block is of then, for good.
+    pub stalled_at: Option<Wall>,
     /// Old blocks can not be looked through: the node keeps no state of them.
     pub pruned: bool,
     pub epoch: u64,
@@ -71,6 +75,8 @@ impl Default for FakeNode {
             fates: vec![],
             silent: false,
             unreachable: false,
+            other_chain: false,
+            stalled_at: None,
             pruned: false,
             epoch: 5,
             commits: vec![],
@@ -95,6 +101,9 @@ impl FakeNode {
         if self.unreachable {
             return Some(failed(ChainFaultKind::Unreachable));
         }
+        if self.other_chain {
+            return Some(ChainReply::Failed(fault(ChainFaultKind::OtherChain, Some("see to it"))));
+        }
         Some(match request {
             ChainRequest::Find(_) if self.pruned => failed(ChainFaultKind::Node),
             ChainRequest::Head => ChainReply::Head(self.head(graph.block, wall)),
@@ -117,7 +126,7 @@ impl FakeNode {
     }
 
     fn head(&self, best: BlockNumber, wall: Wall) -> Head {
-        let at_s = wall.as_secs().saturating_add_signed(self.clock_s);
+        let at_s = self.stalled_at.unwrap_or(wall).as_secs().saturating_add_signed(self.clock_s);
         Head {
             best,
             finalized: best,
@@ -222,7 +231,11 @@ impl FakeNode {
 }
 
 fn failed(kind: ChainFaultKind) -> ChainReply {
-    ChainReply::Failed(ChainFault { asked: "the node", kind, text: format!("{kind:?}"), remedy: None })
+    ChainReply::Failed(fault(kind, None))
+}
+
+fn fault(kind: ChainFaultKind, remedy: Option<&'static str>) -> ChainFault {
+    ChainFault { asked: "the node", kind, text: format!("{kind:?}"), remedy }
 }
 
 fn refused(block: BlockNumber, error: String, is_final: bool) -> Inclusion {

@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     machine::{
+        Exit,
         contract::{
             chain::{ChainCall, ChainFaultKind, Feature, PoolFault, PreflightRow, PreflightState},
             store::Snapshot,
@@ -59,7 +60,7 @@ fn a_timelocked_commitment_is_confirmed_when_the_chain_has_opened_it() {
     bench.seconds(200);
     assert_eq!(outcomes(&bench), ["intent at 1101: 1", "signed", "submitted", "Included { block: 1102 }"]);
     assert_eq!(bench.counted(Metric::WeightsAwaited, &[]), Some(1.0));
-    assert_eq!(bench.counted(Metric::SecondsSinceConfirmedWeights, &[]), None);
+    assert!(bench.counted(Metric::SecondsSinceConfirmedWeights, &[]).unwrap() >= 200.0, "counted from the start");
     turn_epoch(&mut bench, true);
     assert_eq!(outcomes(&bench).last().unwrap(), "Confirmed { block: 1122 }");
     assert_eq!((signed(&bench), bench.counted(Metric::WeightsAwaited, &[])), (vec!["timelocked"], Some(0.0)));
@@ -284,9 +285,33 @@ fn an_intent_lives_at_most_one_tempo() {
 #[test]
 fn nothing_is_submitted_to_another_chain() {
     let known = Snapshot { genesis: Some([2; 32]), ..Snapshot::default() };
-    let (mut bench, _, _) = two_miners(known);
-    bench.seconds(600);
-    assert_eq!((signed(&bench).len(), bench.validator.epoch.blocked()), (0, Some(Blocked::OtherChain)));
+    let bench = Bench::start(keys(200), CONFIG, &[], known);
+    assert_eq!((signed(&bench).len(), bench.counted(Metric::ChainBlock, &[])), (0, None));
+    let Some(Exit::Config(text)) = &bench.exit else { panic!("{:?}", bench.exit) };
+    assert!(text.contains("this is another chain") && text.contains("database.url"), "{text}");
+}
+
+#[test]
+fn no_endpoint_of_our_chain_ends_the_process_for_its_operator_at_the_start_and_for_a_restart_later() {
+    let elsewhere = |node: &mut FakeNode| node.other_chain = true;
+    let mut node = FakeNode::default();
+    elsewhere(&mut node);
+    let bench = Bench::start_on(node, keys(200), CONFIG, &[], Snapshot::default());
+    assert_eq!(bench.exit, Some(Exit::Config("OtherChain; see to it".into())));
+    let mut bench = due(|_| {});
+    elsewhere(&mut bench.node);
+    bench.seconds(60);
+    assert_eq!(bench.exit, Some(Exit::Failed("OtherChain; see to it".into())));
+}
+
+#[test]
+fn a_metagraph_of_a_node_that_lies_stalled_is_as_old_as_the_nodes_last_block() {
+    let mut bench = due(|bench| bench.node.stalled_at = Some(super::bench::NOON));
+    assert_eq!((signed(&bench).len(), bench.validator.epoch.blocked()), (0, Some(Blocked::StaleMetagraph)));
+    assert!(bench.counted(Metric::MetagraphAgeSeconds, &[]).unwrap() > 300.0);
+    bench.node.stalled_at = None;
+    bench.seconds(60);
+    assert_eq!(signed(&bench), ["open"], "it is in sync again");
 }
 
 #[test]
