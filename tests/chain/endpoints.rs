@@ -359,8 +359,12 @@ fn the_first_chain_seen_is_the_chain() {
     let mut client = client(&[&first, &second], PATIENCE);
     assert_eq!(ask(&mut client), Ok(json!("Bittensor")));
     down.store(true, Ordering::Relaxed);
-    let Err(RpcError::OtherChain { seen, expected, .. }) = ask(&mut client) else { panic!() };
-    assert_eq!((seen, expected), ([2; 32], [1; 32]));
+    let told = format!("this is another chain: genesis {}, expected {}", to_hex(&[2; 32]), to_hex(&[1; 32]));
+    let Err(RpcError::Unreachable { why, .. }) = ask(&mut client) else { panic!("the first may come back") };
+    assert_eq!(why, told);
+    down.store(false, Ordering::Relaxed);
+    assert_eq!(ask(&mut client), Ok(json!("Bittensor")));
+    assert_eq!(second.requests(), 1);
 }
 
 #[test]

@@ -17,7 +17,7 @@ use super::{
     endpoints::{Endpoints, Failure},
     envelope::{Outcome, read_answers},
     node::Node,
-    rpc::{Call, NodeError, Rpc, RpcError, request_text, to_hex},
+    rpc::{Call, NodeError, Rpc, RpcError, another_chain, request_text, to_hex},
 };
 use crate::units::Mono;
 
@@ -249,12 +249,13 @@ impl Http {
 
     fn is_strange(&mut self, place: usize, seen: [u8; 32]) -> RpcError {
         self.endpoints.is_strange(place, seen);
-        let error = self.other_chain(place, seen);
-        log::error!(target: "chain", "endpoint {error}; it is not asked again before a restart: correct subtensor.endpoints or subtensor.genesis");
+        let why = another_chain(&seen, &self.genesis.unwrap_or_default());
+        let endpoint = self.label(place).to_owned();
+        log::error!(target: "chain", "endpoint {endpoint}: {why}; it is not asked again before a restart: correct subtensor.endpoints or subtensor.genesis");
         match self.endpoints.all_strange() {
-            Some(_) => error,
+            Some(_) => self.other_chain(place, seen),
             // Another may answer yet: whoever asks must not take this for the last word.
-            None => RpcError::Unreachable { endpoint: self.label(place).into(), why: "is of another chain".into() },
+            None => RpcError::Unreachable { endpoint, why },
         }
     }
 

@@ -76,7 +76,7 @@ pub enum RpcError {
     Unreachable { endpoint: String, why: String },
     #[error("{endpoint}: asks for fewer requests")]
     RateLimited { endpoint: String },
-    #[error("{endpoint}: this is another chain: genesis {}, expected {}", chain_text(.seen), chain_text(.expected))]
+    #[error("{endpoint}: {}", another_chain(.seen, .expected))]
     OtherChain { endpoint: String, seen: [u8; 32], expected: [u8; 32] },
     #[error("not asked: we stop")]
     Stopped,
@@ -107,6 +107,11 @@ pub fn request_text(calls: &[Call]) -> String {
 pub fn chain_text(genesis: &[u8; 32]) -> String {
     let name = known_chain(genesis).map(|name| format!(" ({name})")).unwrap_or_default();
     format!("{}{name}", to_hex(genesis))
+}
+
+/// That a node is of another chain than is asked.
+pub fn another_chain(seen: &[u8; 32], expected: &[u8; 32]) -> String {
+    format!("this is another chain: genesis {}, expected {}", chain_text(seen), chain_text(expected))
 }
 
 pub fn to_hex(bytes: &[u8]) -> String {
