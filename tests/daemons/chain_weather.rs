@@ -70,14 +70,18 @@ fn a_clock_that_is_a_minute_off_is_named_and_holds_weights() {
 fn weights_are_confirmed_after_a_storm_of_refused_requests() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let mut stage = Stage::of_chain(dir.path());
-    stage.add_daemons(&json!({}));
+    let metrics = free_address();
+    stage.add_daemons_over(&json!({}), &json!({"listen": metrics}));
     confirms_more(&mut stage, "before");
-    for (code, words) in [(429, "HTTP status 429"), (-32999, "error -32999")] {
+    let failures = || gauge(&metrics, "spoke_failures_total{spoke=\"chain\"");
+    for code in [429, -32999] {
+        let before = failures();
         stage.control("sim_rateLimit", &json!([{"per_s": 0, "code": code}]));
-        stage.until(words, |stage| says(stage, words));
+        stage.until("a refusal", |_| failures() > before);
         stage.control("sim_rateLimit", &json!(["off"]));
         confirms_more(&mut stage, "after the storm");
     }
+    assert!(says(&stage, "HTTP status 429; ask less often (subtensor.request_interval)"), "{}", stage.log());
     assert_eq!(stage.set_more_than_once(), [0; 0], "{}", stage.log());
     stage.subnet.stop().unwrap_or_else(|why| panic!("{why}"));
 }

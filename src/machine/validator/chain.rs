@@ -272,7 +272,9 @@ impl Chain {
         if fault.kind == ChainFaultKind::OtherChain {
             return Heard::OtherChain(format!("{}{remedy}", fault.text));
         }
-        let calm = self.backoff.failures() > 0 || fault.kind == ChainFaultKind::Upgrading;
+        // That an endpoint asks for fewer requests, the spoke says; what it comes to, the age of the metagraph.
+        let passes = matches!(fault.kind, ChainFaultKind::Upgrading | ChainFaultKind::RateLimited);
+        let calm = passes || self.backoff.failures() > 0;
         let level = if calm { log::Level::Debug } else { log::Level::Warn };
         let known = if self.graph.is_some() { "the last good metagraph stays" } else { "there is none yet" };
         log::log!(target: "validator", level, "chain not read ({}): {}; {known}{remedy}", fault.asked, fault.text);
