@@ -160,7 +160,7 @@ std::vector<int32_t> product(const std::vector<int8_t>& a, const std::vector<int
 struct Shape { uint32_t m, n, k, blocks; };
 
 void portable_product() {
-    for (Shape s : {Shape{128, 256, 64, 0}, {256, 256, 256, 0}, {384, 512, 448, 0}, {1280, 256, 128, 0}}) {
+    for (Shape s : {Shape{128, 256, 64, 0}, {256, 256, 256, 0}, {384, 512, 448, 0}, {1280, 256, 128, 0}, {1152, 768, 64, 0}}) {
         auto a = noise<int8_t>((size_t)s.m * s.k), bt = noise<int8_t>((size_t)s.n * s.k);
         a[0] = bt[0] = -128;
         std::vector<int32_t> c((size_t)s.m * s.n, 0x7777);
@@ -170,8 +170,9 @@ void portable_product() {
 }
 
 void hopper_product() {
-    // with one pair of blocks every tile runs through the same pipeline; with several, each has its share
-    for (Shape s : {Shape{256, 256, 128, 2}, {256, 768, 256, 2}, {512, 768, 768, 2}, {768, 512, 384, 4}}) {
+    // with one pair of blocks every tile runs through the same pipeline; with several, each has its share; more than
+    // eight rows of pairs are walked in groups, of which the last is lower
+    for (Shape s : {Shape{256, 256, 128, 2}, {256, 768, 256, 2}, {512, 768, 768, 2}, {768, 512, 384, 4}, {2304, 512, 128, 10}}) {
         auto a = noise<int8_t>((size_t)s.m * s.k), bt = noise<int8_t>((size_t)s.n * s.k);
         a[0] = bt[0] = -128;
         std::vector<int32_t> c((size_t)s.m * s.n, 0x7777);

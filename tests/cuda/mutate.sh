@@ -50,6 +50,8 @@ try wgmma gemm_wgmma.cu 's/da + q \* 2/da + q/'
 try wgmma gemm_wgmma.cu 's/1024 >> 4/512 >> 4/'
 try wgmma gemm_wgmma.cu 's/tn \* BN + rank \* (BN \/ 2)/tn * BN/'
 try wgmma gemm_wgmma.cu 's/(step | q) != 0/1/'
+try wgmma gemm_wgmma.cu 's/group \* GROUP + in_group % height/group * GROUP + in_group % GROUP/'
+try wgmma gemm_wgmma.cu 's/tn = in_group \/ height/tn = in_group \/ GROUP/'
 
 wait
 for ((i = 1; i <= planted; i++)); do cat "$work/$i/said"; done
