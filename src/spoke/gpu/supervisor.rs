@@ -98,12 +98,13 @@ impl Supervisor {
         self.first_answer()
     }
 
+    /// It answers a ping at once, or is not coming up; what it has to open may take longer.
     fn first_answer(&mut self) -> Result<ExecutorInfo, String> {
         let until = self.client.clock().mono() + START;
         loop {
             self.check_child()?;
-            match self.info() {
-                Ok(info) => return Ok(info),
+            match self.ask::<Pong>(&Request::Ping) {
+                Ok(_) => return self.info().map_err(|why| why.to_string()),
                 // It has not opened its socket yet.
                 Err(ClientFault::Connect { .. }) if self.client.clock().mono() < until => self.wait(SLICE)?,
                 Err(why) => return Err(why.to_string()),
