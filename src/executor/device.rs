@@ -5,26 +5,24 @@
 use std::{
     io,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use crossbeam::channel::{self, Receiver, RecvTimeoutError, Sender, TrySendError};
 
-use super::{fault::JobFault, kept::Kept, open, room::Room, thread};
+use super::{challenge::challenge, fault::JobFault, inventory::OPEN_LIMIT, kept::Kept, open, thread};
 use crate::{
-    compute::gemm_i8::{Answer, KeyPrefix, Progress, Spec},
-    cuda::{Choice, DeviceFacts, Fault, FaultKind, Gpu, Kernels},
+    compute::gemm_i8::{KeyPrefix, Spec},
+    cuda::{Choice, DeviceFacts, FaultKind, Gpu, Kernels},
     net::Clock,
     wire::{
-        gpu_socket::{GemmResult, Timings},
+        gpu_socket::GemmResult,
         messages::gemm_i8::{GemmProof, Sample},
     },
 };
-
-/// Row hashes that are kept of one answer: 512 rounds of n = 32,768.
-const KEPT_BYTES: u64 = 512 << 20;
 
 /// What a device is asked. Each carries the way back; whoever went away does not hear it.
 pub enum Job {
@@ -44,22 +42,42 @@ pub struct Device {
     jobs: Sender<Job>,
 }
 
+/// A device whose thread opens it.
+pub struct Opening {
+    device: Device,
+    opened: Receiver<Result<(), String>>,
+}
+
+impl Opening {
+    /// The device when it is open, or why it is not.
+    pub fn finish(self, patience: Duration) -> Result<Device, String> {
+        match self.opened.recv_timeout(patience) {
+            Ok(opened) => opened.map(|()| self.device),
+            Err(RecvTimeoutError::Timeout) => Err(format!("it does not open within {} s", OPEN_LIMIT.as_secs())),
+            Err(RecvTimeoutError::Disconnected) => Err("its thread has ended".into()),
+        }
+    }
+}
+
 impl Device {
-    /// Starts its thread and waits until the device is open, or why it is not.
-    pub fn start(facts: DeviceFacts, clock: Clock) -> io::Result<Result<Device, String>> {
+    /// Starts its thread, which opens the device.
+    pub fn start(facts: DeviceFacts, clock: Clock, lost: Arc<OnceLock<String>>) -> io::Result<Opening> {
         let (jobs, inbox) = channel::bounded(1);
         let (say, opened) = channel::bounded(1);
         let free_bytes = Arc::new(AtomicU64::new(facts.total_bytes));
         let device = Device { facts: facts.clone(), free_bytes: free_bytes.clone(), jobs };
-        thread::start(format!("gpu-{}", facts.ordinal), move || match kernels(&facts) {
-            Ok(kernels) => {
-                let _ = say.send(Ok(()));
-                let owner = Owner { uuid: facts.uuid, kernels, kept: Kept::default(), clock, free_bytes };
-                owner.work(&inbox);
+        thread::start(format!("gpu-{}", facts.ordinal), move || {
+            let (kernels, failed) = match kernels(&facts) {
+                Ok(kernels) => (Some(kernels), None),
+                Err(why) => (None, Some(why)),
+            };
+            let heard = say.send(failed.map_or(Ok(()), Err));
+            // Nobody has waited so long: it is not offered, and holds no memory.
+            if let (Some(kernels), Ok(())) = (kernels, heard) {
+                Owner { uuid: facts.uuid, kernels, kept: Kept::default(), clock, free_bytes, lost }.work(&inbox);
             }
-            Err(why) => drop(say.send(Err(why))),
         })?;
-        Ok(opened.recv().unwrap_or_else(|_| Err("its thread has ended".into())).map(|()| device))
+        Ok(Opening { device, opened })
     }
 
     /// Free memory as the device's thread saw it last.
@@ -108,6 +126,8 @@ struct Owner {
     kept: Kept,
     clock: Clock,
     free_bytes: Arc<AtomicU64>,
+    /// Where the first card that loses its context leaves its name.
+    lost: Arc<OnceLock<String>>,
 }
 
 impl Owner {
@@ -139,45 +159,34 @@ impl Owner {
     fn serve(&mut self, job: Job) {
         let now = self.clock.mono();
         match job {
-            Job::Submit { spec, prefix, wanted, reply } => drop(reply.send(self.compute(spec, prefix, &wanted))),
-            Job::Open { samples, wanted, reply } => drop(reply.send(self.open(&samples, &wanted))),
+            Job::Submit { spec, prefix, wanted, reply } => {
+                let outcome = self.compute(spec, prefix, &wanted);
+                drop(reply.send(self.watched(outcome)));
+            }
+            Job::Open { samples, wanted, reply } => {
+                let outcome = self.open(&samples, &wanted);
+                drop(reply.send(self.watched(outcome)));
+            }
             Job::Clear { reply } => drop(reply.send(Ok(self.kept.clear(now)))),
         }
     }
 
-    fn cuda(&self, fault: Fault) -> JobFault {
-        JobFault::Cuda { uuid: self.uuid.clone(), fault }
+    /// Leaves this card's name where it is the first to lose its context: the others lose theirs with it.
+    fn watched<T>(&self, outcome: Result<T, JobFault>) -> Result<T, JobFault> {
+        outcome.inspect_err(|fault| {
+            if fault.is_sticky() {
+                let _ = self.lost.set(self.uuid.clone());
+            }
+        })
     }
 
-    /// All rounds, each under the key that the one before gives.
     fn compute(&mut self, spec: Spec, prefix: KeyPrefix, wanted: &Wanted) -> Result<GemmResult, JobFault> {
         self.kept.clear(self.clock.mono());
-        check_kept(&spec)?;
-        let (answer, timings) = self.rounds(spec, prefix, wanted)?;
+        let go_on = || wanted.load(Ordering::Relaxed);
+        let (answer, timings_ms) = challenge(&self.kernels, spec, prefix, self.clock, go_on)?;
         let merkle_root = hex::encode(answer.root());
         self.kept.put(answer, self.clock.mono());
-        Ok(GemmResult { gpu_uuid: self.uuid.clone(), merkle_root, timings_ms: timings })
-    }
-
-    fn rounds(&self, spec: Spec, prefix: KeyPrefix, wanted: &Wanted) -> Result<(Answer, Timings), JobFault> {
-        let began = self.clock.mono();
-        let room = Room::new(&self.kernels, &self.uuid, spec.n(), spec.n())?;
-        let mut progress = Progress::new(spec, prefix);
-        let mut sum = Timings::default();
-        while let Some(key) = progress.next_key() {
-            if !wanted.load(Ordering::Relaxed) {
-                return Err(JobFault::CalledOff);
-            }
-            let (hashes, took) = room.round(&key).map_err(|fault| self.cuda(fault))?;
-            sum.generate += took.generate;
-            sum.multiply += took.multiply;
-            sum.hash += took.hash;
-            // As many as the round has rows: the room is as high as the matrix.
-            let _ = progress.add_round(&hashes);
-        }
-        sum.total = self.clock.mono().since(began).as_secs_f64() * 1e3;
-        let answer = progress.finish().ok_or_else(|| JobFault::NothingKept { uuid: self.uuid.clone() })?;
-        Ok((answer, sum))
+        Ok(GemmResult { gpu_uuid: self.uuid.clone(), merkle_root, timings_ms })
     }
 
     fn open(&mut self, samples: &[Sample], wanted: &Wanted) -> Result<GemmProof, JobFault> {
@@ -187,14 +196,4 @@ impl Owner {
         };
         open::open(&self.kernels, answer, samples, || wanted.load(Ordering::Relaxed))
     }
-}
-
-fn check_kept(spec: &Spec) -> Result<(), JobFault> {
-    let (n, rounds) = (spec.n(), spec.rounds());
-    let needed = u64::from(n) * u64::from(rounds) * 32;
-    if needed <= KEPT_BYTES {
-        return Ok(());
-    }
-    let (needed_mib, limit_mib) = (needed.div_ceil(1 << 20), KEPT_BYTES >> 20);
-    Err(JobFault::TooMuchKept { n, rounds, needed_mib, limit_mib })
 }

@@ -14,6 +14,8 @@ pub enum JobFault {
     Spec(#[from] SpecFault),
     #[error("no GPU {uuid:?} here; there are: {known}")]
     Unknown { uuid: String, known: String },
+    #[error("the GPUs are still being opened after {waited_s} s; ask again, or see in the log what it waits for")]
+    Opening { waited_s: u64 },
     #[error("{uuid} is busy: one job runs and another waits; ask again when one is done")]
     Busy { uuid: String },
     #[error(

@@ -2,18 +2,28 @@
 //!
 //! ```text
 //! main ◄── SIGTERM, SIGINT, a lost context
-//! accept ──► client-0 … client-N ──► gpu-0, gpu-1 … (a context each)
+//! accept ──► client-0 … client-N ──► gpu-0, gpu-1 … (a context each) ◄── open
 //! ```
 //!
-//! `accept` takes connections and hands each to a thread `client-N`, which reads one request, has it done and answers.
+//! `open` finds the devices and has them opened, all at once, while `ping` is answered already; what needs a device
+//! waits for it. `accept` takes connections and hands each to a thread `client-N`, which reads one request, has it done and answers.
 //! A thread `gpu-N` owns one device and does one job at a time; one more may wait for it. All of them end with the
 //! process: on a signal, with the parent, or on an error that CUDA clears in a new process only. It signs nothing and
 //! judges nothing: what the right answer is, is `compute`'s.
+//!
+//! One process owns all cards, since one socket speaks for all of them: a card that loses its context takes the others
+//! along for the seconds that a restart takes. Its name is kept beside the socket (`losses`), and a card that does it
+//! three times within an hour is left out by the next process and named in `get_gpu_info`: a sick card costs the others
+//! three restarts and no more. A process for each card would save those too, at the price of a second socket protocol
+//! between them, another supervisor, and a CUDA start-up for each card.
 
+mod challenge;
 mod device;
 mod facts;
 mod fault;
+mod inventory;
 mod kept;
+mod losses;
 mod open;
 mod room;
 mod serve;
@@ -22,6 +32,7 @@ mod thread;
 
 use std::{
     collections::BTreeMap, ffi::OsString, io::Read, os::unix::net::UnixStream, path::PathBuf, process::ExitCode,
+    sync::Arc,
 };
 
 use clap::Parser;
@@ -32,9 +43,11 @@ use signal_hook::{
     low_level::pipe,
 };
 
+/// What a device does for a challenge, for whoever measures it: the bench of the operator's tool.
+pub use self::{challenge::challenge, fault::JobFault, open::open};
+use self::{inventory::Inventory, losses::Losses};
 use crate::{
     config::logging::Logging,
-    cuda,
     exit::{self, Code, Failure},
     log as house_log,
     net::Clock,
@@ -83,12 +96,17 @@ fn run(arguments: &Arguments) -> Result<Code, Failure> {
             .map_err(Failure::failed)?;
     }
     let socket = socket::bind(&arguments.socket).map_err(Failure::config)?;
-    let clock = Clock::start();
-    let (devices, note) = devices(clock)?;
-    serve::start(&socket, devices, note, clock, &say).map_err(Failure::failed)?;
+    let (clock, (inventory, closing)) = (Clock::start(), Inventory::new());
+    let inventory = Arc::new(inventory);
+    let mut losses = Losses::read(&arguments.socket, clock.wall());
+    inventory::fill_meanwhile(inventory.clone(), closing, losses.left_out(), clock).map_err(Failure::failed)?;
+    serve::start(&socket, inventory.clone(), clock, &say).map_err(Failure::failed)?;
     log::info!(target: "gpu", "listening on {}", arguments.socket.display());
     let mut word = [0];
     heard.read_exact(&mut word).map_err(Failure::failed)?;
+    if let (LOST, Some(uuid)) = (word[0], inventory.lost()) {
+        losses.add(uuid, clock.wall());
+    }
     // What cannot be removed is replaced by the next one.
     let _ = std::fs::remove_file(&arguments.socket);
     Ok(if word == [LOST] { Code::GpuLost } else { Code::Done })
@@ -99,30 +117,4 @@ fn end_with_parent(parent: Option<Pid>) -> Result<(), std::io::Error> {
     set_parent_process_death_signal(Some(Signal::TERM))?;
     // It may have ended before the kernel was told.
     if getppid() == parent { Ok(()) } else { Err(std::io::Error::other("the process that started this one has ended")) }
-}
-
-/// A thread for each device that opens; without any, the reason why.
-fn devices(clock: Clock) -> Result<(Vec<device::Device>, Option<String>), Failure> {
-    let found = cuda::start().and_then(|()| Ok(cuda::devices()?));
-    let found = match found {
-        Ok(found) => found,
-        Err(why) => {
-            log::warn!(target: "gpu", "no GPU is offered: {why}");
-            return Ok((Vec::new(), Some(why.to_string())));
-        }
-    };
-    let (mut opened, mut notes) = (Vec::new(), Vec::new());
-    for facts in found {
-        let name = format!("{} ({})", facts.uuid, facts.name);
-        match device::Device::start(facts, clock).map_err(Failure::failed)? {
-            Ok(device) => opened.push(device),
-            Err(why) => {
-                log::warn!(target: "gpu", "{name} is not offered: {why}");
-                notes.push(format!("{name}: {why}"));
-            }
-        }
-    }
-    let none = opened.is_empty() && notes.is_empty();
-    let note = if none { Some("the driver names no device".into()) } else { Some(notes.join("; ")) };
-    Ok((opened, note.filter(|note: &String| !note.is_empty())))
 }

@@ -19,6 +19,7 @@ use super::{
     device::{Device, Job, Wanted},
     facts,
     fault::JobFault,
+    inventory::{Found, Inventory},
     thread,
 };
 use crate::{
@@ -42,23 +43,16 @@ const SLICE: Duration = Duration::from_millis(200);
 
 /// What all connections share.
 struct Desk {
-    devices: Vec<Device>,
-    note: Option<String>,
+    inventory: Arc<Inventory>,
     clock: Clock,
     /// The way to the main thread.
     end: UnixStream,
 }
 
 /// Starts the threads that serve the socket.
-pub fn start(
-    listener: &UnixListener,
-    devices: Vec<Device>,
-    note: Option<String>,
-    clock: Clock,
-    end: &UnixStream,
-) -> io::Result<()> {
+pub fn start(listener: &UnixListener, inventory: Arc<Inventory>, clock: Clock, end: &UnixStream) -> io::Result<()> {
     let (put, take) = channel::bounded::<UnixStream>(CLIENTS);
-    let desk = Arc::new(Desk { devices, note, clock, end: end.try_clone()? });
+    let desk = Arc::new(Desk { inventory, clock, end: end.try_clone()? });
     for number in 0..CLIENTS {
         let (desk, take) = (desk.clone(), take.clone());
         thread::start(format!("client-{number}"), move || take.iter().for_each(|stream| desk.serve(stream)))?;
@@ -108,7 +102,11 @@ impl Desk {
         });
         self.write(&mut stream, &text);
         if lost {
-            log::error!(target: "gpu", "a GPU's context is lost: this process ends with status 69; start it again");
+            let whose = self.inventory.lost().unwrap_or("a GPU");
+            log::error!(
+                target: "gpu",
+                "{whose} has lost its context, and with it this process those of all its GPUs: it ends with status 69; start it again"
+            );
             // The main thread ends the process; when that way is gone, it does already.
             let _ = (&self.end).write_all(&[LOST]);
         }
@@ -150,27 +148,30 @@ impl Desk {
     }
 
     fn answer(&self, request: Request, stream: &UnixStream) -> Result<String, JobFault> {
+        let found = || self.inventory.wait(self.clock, || has_gone(stream));
         match request {
             Request::Ping => Ok(json::text(&Pong { pong: true })),
-            Request::GetGpuInfo => Ok(json::text(&self.info())),
-            Request::SubmitGemmI8 { task } => self.submit(&task, stream),
+            Request::GetGpuInfo => Ok(json::text(&found()?.info())),
+            Request::SubmitGemmI8 { task } => found()?.submit(&task, stream),
             Request::OpenGemmI8 { gpu_uuid, samples } => {
                 let wanted = Wanted::new(true.into());
                 let (reply, replies) = channel::bounded(1);
-                self.device(&gpu_uuid)?.submit(Job::Open { samples, wanted: wanted.clone(), reply })?;
+                found()?.device(&gpu_uuid)?.submit(Job::Open { samples, wanted: wanted.clone(), reply })?;
                 let proof = wait(&replies, &wanted, stream, &gpu_uuid)?;
                 let tops: Vec<String> = proof.tops.iter().map(hex::encode).collect();
                 let raw = (Raw::of(&tops), Raw::of(&proof.openings));
                 let (Ok(tops), Ok(openings)) = raw else { return Err(JobFault::NothingKept { uuid: gpu_uuid }) };
                 Ok(json::text(&Opened { success: true, tops, openings }))
             }
-            Request::ClearResultCache { gpu_uuid } => self.clear(gpu_uuid.as_deref(), stream),
+            Request::ClearResultCache { gpu_uuid } => found()?.clear(gpu_uuid.as_deref(), stream),
             Request::SubmitChallenge { .. } | Request::GetResultCoords { .. } | Request::GetResultRows { .. } => {
                 Err(JobFault::Unsigned)
             }
         }
     }
+}
 
+impl Found {
     fn info(&self) -> GpuInfo {
         let gpus: Vec<_> = self.devices.iter().map(|d| facts::entry(&d.facts, d.free_bytes())).collect();
         let (gpu_count, note) = (gpus.len() as u32, self.note.clone());

@@ -8,6 +8,8 @@
 //   FAKE_CUDA_CC=80                their compute capability
 //   FAKE_CUDA_MEMORY=BYTES         memory of each (1 GiB); more is answered with out of memory
 //   FAKE_CUDA_FAIL=ENTRY:NTH:CODE[:sticky][,…]   the NTH call of ENTRY answers CODE; sticky: so does every later call
+//   FAKE_CUDA_CORRUPT=KERNEL       one bit of what this product gives is wrong, each time
+//   FAKE_CUDA_LOAD_AFTER=PATH      no image is loaded before this file is there, as one that takes long to compile
 //   FAKE_CUDA_VANISH_AFTER=ENTRY:NTH   from then on the devices are gone (code 46)
 #include "gemm_mma.cu"
 #include "gemm_wgmma.cu"
@@ -17,6 +19,8 @@
 #include <map>
 #include <mutex>
 #include <string>
+#include <thread>
+#include <unistd.h>
 
 namespace {
 enum Code { SUCCESS = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, DEVICE_GONE = 46, NO_DEVICE = 100, INVALID_DEVICE = 101,
@@ -192,6 +196,8 @@ API cuCtxGetStreamPriorityRange(int* least, int* greatest) { ENTER_DEVICE; *leas
 API cuCtxSynchronize() { ENTER_DEVICE; return 0; }
 
 API cuModuleLoadDataEx(void** m, const void* image, unsigned, int*, void**) {
+    if (const char* path = setting("FAKE_CUDA_LOAD_AFTER"))
+        while (access(path, F_OK) != 0) std::this_thread::sleep_for(std::chrono::milliseconds(10));
     ENTER_DEVICE;
     const uint8_t* bytes = (const uint8_t*)image;
     if (memcmp(bytes, "\x7f" "ELF", 4) == 0) {
@@ -274,6 +280,8 @@ API cuLaunchKernel(void* f, unsigned gx, unsigned gy, unsigned gz, unsigned bx, 
     // what a real device would notice only later, and with it end the context
     if (!function.kernel->fits(launch)) return poison = ILLEGAL_ADDRESS;
     function.kernel->run(launch);
+    const char* corrupt = setting("FAKE_CUDA_CORRUPT");
+    if (corrupt && function.kernel == &KERNELS.at(corrupt)) *arg<int32_t*>(launch, 2) ^= 1;
     return 0;
 }
 API cuTensorMapEncodeTiled(void* map, int type, uint32_t rank, void* addr, const uint64_t* dims, const uint64_t* strides,

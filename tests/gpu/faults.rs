@@ -51,7 +51,12 @@ fn what_is_no_request_gets_its_name() {
     assert!(executor.error(&other).contains(&format!("no GPU \"GPU-x\" here; there are: {}", uuid(0))));
     let task = json!({"seed": "ab", "target_gpu_id": -1, "matrix_size": 64, "mode": 0, "matrix_iterations": 1});
     assert!(executor.error(&json!({"command": "submit_challenge", "task": task})).contains("signs nothing"));
-    assert!(executor.log().contains("signs nothing") && executor.log().contains("unknown command"));
+    let log = executor.log();
+    for name in
+        ["a length of 0", "after 1 of 9 bytes", "not UTF-8", "unknown command", "signs nothing", "nothing to open"]
+    {
+        assert!(log.contains(name), "{name}: {log}");
+    }
     assert_eq!(executor.ask(&job(256))["success"], true, "and it goes on");
 }
 
@@ -59,6 +64,7 @@ fn what_is_no_request_gets_its_name() {
 fn a_matrix_beyond_the_devices_memory_is_refused_and_a_smaller_one_is_computed() {
     let executor = Executor::start(&[("FAKE_CUDA_MEMORY", "1000000")]);
     assert!(executor.error(&job(512)).contains("n = 512 needs 2 MiB of GPU memory, 0 MiB are free"));
+    assert!(executor.log().contains("n = 512 needs 2 MiB"), "{}", executor.log());
     assert_eq!(executor.ask(&job(256))["success"], true);
 }
 
@@ -136,14 +142,77 @@ fn it_dies_with_its_parent() {
     assert!(gone.is_some(), "process {pid} lives on");
 }
 
+/// Longer than any test has patience for.
+fn endless() -> Value {
+    let uuid = uuid(0);
+    submit(512, 1024, &[(&uuid, hex::encode(format!("key {uuid}")))])
+}
+
+/// Of jobs that do not end, one is at work and at most one waits: the others are refused, however they arrive. Those
+/// whose sender leaves are called off, and the device is free again.
 #[test]
-fn clients_at_once_are_served_or_told_that_the_gpu_is_busy() {
+fn clients_at_once_are_told_that_the_gpu_is_busy_and_who_leaves_is_called_off() {
     let executor = Executor::start(&[]);
-    let answers: Vec<Value> = std::thread::scope(|scope| {
-        let asking: Vec<_> = (0..4).map(|_| scope.spawn(|| executor.ask(&job(512)))).collect();
-        asking.into_iter().map(|asked| asked.join().unwrap()).collect()
+    let mut asking: Vec<_> = (0..5).map(|_| executor.begin(&endless())).collect();
+    let mut refused = Vec::new();
+    let three = within(|| {
+        asking.retain_mut(|asked| asked.answer().map(|answer| refused.push(answer)).is_none());
+        (refused.len() >= 3).then_some(())
     });
-    let done = answers.iter().filter(|answer| answer["success"] == true).count();
-    let busy = |answer: &&Value| answer["error"].as_str().is_some_and(|error| error.contains("is busy"));
-    assert!(done >= 1 && done + answers.iter().filter(busy).count() == 4, "{answers:?}");
+    assert!(three.is_some(), "{refused:?}");
+    assert!(refused.iter().all(|answer| answer["error"].as_str().unwrap().contains("is busy")), "{refused:?}");
+    drop(asking);
+    let said = within(|| executor.log().contains("called off").then_some(()));
+    assert!(said.is_some(), "{}", executor.log());
+    let served = within(|| (executor.ask(&job(256))["success"] == true).then_some(()));
+    assert!(served.is_some(), "{}", executor.log());
+}
+
+/// Each connection that says nothing holds a place for as long as a request may take.
+#[test]
+fn more_connections_than_there_are_places_are_refused_by_name() {
+    let executor = Executor::without_driver();
+    let mut silent: Vec<_> = (0..96).map(|_| executor.connect()).collect();
+    let refused = within(|| silent.iter_mut().find_map(|connection| connection.answer()));
+    assert!(refused.unwrap()["error"].as_str().unwrap().contains("too many requests"));
+    assert!(executor.log().contains("a connection is refused"), "{}", executor.log());
+    drop(silent);
+    let serves = within(|| (executor.ask(&json!({"command": "ping"}))["pong"] == true).then_some(()));
+    assert!(serves.is_some(), "it goes on");
+}
+
+#[test]
+fn a_ping_is_answered_while_devices_open_and_what_needs_them_waits() {
+    let site = tempfile::tempdir().unwrap();
+    let gate = site.path().join("loaded");
+    let executor = Executor::opening(&[("FAKE_CUDA_LOAD_AFTER", gate.to_str().unwrap())]);
+    let mut asked = executor.begin(&json!({"command": "get_gpu_info"}));
+    assert_eq!(executor.ask(&json!({"command": "ping"})), json!({"pong": true}));
+    assert!(asked.answer().is_none());
+    std::fs::write(&gate, "").unwrap();
+    let info = within(|| asked.answer()).unwrap();
+    assert_eq!((&info["gpu_count"], info["note"].is_null()), (&json!(1), true), "{info}");
+}
+
+/// One card that loses its context again and again costs the others three restarts, and no more.
+#[test]
+fn a_card_that_ends_the_process_three_times_is_left_out_and_the_others_work() {
+    let sick = uuid(1);
+    let its_job = submit(256, 1, &[(&sick, hex::encode(format!("key {sick}")))]);
+    let knobs = [("FAKE_CUDA_DEVICES", "3"), ("FAKE_CUDA_FAIL", "cuLaunchKernel:1:719:sticky")];
+    let mut executor = Executor::start(&knobs);
+    for time in 0..3 {
+        assert!(executor.error(&its_job).contains(&format!("{sick}: expand: CUDA error 719 ")), "{time}");
+        assert_eq!(executor.ended().code(), Some(69));
+        assert!(executor.log().contains(&format!("{sick} has lost its context")), "{}", executor.log());
+        executor = executor.again(if time < 2 { &knobs } else { &knobs[..1] });
+    }
+    let info = executor.ask(&json!({"command": "get_gpu_info"}));
+    let there: Vec<&str> = info["gpus"].as_array().unwrap().iter().map(|gpu| gpu["uuid"].as_str().unwrap()).collect();
+    assert_eq!(there, [uuid(0), uuid(2)], "{info}");
+    let note = info["note"].as_str().unwrap();
+    assert!(note.contains(&sick) && note.contains("lost its context 3 times"), "{info}");
+    assert!(executor.log().contains(note), "{}", executor.log());
+    assert_eq!(executor.ask(&job(256))["success"], true);
+    assert!(executor.error(&its_job).contains(&format!("no GPU {sick:?} here")));
 }

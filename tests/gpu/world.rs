@@ -18,57 +18,79 @@ const PATIENCE: Duration = Duration::from_secs(240);
 pub const EXECUTOR: &str = env!("CARGO_BIN_EXE_byteleap-gpu");
 
 /// The directory of the fake driver, built once a test run.
-fn fake_driver() -> &'static Path {
+pub fn fake_driver() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| {
-        let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("fake-driver");
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cuda/fake_driver.sh");
-        let built = Command::new("bash").arg(script).arg(&directory).output().expect("bash runs");
-        assert!(built.status.success(), "the fake driver is not built: {}", String::from_utf8_lossy(&built.stderr));
-        directory
-    })
+    BUILT.get_or_init(|| build("fake_driver.sh", "fake-driver"))
+}
+
+/// The directory of the fake cuBLASLt, likewise.
+pub fn fake_cublas_lt() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| build("fake_cublaslt.sh", "fake-cublaslt"))
+}
+
+fn build(script: &str, into: &str) -> PathBuf {
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(into);
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cuda").join(script);
+    let built = Command::new("bash").arg(&script).arg(&directory).output().expect("bash runs");
+    let said = String::from_utf8_lossy(&built.stderr);
+    assert!(built.status.success(), "{} fails: {said}", script.display());
+    directory
 }
 
 pub struct Executor {
-    child: Child,
+    child: Dying,
     site: TempDir,
 }
 
 impl Executor {
-    /// Over the fake driver, with these of its knobs.
+    /// Over the fake driver, with these of its knobs; its devices are open.
     pub fn start(knobs: &[(&str, &str)]) -> Executor {
-        Executor::begin(|command| {
-            command.env("LD_LIBRARY_PATH", fake_driver()).envs(knobs.iter().copied());
-        })
+        let executor = Executor::opening(knobs);
+        executor.ask(&json!({"command": "get_gpu_info"}));
+        executor
+    }
+
+    /// The same; its devices may still be opening.
+    pub fn opening(knobs: &[(&str, &str)]) -> Executor {
+        Executor::spawn(tempfile::tempdir().unwrap(), &[&[("LD_LIBRARY_PATH", path(fake_driver()))], knobs].concat())
     }
 
     /// Without any driver.
     pub fn without_driver() -> Executor {
-        Executor::begin(|command| {
-            command.env_remove("LD_LIBRARY_PATH");
-        })
+        Executor::spawn(tempfile::tempdir().unwrap(), &[("LD_LIBRARY_PATH", "")])
     }
 
-    fn begin(set: impl FnOnce(&mut Command)) -> Executor {
-        let site = tempfile::tempdir().unwrap();
+    /// Another one in the place of this one, which has ended.
+    pub fn again(self, knobs: &[(&str, &str)]) -> Executor {
+        let executor = Executor::spawn(self.end(), &[&[("LD_LIBRARY_PATH", path(fake_driver()))], knobs].concat());
+        executor.ask(&json!({"command": "get_gpu_info"}));
+        executor
+    }
+
+    fn spawn(site: TempDir, set: &[(&str, &str)]) -> Executor {
         let log = std::fs::File::create(site.path().join("log")).unwrap();
         let mut command = Command::new(EXECUTOR);
         command.arg("--socket").arg(site.path().join("run/gpu.sock")).stdin(Stdio::null()).stderr(log);
-        set(&mut command);
-        let mut executor = Executor { child: command.spawn().unwrap(), site };
+        command.envs(set.iter().copied());
+        let mut executor = Executor { child: Dying(command.spawn().unwrap()), site };
         let started = within(|| {
-            let ended = executor.child.try_wait().unwrap();
+            let ended = executor.child.0.try_wait().unwrap();
             assert!(ended.is_none(), "it ended: {}", executor.log());
             UnixStream::connect(executor.socket()).ok()
         });
         assert!(started.is_some(), "it does not listen: {}", executor.log());
-        // It listens before its devices are open, and answers after.
+        // It answers this before its devices are open.
         assert_eq!(executor.ask(&json!({"command": "ping"})), json!({"pong": true}));
         executor
     }
 
+    fn end(self) -> TempDir {
+        self.site
+    }
+
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        self.child.0.id()
     }
 
     pub fn socket(&self) -> PathBuf {
@@ -80,8 +102,21 @@ impl Executor {
     }
 
     pub fn ask(&self, request: &Value) -> Value {
-        let body = request.to_string();
-        self.send(&[&(body.len() as u32).to_le_bytes()[..], body.as_bytes()].concat())
+        self.send(&frame(request))
+    }
+
+    /// A connection on which nothing was said yet, and nothing blocks.
+    pub fn connect(&self) -> Asked {
+        let stream = UnixStream::connect(self.socket()).unwrap();
+        stream.set_nonblocking(true).unwrap();
+        Asked { stream, got: Vec::new() }
+    }
+
+    /// Sends a request and does not wait for its answer.
+    pub fn begin(&self, request: &Value) -> Asked {
+        let mut asked = self.connect();
+        asked.stream.write_all(&frame(request)).unwrap();
+        asked
     }
 
     /// These bytes as they are, then nothing more.
@@ -105,15 +140,45 @@ impl Executor {
 
     /// How it ends by itself.
     pub fn ended(&mut self) -> ExitStatus {
-        within(|| self.child.try_wait().unwrap()).expect("it ends")
+        within(|| self.child.0.try_wait().unwrap()).expect("it ends")
     }
 }
 
-impl Drop for Executor {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+/// A connection of its own, looked at again and again.
+pub struct Asked {
+    stream: UnixStream,
+    got: Vec<u8>,
+}
+
+impl Asked {
+    /// The answer, if all of it is there.
+    pub fn answer(&mut self) -> Option<Value> {
+        let mut room = [0; 4096];
+        while let Ok(read @ 1..) = self.stream.read(&mut room) {
+            self.got.extend_from_slice(&room[..read]);
+        }
+        let (head, body) = self.got.split_first_chunk::<4>()?;
+        (body.len() == u32::from_le_bytes(*head) as usize).then(|| serde_json::from_slice(body).unwrap())
     }
+}
+
+fn frame(request: &Value) -> Vec<u8> {
+    let body = request.to_string();
+    [&(body.len() as u32).to_le_bytes()[..], body.as_bytes()].concat()
+}
+
+/// Killed when nobody needs it any more.
+struct Dying(Child);
+
+impl Drop for Dying {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn path(directory: &Path) -> &str {
+    directory.to_str().expect("a path that is text")
 }
 
 /// Looks again and again until there is something, for so long as anybody has patience.
