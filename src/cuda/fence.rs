@@ -73,7 +73,7 @@ impl Fault {
     }
 
     /// A buffer that is smaller than a kernel was told: ours to prevent.
-    fn bounds(call: &'static str) -> Fault {
+    pub(super) fn bounds(call: &'static str) -> Fault {
         Fault { call, code: 1, text: "a buffer is smaller than the kernel would be told; nothing was started".into() }
     }
 
@@ -105,6 +105,14 @@ pub enum StartFault {
     NoDriver(#[from] Unavailable),
     #[error(transparent)]
     Driver(#[from] Fault),
+}
+
+/// The newest CUDA that the driver knows: 13000 is 13.0.
+pub fn driver_version() -> Result<u32, Fault> {
+    let mut version = 0;
+    // SAFETY: a place for one number.
+    let code = unsafe { sys::cuDriverGetVersion(&mut version) } as u32;
+    if code == SUCCESS { Ok(version.unsigned_abs()) } else { Err(Fault::of_code("cuDriverGetVersion", code)) }
 }
 
 /// What the driver says of a device.
@@ -239,6 +247,11 @@ impl Gpu {
         self.multiprocessors
     }
 
+    /// The stream that everything is started on, for NVIDIA's own libraries.
+    pub(super) fn stream(&self) -> driver::Ptr {
+        self.stream.as_inner().cast()
+    }
+
     /// Bytes that are free.
     pub fn free_bytes(&self) -> Result<u64, Fault> {
         let (mut free, mut total) = (0_usize, 0_usize);
@@ -363,7 +376,7 @@ impl Buffer {
         self.0.len() as u64
     }
 
-    fn address(&self) -> u64 {
+    pub(super) fn address(&self) -> u64 {
         self.0.as_device_ptr().as_raw()
     }
 }

@@ -3,20 +3,23 @@
 //! ```text
 //! cust ──► api (the driver's symbols) ──► driver (slots, dlopen) ──► libcuda.so.1, or nothing
 //! kernels ──► fence ──► cust
+//! cublas_lt ──► libcublasLt.so, or nothing: NVIDIA's own product, for the bench alone
 //! ```
 //!
-//! `unsafe` lives in `api`, `driver` and `fence` alone. A context belongs to the thread that opened it; nothing here
+//! `unsafe` lives in `api`, `driver`, `fence` and `cublas_lt` alone. A context belongs to the thread that opened it; nothing here
 //! starts a thread, reads a clock or knows what a challenge is.
 
 mod api;
 mod artefact;
+mod cublas_lt;
 mod driver;
 mod fence;
 mod kernels;
 
 pub use self::{
     artefact::{Artefact, Choice},
+    cublas_lt::{CublasFault, CublasLt, CublasProduct},
     driver::Unavailable,
-    fence::{Buffer, DeviceFacts, Fault, FaultKind, Gpu, Key, Mark, StartFault, devices, start},
+    fence::{Buffer, DeviceFacts, Fault, FaultKind, Gpu, Key, Mark, StartFault, devices, driver_version, start},
     kernels::{Kernels, Product},
 };

@@ -3,5 +3,6 @@
 #![cfg(feature = "cuda")]
 
 mod answers;
+mod bench;
 mod faults;
 mod world;

@@ -78,6 +78,6 @@ fn work(tool: Tool) -> Result<(), Failure> {
             warn();
             wallet::run(arguments)
         }
-        Tool::Bench(arguments) => bench::main(&arguments).map_err(Failure::failed),
+        Tool::Bench(arguments) => bench::main(&arguments),
     }
 }

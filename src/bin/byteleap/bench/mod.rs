@@ -1,11 +1,13 @@
 //! `byteleap bench`: figures of this build on this machine. Products, checks, generators and hashes run in this
-//! process; `axon` and `idle` measure real daemons.
+//! process, `gpu` on the cards of this machine; `axon` and `idle` measure real daemons.
 
 mod axon;
 mod compute;
+mod gpu;
 mod idle;
 mod load;
 
+use byteleap::exit::Failure;
 use clap::{Args, Subcommand};
 
 use self::compute::Part;
@@ -33,7 +35,9 @@ enum Bench {
     Rng(compute::Options),
     /// The row hashes, on one core
     Hash(compute::Options),
-    /// All four; also without a name
+    /// A worker's challenges on each GPU: stages, whole, share of the card's peak, beside cuBLASLt; roots checked
+    Gpu(gpu::Options),
+    /// Everything but GPUs and daemons; also without a name
     All(compute::Options),
     /// One challenge of gemm_i8 in a process of its own, whose memory counts for nothing else
     #[command(name = CHILD, hide = true)]
@@ -44,7 +48,14 @@ enum Bench {
     Idle(idle::Options),
 }
 
-pub fn main(arguments: &Arguments) -> Result<(), Fault> {
+pub fn main(arguments: &Arguments) -> Result<(), Failure> {
+    match &arguments.bench {
+        Some(Bench::Gpu(options)) => gpu::main(options),
+        _ => measure(arguments).map_err(Failure::failed),
+    }
+}
+
+fn measure(arguments: &Arguments) -> Result<(), Fault> {
     match &arguments.bench {
         Some(Bench::Axon(options)) => axon::main(options),
         Some(Bench::Idle(options)) => idle::main(options),
@@ -54,6 +65,6 @@ pub fn main(arguments: &Arguments) -> Result<(), Fault> {
         Some(Bench::Hash(options)) => compute::main(options, &[Part::Hash]),
         Some(Bench::All(options)) => compute::main(options, &Part::ALL),
         Some(Bench::Child(options)) => compute::child(options),
-        None => compute::main(&arguments.options, &Part::ALL),
+        Some(Bench::Gpu(_)) | None => compute::main(&arguments.options, &Part::ALL),
     }
 }

@@ -16,6 +16,8 @@ use std::{num::NonZeroUsize, path::PathBuf, thread, time::Duration};
 use byteleap::net::Clock;
 use clap::Args;
 
+#[cfg(feature = "cuda")]
+pub use self::figures::significant;
 pub use self::gemm_i8::ChildOptions;
 use self::{figures::Figures, machine::Machine};
 use crate::{Fault, print};
