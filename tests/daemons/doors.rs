@@ -77,7 +77,7 @@ fn a_missing_wallet_is_named_by_both_that_need_one() {
         let hotkey = dir.path().join("wallets").join(name).join("hotkeys/default");
         fs::remove_file(&hotkey).expect("a wallet");
         let (status, text) = ended(&site, role, name);
-        assert_eq!(status, Some(1), "it may be free again after a restart: {text}");
+        assert_eq!(status, Some(78), "{text}");
         assert!(text.contains(&format!("no hotkey at {}", hotkey.display())), "{text}");
     }
 }
@@ -89,7 +89,7 @@ fn a_database_that_is_none_is_named_and_left_as_it_was() {
     let other = b"somebody else's words, and no database of any kind".repeat(100);
     fs::write(site.database_path(), &other).expect("a writable directory");
     let (status, text) = ended(&site, "validator", "validator");
-    assert_eq!(status, Some(1), "it may be free again after a restart: {text}");
+    assert_eq!(status, Some(78), "{text}");
     assert!(text.contains(&site.database_path().display().to_string()), "{text}");
     assert_eq!(fs::read(site.database_path()).expect("a file"), other);
 }
