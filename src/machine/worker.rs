@@ -10,6 +10,7 @@ mod answers;
 mod gpus;
 mod kept;
 mod opens;
+mod preview;
 mod pulse;
 mod refusal;
 mod tasks;
@@ -48,7 +49,11 @@ use crate::{
     },
 };
 
-pub use self::{opens::OPENING_DEPTH, tasks::EXECUTOR_DEPTH};
+pub use self::{
+    opens::OPENING_DEPTH,
+    preview::{Preview, preview},
+    tasks::EXECUTOR_DEPTH,
+};
 
 /// How long a stopping worker goes on for what it has begun.
 pub const DRAIN: Duration = Duration::from_secs(5);
@@ -525,6 +530,9 @@ impl Machine for Worker {
     fn observe(&self, page: &mut Page) {
         self.counters.write(page);
         page.set(Metric::MinerConnected, &[], f64::from(u8::from(self.uplink.registered().is_some())));
+        for (verdict, cards) in self.gpus.verdicts() {
+            page.set(Metric::GpuCards, &[verdict], cards as f64);
+        }
         page.set(Metric::KeptResults, &[], self.kept.count() as f64);
         page.set(Metric::KeptBytes, &[], self.kept.bytes() as f64);
         page.add(Metric::Reconnects, &[], self.uplink.attempts().saturating_sub(1) as f64);

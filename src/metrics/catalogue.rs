@@ -125,6 +125,7 @@ catalogue! {
     Tasks Counter "tasks_total" ["kind", "outcome"] "Tasks finished."
     TaskSeconds Histogram "task_seconds" ["kind"] "Computation time of a task."
     Proofs Counter "proofs_total" ["outcome"] "Proof requests answered."
+    GpuCards Gauge "gpu_cards" ["verdict"] "GPUs that NVML, CUDA, the kernel or the PCI bus names, by the health gate's verdict."
     KeptResults Gauge "kept_results" [] "Results kept for proofs."
     KeptBytes Gauge "kept_bytes" [] "Memory of the results kept for proofs."
 }

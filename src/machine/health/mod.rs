@@ -19,7 +19,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-pub use self::{agree::review, gate::Gate};
+pub use self::{agree::review, gate::Gate, xid::meaning};
 use super::contract::inventory::{Card, PciAddress};
 
 /// How bad it is. Ascending.
@@ -34,6 +34,19 @@ pub enum Grade {
     Degraded,
     /// Not offered.
     Withheld,
+}
+
+impl Grade {
+    pub const ALL: [Grade; 4] = [Grade::Healthy, Grade::Noted, Grade::Degraded, Grade::Withheld];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Grade::Healthy => "healthy",
+            Grade::Noted => "noted",
+            Grade::Degraded => "degraded",
+            Grade::Withheld => "withheld",
+        }
+    }
 }
 
 /// What one check has found.

@@ -59,11 +59,11 @@ const fn degraded(xid: u64, what: &'static str, action: &'static str) -> Meaning
 }
 
 pub fn check(card: &Card) -> Option<Finding> {
-    of(card.readings.xids.as_ref()?)
+    meaning(card.readings.xids.as_ref()?)
 }
 
 /// What these numbers amount to.
-pub fn of(seen: &[u64]) -> Option<Finding> {
+pub fn meaning(seen: &[u64]) -> Option<Finding> {
     let mut known = MEANINGS.iter().filter(|meaning| seen.contains(&meaning.xid));
     let worst = known.next()?;
     let also: Vec<String> = known.map(|meaning| meaning.xid.to_string()).collect();

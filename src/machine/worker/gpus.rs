@@ -15,9 +15,9 @@ use crate::{
         backoff::Backoff,
         contract::{
             gpu::{ExecutorGpu, ExecutorInfo, ExecutorReply, ExecutorRequest, GpuKept, GpuOutcome},
-            inventory::Inventory,
+            inventory::{Inventory, Nvml},
         },
-        health::{Gate, told},
+        health::{Gate, Grade, told},
     },
     units::Mono,
     wire::{limits, messages::SystemInfo, websocket::GpuSummary},
@@ -34,8 +34,11 @@ pub(super) struct Gpus {
     rng: ChaCha20Rng,
     /// What was said last about an executor that is away, so that it is said once.
     complained: Option<String>,
-    inventory: Inventory,
+    /// The last reading of the cards; `None` before the first.
+    inventory: Option<Inventory>,
     gate: Gate,
+    /// What was said last about a library that tells nothing of cards, so that it is said once.
+    deaf: Option<String>,
 }
 
 #[derive(Debug)]
@@ -54,8 +57,8 @@ enum Stage {
 impl Gpus {
     pub fn new(enabled: bool, rng: ChaCha20Rng) -> Gpus {
         let stage = if enabled { Stage::Due { at: Mono::default() } } else { Stage::Off };
-        let (inventory, gate) = (Inventory::default(), Gate::default());
-        Gpus { stage, backoff: Backoff::new(AGAIN, AGAIN_MOST), rng, complained: None, inventory, gate }
+        let backoff = Backoff::new(AGAIN, AGAIN_MOST);
+        Gpus { stage, backoff, rng, complained: None, inventory: None, gate: Gate::default(), deaf: None }
     }
 
     fn info(&self) -> Option<&ExecutorInfo> {
@@ -89,7 +92,7 @@ impl Gpus {
     /// What was read of the cards; whether others are offered than before.
     pub fn read(&mut self, inventory: Inventory) -> bool {
         let before = self.uuids();
-        self.inventory = inventory;
+        self.inventory = Some(inventory);
         self.judge();
         before != self.uuids()
     }
@@ -99,7 +102,18 @@ impl Gpus {
             return;
         }
         let cuda = if let Stage::Up(info) = &self.stage { Some(info.gpus.as_slice()) } else { None };
-        self.gate.see(&self.inventory, cuda);
+        self.gate.see(self.inventory.as_ref().unwrap_or(&Inventory::default()), cuda);
+        let deaf = self.inventory.as_ref().and_then(|inventory| deaf(inventory, cuda.unwrap_or_default()));
+        if self.deaf != deaf {
+            deaf.iter().for_each(|line| log::warn!(target: "worker", "{line}"));
+            self.deaf = deaf;
+        }
+    }
+
+    /// How many cards there are of each verdict.
+    pub fn verdicts(&self) -> impl Iterator<Item = (&'static str, usize)> {
+        let of = |grade| self.gate.reports().iter().filter(|report| report.grade == grade).count();
+        Grade::ALL.into_iter().map(move |grade| (grade.name(), of(grade)))
     }
 
     /// Whether to start the executor now.
@@ -186,7 +200,9 @@ impl Gpus {
         let offered: Vec<&ExecutorGpu> = self.offered().collect();
         let owned = || offered.iter().map(|gpu| Value::Object(gpu.told.clone())).collect();
         let info = if self.info().is_some() { info.with("gpu_plugin", Value::Array(owned())) } else { info.clone() };
-        let info = match told::gpu_info(&self.inventory, &offered, &self.gate) {
+        let unread = Inventory::default();
+        let inventory = self.inventory.as_ref().unwrap_or(&unread);
+        let info = match told::gpu_info(inventory, &offered, &self.gate) {
             none if none.is_empty() => info,
             there => info.with("gpu_info", Value::Array(there)),
         };
@@ -199,6 +215,17 @@ impl Gpus {
     pub fn summary(&self) -> GpuSummary {
         let details: Vec<_> = self.offered().map(|gpu| gpu.told.clone()).collect();
         GpuSummary { gpu_available: !details.is_empty(), gpu_count: details.len() as u32, gpu_details: details }
+    }
+}
+
+/// What keeps faults of cards from being noticed. Where there is no GPU it is no news.
+fn deaf(inventory: &Inventory, gpus: &[ExecutorGpu]) -> Option<String> {
+    match &inventory.nvml {
+        Nvml::Absent(why) if !gpus.is_empty() => {
+            Some(format!("NVML cannot be asked ({why}): no fault of a GPU is noticed before it fails at work"))
+        }
+        Nvml::Silent => Some("NVML does not answer: a card or the driver may hang (dmesg | grep NVRM)".into()),
+        _ => None,
     }
 }
 
@@ -265,6 +292,17 @@ mod tests {
         assert_eq!(offers(&gpus), [true, true, false], "the vendor's does no gemm_i8");
         gpus.heard(at(0), info(false, &[]));
         assert_eq!(offers(&gpus), [true, false, true], "it has no GPU");
+    }
+
+    #[test]
+    fn a_library_that_tells_nothing_is_news_only_where_there_are_gpus() {
+        let with = |nvml| Inventory { nvml, ..Inventory::default() };
+        let ExecutorReply::Up(info) = info(true, &["G"]) else { panic!("it is up") };
+        let absent = with(Nvml::Absent("it is not installed".into()));
+        assert_eq!(deaf(&absent, &[]), None);
+        assert!(deaf(&absent, &info.gpus).is_some_and(|line| line.contains("it is not installed")));
+        assert!(deaf(&with(Nvml::Silent), &[]).is_some_and(|line| line.contains("does not answer")));
+        assert_eq!(deaf(&with(Nvml::Read(Default::default())), &info.gpus), None);
     }
 
     #[test]

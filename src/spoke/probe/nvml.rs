@@ -8,7 +8,9 @@
 use std::{collections::BTreeMap, ffi::OsStr, time::Duration};
 
 use crossbeam::channel::{self, Receiver, Sender, TrySendError};
-use nvml_wrapper::{Nvml as Library, bitmasks::event::EventTypes, enums::event::XidError, event::EventSet};
+use nvml_wrapper::{
+    Nvml as Library, bitmasks::event::EventTypes, enums::event::XidError, error::NvmlError, event::EventSet,
+};
 
 use super::nvml_card::read;
 use crate::{
@@ -79,7 +81,9 @@ fn open() -> Result<Library, String> {
     for place in PLACES {
         match Library::builder().lib_path(OsStr::new(place)).init() {
             Ok(library) => return Ok(library),
-            Err(why) => first = first.or_else(|| Some(why.to_string())),
+            Err(NvmlError::LibloadingError(why)) => first = first.or_else(|| Some(why.to_string())),
+            // It is there and refuses: that is what counts.
+            Err(why) => return Err(why.to_string()),
         }
     }
     Err(first.unwrap_or_default())

@@ -207,6 +207,10 @@ fn a_withheld_card_is_in_no_list_and_gets_no_task_until_it_is_better() {
     assert_eq!((named(&beat, "gpu_health"), &beat["data"]["gpu_info"]["gpu_count"]), (vec![GPUS[0].into()], &json!(1)));
     let why = &beat["data"]["system_info"]["gpu_health"][0]["findings"][0];
     assert_eq!(why["reason"], json!("XID 79: the card has fallen off the bus"));
+    let mut page = Page::default();
+    scene.worker.observe(&mut page);
+    let cards = ["healthy", "noted", "degraded", "withheld"].map(|verdict| page.value(Metric::GpuCards, &[verdict]));
+    assert_eq!(cards, [1.0, 0.0, 0.0, 1.0].map(Some));
     scene.assign_gemm(&GPUS);
     assert_eq!(scene.only("task_result")["data"]["success"], json!(false), "one of them is not offered");
     scene.inventory = read(&GPUS, &[]);
