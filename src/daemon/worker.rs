@@ -59,18 +59,24 @@ fn run(config: Config) -> Result<Exit, Failure> {
 }
 
 /// Where the GPU executor listens.
-struct Place {
-    path: PathBuf,
+#[derive(Debug)]
+pub struct Place {
+    pub path: PathBuf,
     /// Goes with the worker.
     _directory: Option<tempfile::TempDir>,
 }
 
-/// A directory of this run, which nobody else may enter, unless the file names a path.
 fn gpu_socket(config: &Config) -> Result<Place, Failure> {
-    let named = config.gpu.socket.clone().or_else(|| (!config.gpu.auto_start).then(|| Gpu::USUAL_SOCKET.into()));
-    if let Some(path) = named {
-        return Ok(Place { path, _directory: None });
-    }
+    named_socket(config).map_or_else(private_socket, |path| Ok(Place { path, _directory: None }))
+}
+
+/// The path that the file names, or that whoever starts the executor uses.
+pub fn named_socket(config: &Config) -> Option<PathBuf> {
+    config.gpu.socket.clone().or_else(|| (!config.gpu.auto_start).then(|| Gpu::USUAL_SOCKET.into()))
+}
+
+/// A directory of this run, which nobody else may enter.
+pub fn private_socket() -> Result<Place, Failure> {
     let roots = ["RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR"].into_iter().filter_map(std::env::var_os).map(PathBuf::from);
     let root = roots.into_iter().find(|root| root.is_dir()).unwrap_or_else(std::env::temp_dir);
     let owner_only = std::fs::Permissions::from_mode(0o700);
@@ -82,7 +88,7 @@ fn gpu_socket(config: &Config) -> Result<Place, Failure> {
 }
 
 /// What is started for the GPUs.
-fn gpu_program(config: &Config) -> Program {
+pub fn gpu_program(config: &Config) -> Program {
     match (&config.gpu.binary, config.gpu.auto_start) {
         (_, false) => Program::Elsewhere,
         (Some(binary), true) => Program::Binary(binary.clone()),

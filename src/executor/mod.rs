@@ -44,7 +44,7 @@ use signal_hook::{
 };
 
 /// What a device does for a challenge, for whoever measures it: the bench of the operator's tool.
-pub use self::{challenge::challenge, fault::JobFault, open::open};
+pub use self::{challenge::challenge, fault::JobFault, open::open, room::largest_n};
 use self::{inventory::Inventory, losses::Losses};
 use crate::{
     config::logging::Logging,

@@ -4,7 +4,7 @@
 
 use super::fault::JobFault;
 use crate::{
-    compute::gemm_i8::{Hash, RoundKey},
+    compute::gemm_i8::{Hash, RoundKey, SIDE_MAX, SIDE_STEP},
     cuda::{Buffer, Fault, Kernels, Key},
     wire::gpu_socket::Timings,
 };
@@ -32,13 +32,22 @@ fn sizes(rows: u32, n: u32) -> [u64; 5] {
     [rows * n, n * n, rows * n * 4, rows * per_row * 32, rows * per_row.div_ceil(2) * 32]
 }
 
+fn fits(rows: u32, n: u32, free: u64) -> bool {
+    sizes(rows, n).iter().sum::<u64>() + SPARE_BYTES.min(free / 16) <= free
+}
+
+/// The side of the largest product that a device with so many free bytes computes; `None`: it has none.
+pub fn largest_n(free_bytes: u64) -> Option<u32> {
+    (1..=SIDE_MAX / SIDE_STEP).rev().map(|steps| steps * SIDE_STEP).find(|n| fits(*n, *n, free_bytes))
+}
+
 impl<'a> Room<'a> {
     /// Memory for `rows` rows; refused by name where it is known not to be there.
     pub fn new(kernels: &'a Kernels, uuid: &str, rows: u32, n: u32) -> Result<Room<'a>, JobFault> {
         let cuda = |fault| JobFault::Cuda { uuid: uuid.to_owned(), fault };
-        let needed: u64 = sizes(rows, n).iter().sum();
         let free = kernels.gpu.free_bytes().map_err(cuda)?;
-        if needed + SPARE_BYTES.min(free / 16) > free {
+        if !fits(rows, n, free) {
+            let needed: u64 = sizes(rows, n).iter().sum();
             let (needed_mib, free_mib) = (needed.div_ceil(1 << 20), free >> 20);
             return Err(JobFault::TooLarge { uuid: uuid.to_owned(), n, needed_mib, free_mib });
         }
@@ -124,5 +133,12 @@ mod tests {
     fn what_the_largest_products_take() {
         let mib = |n| sizes(n, n).iter().sum::<u64>() >> 20;
         assert_eq!([mib(32_768), mib(65_536)], [6336, 25_344]);
+    }
+
+    #[test]
+    fn the_largest_product_is_one_that_would_be_taken() {
+        let gib = |gib: u64| largest_n(gib << 30);
+        assert_eq!([gib(1), gib(24), gib(80)], [Some(12_544), Some(SIDE_MAX - SIDE_STEP * 5), Some(SIDE_MAX)]);
+        assert_eq!((largest_n(0), largest_n(1 << 20)), (None, Some(256)));
     }
 }

@@ -1,8 +1,9 @@
-//! `byteleap chain` against a simulated chain in a process of its own: what each subcommand says to people and to
-//! programs, and how it ends when something is wrong. Every wait has a deadline.
+//! `byteleap chain` against a simulated chain in a process of its own, and `byteleap doctor` over fake libraries: what each
+//! subcommand says to people and to programs, and how it ends when something is wrong. Every wait has a deadline.
 
 mod acts;
 mod allowlist;
+mod doctor;
 mod extrinsics;
 mod lost;
 mod reads;

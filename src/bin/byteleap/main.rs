@@ -3,6 +3,7 @@
 mod bench;
 mod chain;
 mod devnet;
+mod doctor;
 mod print;
 mod run;
 mod subtensor_sim;
@@ -46,6 +47,8 @@ enum Tool {
     Wallet(wallet::Arguments),
     /// Measure this build on this machine
     Bench(bench::Arguments),
+    /// What is wrong on this host, and what to do about it
+    Doctor(doctor::Arguments),
 }
 
 /// What a subcommand fails with.
@@ -79,5 +82,6 @@ fn work(tool: Tool) -> Result<(), Failure> {
             wallet::run(arguments)
         }
         Tool::Bench(arguments) => bench::main(&arguments),
+        Tool::Doctor(arguments) => doctor::main(arguments),
     }
 }

@@ -14,7 +14,7 @@ mod preflight;
 mod register;
 mod replace;
 mod serve;
-mod table;
+pub mod table;
 mod terminal;
 mod timelock;
 mod weights;
