@@ -14,17 +14,20 @@ mod worker;
 
 pub use emit::{emit, submission};
 pub use facts::{ChallengeFact, Claim, Facts, MinerFacts, NOT_FETCHED, Outcome, WorkerFacts};
-pub use outcome::{Availability, MinerScore, Scores, WorkerScore};
+pub use outcome::{Availability, Contested, MinerScore, Scores, WorkerScore};
+pub use ownership::RELEASE;
 pub use policy::{Base, Policy, PolicyId};
 pub use report::{Report, report};
 
+use self::ownership::Owners;
 use crate::units::WorkerKey;
 
 /// Scores the subnet as of `facts.at`.
 pub fn score(facts: &Facts, policy: &Policy) -> Scores {
-    let (ranked, unranked) = workers(facts, policy);
+    let owners = Owners::of(facts, facts.at - policy.ranking_window);
+    let (ranked, unranked) = workers(facts, policy, &owners);
     let raw = miner::raw(&ranked, policy.worker_cap);
-    let (mut miners, mean_challenge) = miner::composites(facts, policy, &ranked, &raw);
+    let (mut miners, mean_challenge) = miner::composites(facts, policy, &ranked, &raw, &owners);
     let all_zero = miner::weigh(&mut miners);
     let workers = ranked.into_iter().chain(unranked).collect();
     Scores {
@@ -36,17 +39,17 @@ pub fn score(facts: &Facts, policy: &Policy) -> Scores {
         raw,
         mean_challenge,
         baseline: policy.baseline(0),
+        contested: owners.contested(),
         all_zero,
     }
 }
 
 /// The ranked workers in order, and those of whom no challenge counted, by key.
-fn workers(facts: &Facts, policy: &Policy) -> (Vec<WorkerScore>, Vec<WorkerScore>) {
-    let owners = ownership::Owners::of(facts, facts.at - policy.ranking_window);
+fn workers(facts: &Facts, policy: &Policy, owners: &Owners) -> (Vec<WorkerScore>, Vec<WorkerScore>) {
     let all: Vec<(&WorkerKey, &WorkerFacts)> = facts.workers.iter().collect();
     let fleets = all.chunk_by(|a, b| a.0.hotkey == b.0.hotkey);
-    let fleets = fleets.filter_map(|fleet| worker::Fleet::new(facts, policy, fleet));
-    let scores = fleets.flat_map(|fleet| fleet.scores(&owners));
+    let fleets = fleets.map(|fleet| worker::Fleet::new(facts, policy, fleet));
+    let scores = fleets.flat_map(|fleet| fleet.scores(owners));
     let (mut ranked, unranked): (Vec<_>, Vec<_>) = scores.partition(|worker| worker.score.counted > 0);
     ranked.sort_by(|a, b| miner::ranking(a, b, policy.base));
     let largest = ranked.iter().map(|worker| worker.score.performance).fold(0.0, f64::max);

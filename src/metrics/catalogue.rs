@@ -103,6 +103,7 @@ catalogue! {
     StoreFailures Counter "store_failures_total" ["reason"] "Requests to the store that took no effect."
     Scorings Counter "scorings_total" ["outcome"] "Score calculations."
     ScoringPaused Gauge "scoring_paused" ["reason"] "1 while scores and weights pause, by reason."
+    GpusQuarantined Gauge "gpus_quarantined" [] "GPUs that several workers proved in the last calculation: they earn for none of them."
     MinersScored Gauge "miners_scored" [] "Miners with a weight above 0 in the last calculation."
     WeightSubmissions Counter "weight_submissions_total" ["outcome"] "Weight vectors and their extrinsics, by outcome."
     WeightsAwaited Gauge "weights_awaited" [] "Weight vectors that are in a block, and that the finalized chain does not show yet."

@@ -7,6 +7,7 @@
 //! step by step.
 
 mod adversaries;
+mod cards;
 mod chain_watch;
 mod chain_weather;
 mod liars;

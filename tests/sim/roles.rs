@@ -6,7 +6,10 @@
 use std::{cell::RefCell, collections::BTreeMap, num::NonZeroUsize, rc::Rc, sync::Arc, time::Duration};
 
 use byteleap::{
-    compute::{gemm_i8, merkle::Tree},
+    compute::{
+        gemm_i8::{self, KeyPrefix},
+        merkle::Tree,
+    },
     config::{Role, miner, validator, worker},
     machine::{
         Message,
@@ -43,8 +46,10 @@ use rand_chacha::{
 };
 
 use crate::{
+    cards::Gpu,
     liars::{Liar, Lie},
     seat::{Route, Seat, Spokes},
+    subnet::Part,
     witness::Witness,
 };
 
@@ -172,6 +177,7 @@ pub enum Honesty {
 pub struct WorkerSpokes {
     seat: usize,
     liar: Option<Liar>,
+    gpu: Option<Gpu>,
     computed: Computed,
 }
 
@@ -186,8 +192,13 @@ impl Spokes<Worker> for WorkerSpokes {
             worker_machine::Command::Open(_) => {
                 Route { spoke: "open", depth: worker_machine::OPENING_DEPTH, takes: (ms(5), ms(500)) }
             }
-            worker_machine::Command::Gpu(_) => unreachable!("no worker here has a GPU"),
-            worker_machine::Command::Executor(_) => Route { spoke: "gpu-watch", depth: 1, takes: (ms(1), ms(100)) },
+            worker_machine::Command::Gpu(_) => {
+                Route { spoke: "gpu", depth: worker_machine::EXECUTOR_DEPTH, takes: (ms(50), ms(3_000)) }
+            }
+            worker_machine::Command::Executor(_) => {
+                let takes = if self.gpu.is_some() { (ms(1_000), ms(5_000)) } else { (ms(1), ms(100)) };
+                Route { spoke: "gpu-watch", depth: 1, takes }
+            }
             worker_machine::Command::CallOff(_)
             | worker_machine::Command::CallOffOpening(_)
             | worker_machine::Command::CallOffGpu(_)
@@ -199,7 +210,7 @@ impl Spokes<Worker> for WorkerSpokes {
         }
     }
 
-    fn serve(&mut self, _now: Now, command: worker_machine::Command) -> Option<worker_machine::Event> {
+    fn serve(&mut self, now: Now, command: worker_machine::Command) -> Option<worker_machine::Event> {
         Some(match command {
             worker_machine::Command::Cpu(request) => {
                 let (took, split) = (ms(1), Split::default());
@@ -208,17 +219,29 @@ impl Spokes<Worker> for WorkerSpokes {
                 worker_machine::Event::Cpu(CpuReply { job: request.job, outcome })
             }
             worker_machine::Command::Open(request) => {
-                let outcome = OpenOutcome::Opened { proofs: Raw::of(&[self.proof(&request)?]).ok()?, took: ms(1) };
+                let proofs = match &request.wanted {
+                    ToOpen::Gpu { requests, .. } => self.gpu.as_ref()?.open(requests)?,
+                    ToOpen::Cpu { .. } => Raw::of(&[self.proof(&request)?]).ok()?,
+                };
+                let outcome = OpenOutcome::Opened { proofs, took: ms(1) };
                 worker_machine::Event::Opened(OpenReply { id: request.id, outcome })
             }
             // the work goes on; its result is one that nobody waits for any more
             worker_machine::Command::CallOff(_)
             | worker_machine::Command::CallOffOpening(_)
             | worker_machine::Command::CallOffGpu(_)
-            | worker_machine::Command::LeaveExecutor
-            | worker_machine::Command::Gpu(_) => return None,
+            | worker_machine::Command::LeaveExecutor => return None,
+            worker_machine::Command::Gpu(request) => {
+                let (seat, computed) = (self.seat, &self.computed);
+                let note = |prefix: &KeyPrefix| {
+                    computed.borrow_mut().entry(Done::GemmI8(prefix.to_hex())).or_default().push(seat);
+                };
+                worker_machine::Event::Gpu(self.gpu.as_mut()?.compute(now.mono, request, note))
+            }
             worker_machine::Command::Executor(_) => {
-                worker_machine::Event::Executor(ExecutorReply::Down("no GPU executor on this host".into()))
+                let none = || ExecutorReply::Down("no GPU executor on this host".into());
+                let gpu = self.gpu.as_ref().map_or_else(none, |gpu| gpu.executor(now.mono));
+                worker_machine::Event::Executor(gpu)
             }
             worker_machine::Command::Probe(_) => {
                 worker_machine::Event::Probe(ProbeReply { info: hardware(), ..ProbeReply::default() }.into())
@@ -347,18 +370,18 @@ pub fn worker(
     seat: usize,
     now: Now,
     yaml: &serde_json::Value,
-    honesty: Honesty,
+    part: Part,
     computed: &Computed,
 ) -> Seat<Worker, WorkerSpokes> {
     let config: worker::Config = settings(yaml);
     let mut rng = lives(seed, seat);
     let id = config.id.clone().unwrap_or_else(|| WorkerId::new("unnamed"));
     let identity = Identity { id, name: config.name.clone(), version: "0.1.0".into() };
-    let liar = match honesty {
+    let liar = match part.honesty {
         Honesty::Honest => None,
         Honesty::Liar(lie) => Some(Liar::new(lie, seed)),
     };
-    let spokes = WorkerSpokes { seat, liar, computed: computed.clone() };
+    let spokes = WorkerSpokes { seat, liar, gpu: part.card.map(Gpu::new), computed: computed.clone() };
     let build = Box::new(move |_| Worker::new(&config, identity.clone(), None, rng()));
     Seat::new(now, build, spokes, |_| ())
 }

@@ -15,6 +15,7 @@ use rand_chacha::rand_core::RngCore;
 use serde_json::{Value, json};
 
 use crate::{
+    cards::Card,
     liars::Lie,
     links::SeatId,
     roles::{self, Honesty, SharedNode},
@@ -51,19 +52,24 @@ pub struct Part {
     pub honesty: Honesty,
     /// Whether it offers the old challenge alone, or both.
     pub only_cpu_matrix: bool,
+    pub card: Option<Card>,
 }
 
 impl Part {
-    pub const HONEST: Part = Part { honesty: Honesty::Honest, only_cpu_matrix: false };
+    pub const HONEST: Part = Part { honesty: Honesty::Honest, only_cpu_matrix: false, card: None };
 
     pub fn liar(lie: Lie) -> Part {
-        Part { honesty: Honesty::Liar(lie), only_cpu_matrix: lie.of_cpu_matrix() }
+        Part { honesty: Honesty::Liar(lie), only_cpu_matrix: lie.of_cpu_matrix(), card: None }
     }
 
     /// Which challenge the validator gives it: the strongest that it offers.
     fn kind(self) -> &'static str {
         if self.only_cpu_matrix { CPU_MATRIX } else { GEMM_I8 }
     }
+}
+
+fn worker_id(miner: usize, worker: usize) -> String {
+    format!("{miner:08x}{worker:08x}")
 }
 
 fn address(host: u8, port: u16) -> SocketAddr {
@@ -146,8 +152,14 @@ impl Subnet {
         self.world.seat(Box::new(seat), Some((address(host, 7799), Link::Workers)));
     }
 
+    pub fn worker(&self, miner: usize, worker: usize) -> WorkerKey {
+        let of = self.witness.borrow();
+        let id = WorkerId::new(&worker_id(miner, worker));
+        of.workers.keys().find(|key| key.worker == id).expect("a worker of the cast").clone()
+    }
+
     fn seat_worker(&mut self, seed: u64, now: Now, (miner, worker): (usize, usize), part: Part) {
-        let id = format!("{miner:08x}{worker:08x}");
+        let id = worker_id(miner, worker);
         let both = if part.only_cpu_matrix { json!([CPU_MATRIX]) } else { json!([CPU_MATRIX, GEMM_I8]) };
         let settings = json!({
             "worker_id": id, "miner_url": format!("ws://10.1.0.{}:7799", miner + 2), "capabilities": both,
@@ -160,8 +172,7 @@ impl Subnet {
         if part.honesty == Honesty::Honest {
             self.honest.push(key);
         }
-        let actor: Box<dyn Actor> =
-            Box::new(roles::worker(seed, seat, now, &settings, part.honesty, &witness.computed));
+        let actor: Box<dyn Actor> = Box::new(roles::worker(seed, seat, now, &settings, part, &witness.computed));
         drop(witness);
         self.world.seat(actor, None);
     }

@@ -6,7 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use byteleap::{
     compute::gemm_i8::KeyPrefix,
-    machine::contract::store::{ChallengeRow, End, WeightOutcome, Work, Write},
+    machine::{
+        contract::store::{ChallengeRow, End, WeightOutcome, Work, Write},
+        score::{Scores, WorkerScore},
+    },
     units::{ChallengeId, Wall, WorkerKey},
 };
 
@@ -61,6 +64,9 @@ pub struct Witness {
     pub computed: Computed,
     /// When the chain last confirmed weights.
     pub confirmed: Option<Wall>,
+    /// Workers of whom a challenge of a GPU counts, and GPUs in quarantine, in the newest calculation.
+    pub earns_by_gpu: BTreeSet<WorkerKey>,
+    pub in_quarantine: usize,
     pub chain: ChainWatch,
 }
 
@@ -78,6 +84,7 @@ impl Witness {
                     assert!(self.sent.insert(id.clone()), "challenge {id} was sent twice");
                 }
                 Write::ChallengeEnded { id, at, end, .. } => self.has_ended(id, *at, end),
+                Write::Scored(scores) => self.was_scored(scores),
                 Write::WeightOutcome { at, outcome: WeightOutcome::Confirmed { .. }, .. } => self.confirmed = Some(*at),
                 _ => {}
             }
@@ -91,6 +98,26 @@ impl Witness {
         let before = self.open.insert(row.target.clone(), row.id.clone());
         assert!(before.is_none(), "{} has two open challenges: {before:?} and {}", row.target, row.id);
         assert!(self.created.insert(row.id.clone(), row.clone()).is_none(), "challenge {} was created twice", row.id);
+    }
+
+    /// A GPU earns for one worker at a time: no worker here has two.
+    fn was_scored(&mut self, scores: &Scores) {
+        let of_cpu = |end: &End| matches!(end, End::Verified { passed, .. } if !passed.iter().any(|uuid| uuid.starts_with("GPU-")));
+        let by_gpu = |worker: &&WorkerScore| {
+            let own = self.ended.iter().filter(|(id, _)| self.created[*id].target == worker.key);
+            worker.counted as usize > own.filter(|(_, (end, _))| of_cpu(end)).count()
+        };
+        let by_gpu = scores.workers.iter().filter(by_gpu).map(|worker| worker.key.clone());
+        self.earns_by_gpu = by_gpu.collect();
+        let mut by_uuid: BTreeMap<&str, BTreeSet<&WorkerKey>> = BTreeMap::new();
+        for (id, (end, _)) in &self.ended {
+            let (End::Verified { passed, .. }, target) = (end, &self.created[id].target) else { continue };
+            for uuid in passed.iter().filter(|uuid| uuid.starts_with("GPU-") && self.earns_by_gpu.contains(target)) {
+                by_uuid.entry(uuid).or_default().insert(target);
+            }
+        }
+        assert!(by_uuid.values().all(|workers| workers.len() <= 1), "a GPU earns for several workers: {by_uuid:?}");
+        self.in_quarantine = scores.contested.len();
     }
 
     fn has_ended(&mut self, id: &ChallengeId, at: Wall, end: &End) {

@@ -82,13 +82,15 @@ pub enum Outcome {
     Void(Arc<str>),
 }
 
-/// One hotkey's word that a GPU is its own.
+/// One worker's word that a GPU is its own.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Claim {
-    pub hotkey: Hotkey,
+    pub worker: WorkerKey,
     /// First and last heartbeat that said so.
     pub since: Wall,
     pub seen: Wall,
+    /// When the last challenge was made in which it proved the GPU.
+    pub proved: Option<Wall>,
     /// Taken back.
     pub removed: bool,
 }

@@ -1,9 +1,12 @@
 //! What scoring says, with everything that explains it: no number without the numbers it was made of.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
-use super::policy::PolicyId;
+use super::{ownership::RELEASE, policy::PolicyId};
 use crate::units::{Hotkey, Wall, WorkerKey};
+
+/// GPUs or workers that a text names; there may be more.
+const NAMED: usize = 4;
 
 /// One calculation over the whole subnet.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,8 +25,38 @@ pub struct Scores {
     pub mean_challenge: f64,
     /// Counted challenges that make full participation, of a worker that was passed over in no round.
     pub baseline: f64,
+    /// GPUs in quarantine, by uuid.
+    pub contested: Vec<Contested>,
     /// Every composite was 0: the weights are uniform, for the record, and must not be submitted.
     pub all_zero: bool,
+}
+
+/// A GPU that several workers proved, so that it counts for none of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contested {
+    pub uuid: String,
+    pub workers: Vec<WorkerKey>,
+}
+
+impl Scores {
+    /// Why GPUs of this worker earn nothing; `None` when they do.
+    pub fn verdict(&self, worker: &WorkerKey) -> Option<String> {
+        let of_it = self.contested.iter().filter(|contested| contested.workers.contains(worker));
+        let texts: Vec<String> = of_it.map(Contested::to_string).take(NAMED).collect();
+        (!texts.is_empty()).then(|| texts.join("; "))
+    }
+}
+
+impl fmt::Display for Contested {
+    fn fmt(&self, to: &mut fmt::Formatter) -> fmt::Result {
+        let workers: Vec<String> = self.workers.iter().take(NAMED).map(ToString::to_string).collect();
+        let (uuid, workers, release) = (&self.uuid, workers.join(" and "), RELEASE.as_secs() / 60);
+        write!(
+            to,
+            "GPU {uuid} in quarantine: proven by {workers}; it earns for none of them until all but one have not named \
+             it for {release} min, or do not prove it in a round in which another does"
+        )
+    }
 }
 
 /// What one miner got, and why. All but `raw` lie in [0, 1].
@@ -62,6 +95,8 @@ pub struct WorkerScore {
     pub attempts: u32,
     /// Verified ones that count for nothing since a GPU in them belongs to another hotkey or to nobody.
     pub disowned: u32,
+    /// Verified ones that count for nothing since every GPU in them is in quarantine.
+    pub quarantined: u32,
     /// Void ones. Those that the validator left without a verdict are not expected of it; the others have no effect.
     pub void: u32,
     /// t: mean time of a challenge per passed device, ms; 0 when none counted.
@@ -87,6 +122,8 @@ pub struct WorkerScore {
     /// `performance` by the largest of all workers.
     pub score: f64,
     pub lease: Option<f64>,
+    /// What of its lease counts: less where GPUs that it names are another's, or in quarantine.
+    pub lease_share: f64,
 }
 
 /// A worker's availability, itemised.

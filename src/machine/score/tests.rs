@@ -11,7 +11,7 @@ use std::{
 use proptest::prelude::*;
 use serde_json::Value;
 
-use super::*;
+use super::{ownership::Share, *};
 use crate::{
     machine::availability::{self, AddressId, Beat, Folded, GpuSetId, Segment},
     units::{Hotkey, Uid, Wall, WorkerId},
@@ -42,6 +42,13 @@ fn minutes_ago(minutes: f64) -> Wall {
 
 fn key_of(row: &Value) -> WorkerKey {
     WorkerKey::new(&Hotkey::label(text(row, "hotkey")), &WorkerId::new(text(row, "worker_id")))
+}
+
+/// The reference looks at the hotkey of a claim alone; ours at the worker, and who proves a GPU names it too.
+fn prover(input: &Value, gpu: &Value) -> Option<WorkerKey> {
+    let rows = input["challenges"].as_array()?.iter().map(|run| &run["row"]);
+    let mut proving = rows.filter(|row| !row["merkle_commitments"][text(gpu, "gpu_uuid")].is_null());
+    proving.find(|row| row["hotkey"] == gpu["hotkey"]).map(key_of)
 }
 
 /// A run's rows with their moments.
@@ -85,8 +92,8 @@ impl Scenario {
     fn claims(&mut self, input: &Value) {
         for gpu in input["gpu_inventory"].as_array().unwrap() {
             let seen = minutes_ago(gpu["seen_minutes_ago"].as_f64().unwrap());
-            let hotkey = Hotkey::label(text(gpu, "hotkey"));
-            let claim = Claim { hotkey, since: seen, seen, removed: gpu["deleted"] == true };
+            let worker = prover(input, gpu).unwrap_or_else(|| key_of(gpu));
+            let claim = Claim { worker, since: seen, seen, proved: None, removed: gpu["deleted"] == true };
             self.facts.claims.entry(text(gpu, "gpu_uuid").into()).or_default().push(claim);
         }
     }
@@ -332,6 +339,7 @@ fn a_failed_challenge_lowers_the_share_of_successes() {
     assert_eq!(attempts, [(23, 33), (20, 40), (20, 40)]);
 }
 
+mod ownership;
 mod throughput;
 
 mod facts_of {
@@ -352,60 +360,6 @@ mod facts_of {
         let hour = availability::hour_of(facts.at) - 1;
         Segment { hour, hours: 1, mask: 0x0FFF, last_s: 3599, address: None, gpus }
     }
-
-    pub fn verified(facts: &Facts, row: u64, gpus: Option<GpuSetId>) -> ChallengeFact {
-        let created = facts.at - Duration::from_secs(60 * row);
-        let outcome = Outcome::Verified { computation_ms: Some(100.0), success_count: Some(1), gpus, ops: Some(1e12) };
-        ChallengeFact { created, row, outcome }
-    }
-
-    pub fn claim(facts: &mut Facts, uuid: &str, hotkey: &str, since_minutes_ago: f64) {
-        let claim = Claim {
-            hotkey: Hotkey::label(hotkey),
-            since: minutes_ago(since_minutes_ago),
-            seen: facts.at,
-            removed: false,
-        };
-        facts.claims.entry(uuid.into()).or_default().push(claim);
-    }
-
-    /// Two miners that both say and show GPU X; `proves` are those that proved it.
-    pub fn two_claims(proves: &[&str]) -> Facts {
-        let set = GpuSetId(NonZeroU32::MIN);
-        let mut facts = Facts { at: minutes_ago(0.0), ..Facts::default() };
-        facts.gpu_sets.insert(set, BTreeSet::from(["GPU-X".into()]));
-        for (hotkey, since) in [("5First", 90.0), ("5Last", 10.0)] {
-            miner(&mut facts, hotkey);
-            claim(&mut facts, "GPU-X", hotkey, since);
-            let (hour, challenge) = (hour(&facts, Some(set)), verified(&facts, 1, Some(set)));
-            let worker = worker(&mut facts, hotkey, "w1");
-            worker.presence.push(hour);
-            worker.challenges.extend(proves.contains(&hotkey).then_some(challenge));
-        }
-        facts
-    }
-}
-
-fn raw_of(facts: &Facts) -> Vec<String> {
-    let scores = score(facts, &Policy::reference_70_30());
-    scores.raw.keys().map(|hotkey| hotkey.to_string()).collect()
-}
-
-#[test]
-fn naming_a_gpu_last_does_not_take_it_over() {
-    assert_eq!(raw_of(&facts_of::two_claims(&["5First", "5Last"])), ["5First"]);
-}
-
-#[test]
-fn a_gpu_squatted_by_an_early_claim_belongs_to_who_proves_it() {
-    assert_eq!(raw_of(&facts_of::two_claims(&["5Last"])), ["5Last"]);
-}
-
-#[test]
-fn a_challenge_with_a_gpu_of_another_says_so() {
-    let scores = score(&facts_of::two_claims(&["5First", "5Last"]), &Policy::reference_70_30());
-    let last = scores.workers.iter().find(|worker| worker.key.hotkey.as_str() == "5Last").unwrap();
-    assert_eq!((last.rank, last.counted, last.disowned, last.attempts), (None, 0, 1, 0));
 }
 
 #[test]
@@ -493,7 +447,7 @@ prop_compose! {
     fn subnets()(
         workers in prop::collection::vec((0..5u8, 0..4u8, a_worker()), 0..12),
         seen in prop::collection::vec((0.0..40.0f64, any::<bool>()), 5),
-        claims in prop::collection::vec((1..7u8, 0..5u8, 0.0..400.0f64, 0.0..400.0f64), 0..12),
+        claims in prop::collection::vec((1..7u8, 0..5u8, 0..4u8, 0.0..400.0f64, 0.0..400.0f64, prop::option::of(0.0..400.0f64)), 0..24),
     ) -> Facts {
         let hotkey = |n: u8| Hotkey::label(&format!("5{n}"));
         let mut facts = Facts { at: minutes_ago(0.0), ..Facts::default() };
@@ -505,8 +459,10 @@ prop_compose! {
             let key = WorkerKey::new(&hotkey(miner), &WorkerId::new(&format!("w{worker}")));
             facts.workers.insert(key, known);
         }
-        for (gpu, miner, since, seen) in claims {
-            let claim = Claim { hotkey: hotkey(miner), since: minutes_ago(since), seen: minutes_ago(seen), removed: false };
+        for (gpu, miner, worker, since, seen, proved) in claims {
+            let worker = WorkerKey::new(&hotkey(miner), &WorkerId::new(&format!("w{worker}")));
+            let (since, seen, proved) = (minutes_ago(since), minutes_ago(seen), proved.map(minutes_ago));
+            let claim = Claim { worker, since, seen, proved, removed: false };
             facts.claims.entry(format!("GPU-{gpu}").into()).or_default().push(claim);
         }
         for id in 1..5u32 {

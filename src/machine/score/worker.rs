@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{
     facts::{ChallengeFact, Facts, NOT_FETCHED, Outcome, WorkerFacts},
     outcome::{Availability, WorkerScore},
-    ownership::Owners,
+    ownership::{Owners, Share},
     policy::{Base, Policy},
 };
 use crate::{
     machine::availability::{self, Buckets, GpuSetId, Segment, Window},
-    units::{Hotkey, Wall, WorkerKey},
+    units::{Wall, WorkerKey},
 };
 
 /// A mean time below this, in ms, was measured by no clock.
@@ -24,6 +24,7 @@ struct Tally {
     counted: u32,
     attempts: u32,
     disowned: u32,
+    quarantined: u32,
     void: u32,
     /// Of these, those that the worker could not have ended otherwise.
     excused: u32,
@@ -40,15 +41,15 @@ struct Tally {
 }
 
 impl Tally {
-    fn of(challenges: &[ChallengeFact], from: Wall, base: Base, owned: impl Fn(GpuSetId) -> bool) -> Tally {
+    fn of(challenges: &[ChallengeFact], from: Wall, base: Base, share: impl Fn(GpuSetId) -> Share) -> Tally {
         let mut window: Vec<&ChallengeFact> = challenges.iter().filter(|fact| fact.created >= from).collect();
         window.sort_by_key(|fact| (fact.created, fact.row));
         let mut tally = Tally::default();
-        window.into_iter().for_each(|fact| tally.add(fact, base, &owned));
+        window.into_iter().for_each(|fact| tally.add(fact, base, &share));
         tally
     }
 
-    fn add(&mut self, fact: &ChallengeFact, base: Base, owned: &impl Fn(GpuSetId) -> bool) {
+    fn add(&mut self, fact: &ChallengeFact, base: Base, share: &impl Fn(GpuSetId) -> Share) {
         match fact.outcome {
             Outcome::Void(ref reason) => {
                 self.void += 1;
@@ -57,10 +58,15 @@ impl Tally {
             Outcome::Failed(_) => self.attempts += 1,
             Outcome::Verified { computation_ms, success_count, gpus, ops } => {
                 self.proved.extend(gpus);
-                if gpus.is_some_and(|set| !owned(set)) {
-                    self.disowned += 1;
-                    return;
-                }
+                let (out, of) = match gpus.map(share) {
+                    Some(Share::Disowned) => return self.disowned += 1,
+                    Some(Share::Quarantined) => return self.quarantined += 1,
+                    Some(Share::Own { quarantined, of }) => (quarantined, of),
+                    None => (0, 0),
+                };
+                // What is in quarantine is taken off as if it had not passed.
+                let success_count = success_count.map(|count| count.saturating_sub(out));
+                let ops = ops.map(|ops| if out == 0 { ops } else { ops * f64::from(of - out) / f64::from(of) });
                 self.attempts += 1;
                 self.newest = Some((fact.created, fact.row));
                 match base {
@@ -108,7 +114,6 @@ impl Tally {
 pub(super) struct Fleet<'a> {
     facts: &'a Facts,
     policy: &'a Policy,
-    hotkey: &'a Hotkey,
     workers: &'a [(&'a WorkerKey, &'a WorkerFacts)],
     window: Window,
     /// In which buckets some heartbeat of the hotkey showed a GPU; made when the first worker needs it.
@@ -123,15 +128,10 @@ pub(super) struct Unranked {
 }
 
 impl<'a> Fleet<'a> {
-    /// All workers of one hotkey; `None` without any.
-    pub(super) fn new(
-        facts: &'a Facts,
-        policy: &'a Policy,
-        workers: &'a [(&'a WorkerKey, &'a WorkerFacts)],
-    ) -> Option<Self> {
+    /// All workers of one hotkey.
+    pub(super) fn new(facts: &'a Facts, policy: &'a Policy, workers: &'a [(&'a WorkerKey, &'a WorkerFacts)]) -> Self {
         let window = Window::ending(facts.at, policy.availability_hours);
-        let (first, _) = workers.first()?;
-        Some(Fleet { facts, policy, hotkey: &first.hotkey, workers, window, shown: None })
+        Fleet { facts, policy, workers, window, shown: None }
     }
 
     /// Scores of the hotkey's workers that had a challenge in the window.
@@ -139,11 +139,12 @@ impl<'a> Fleet<'a> {
         let from = self.facts.at - self.policy.ranking_window;
         let mut scores = Vec::new();
         for (key, worker) in self.workers {
-            let tally =
-                Tally::of(&worker.challenges, from, self.policy.base, |set| owners.all_belong(set, self.hotkey));
-            if tally.attempts + tally.disowned + tally.void > 0 {
+            let tally = Tally::of(&worker.challenges, from, self.policy.base, |set| owners.share(set, key));
+            if tally.attempts + tally.disowned + tally.quarantined + tally.void > 0 {
                 let availability = self.availability(worker, &tally.proved);
-                scores.push(unranked(key, worker, &tally, availability, self.policy));
+                let mut scored = unranked(key, worker, &tally, availability, self.policy);
+                scored.score.lease_share = owners.lease_share(key);
+                scores.push(scored);
             }
         }
         scores
@@ -232,6 +233,7 @@ fn unranked(
         counted: tally.counted,
         attempts: tally.attempts,
         disowned: tally.disowned,
+        quarantined: tally.quarantined,
         void: tally.void,
         time_ms: tally.mean(tally.time_sum_ms),
         devices: tally.mean(tally.devices_sum),
@@ -245,6 +247,7 @@ fn unranked(
         performance,
         score: 0.0,
         lease: worker.lease,
+        lease_share: 1.0,
     };
     Unranked { score, newest: tally.newest }
 }

@@ -13,7 +13,7 @@ use crate::{
     config::validator::{Config, Policy as Named},
     machine::{
         contract::store::{FactsWindow, StoreRequest},
-        score::{self, Policy, Scores},
+        score::{self, Contested, Policy, Scores},
     },
     units::{Hotkey, Mono, Uid, Wall},
 };
@@ -77,8 +77,21 @@ impl Scoring {
 
     pub fn scored(&mut self, now: Mono, scores: Scores) {
         lines::scored(&scores);
+        self.tell_of_quarantine(&scores);
         self.under_way = false;
         self.last = Some((scores, now));
+    }
+
+    /// Each quarantine once, when it begins and when it ends.
+    fn tell_of_quarantine(&self, scores: &Scores) {
+        let before: &[Contested] = self.last.as_ref().map_or(&[], |(last, _)| &last.contested);
+        for new in scores.contested.iter().filter(|contested| !before.contains(contested)) {
+            log::warn!(target: "validator", "{}", plain(&new.to_string()));
+        }
+        let still = |old: &&Contested| !scores.contested.iter().any(|contested| contested.uuid == old.uuid);
+        for old in before.iter().filter(still) {
+            log::info!(target: "validator", "GPU {} out of quarantine", plain(&old.uuid));
+        }
     }
 
     /// The last scores, unless they are too old to act on.
@@ -108,4 +121,9 @@ impl Scoring {
         }
         online
     }
+}
+
+/// Uuids and names of workers are peers' texts: none of them ends a line.
+fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '_' } else { c }).collect()
 }

@@ -124,5 +124,18 @@ pub(super) fn ended(
              WHERE uuid = ?1 AND ended IS NULL AND (committed IS NOT NULL OR ?3 <> 'verified')",
         )?
         .execute(params![id.as_str(), stamp(at), verdict, success_count, ops, reason, verify_ms, proven])?;
-    exactly_one(touched, || format!("challenge {id} {verdict}: unknown, over before, or verified without a commitment"))
+    exactly_one(touched, || {
+        format!("challenge {id} {verdict}: unknown, over before, or verified without a commitment")
+    })?;
+    if let End::Verified { passed, .. } = end { proved(to, id, passed) } else { Ok(()) }
+}
+
+/// A claim keeps its last proof: a worker on lease is not challenged, and stays the owner of what it proved.
+fn proved(to: &Transaction, id: &ChallengeId, passed: &[String]) -> Result<(), Problem> {
+    let mut note = to.prepare_cached(
+        "UPDATE gpu_inventory SET proved = max(coalesce(proved, 0), challenges.created) FROM challenges
+         WHERE challenges.uuid = ?1 AND gpu_inventory.worker = challenges.worker AND gpu_inventory.uuid = ?2",
+    )?;
+    passed.iter().try_for_each(|uuid| note.execute(params![id.as_str(), uuid]).map(drop))?;
+    Ok(())
 }

@@ -142,14 +142,16 @@ fn outcome(row: &Row) -> rusqlite::Result<Outcome> {
 
 fn claims(from: &Connection, since: Wall) -> rusqlite::Result<BTreeMap<Arc<str>, Vec<Claim>>> {
     let mut statement = from.prepare_cached(
-        "SELECT uuid, hotkey, since, gpu_inventory.seen FROM gpu_inventory JOIN miners ON miners.id = gpu_inventory.miner
-         WHERE gpu_inventory.seen >= ?1 ORDER BY uuid, hotkey",
+        "SELECT uuid, hotkey, workers.worker, since, gpu_inventory.seen, proved FROM gpu_inventory
+         JOIN workers ON workers.id = gpu_inventory.worker JOIN miners ON miners.id = workers.miner
+         WHERE gpu_inventory.seen >= ?1 ORDER BY uuid, hotkey, workers.worker",
     )?;
     let mut found = statement.query([stamp(since)])?;
     let mut claims: BTreeMap<Arc<str>, Vec<Claim>> = BTreeMap::new();
     while let Some(row) = found.next()? {
-        let hotkey = Hotkey::label(row.get_ref(1)?.as_str()?);
-        let claim = Claim { hotkey, since: wall(row.get(2)?), seen: wall(row.get(3)?), removed: false };
+        let (since, seen) = (wall(row.get(3)?), wall(row.get(4)?));
+        let proved = row.get::<_, Option<i64>>(5)?.map(wall);
+        let claim = Claim { worker: key(row, 1, 2)?, since, seen, proved, removed: false };
         claims.entry(row.get_ref(0)?.as_str()?.into()).or_default().push(claim);
     }
     Ok(claims)

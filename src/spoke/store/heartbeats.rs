@@ -36,7 +36,7 @@ fn worker(to: &Transaction, miner: i64, seen: &WorkerSeen, at: Wall) -> rusqlite
         .execute(params![worker, stamp(at), facts])?;
     }
     for (uuid, model) in &seen.gpus_owned {
-        claim(to, uuid, miner, worker, model, at)?;
+        claim(to, uuid, worker, model, at)?;
     }
     present(to, worker, seen, at)
 }
@@ -56,13 +56,12 @@ fn upsert(to: &Transaction, miner: i64, seen: &WorkerSeen, at: Wall) -> rusqlite
     )
 }
 
-fn claim(to: &Transaction, uuid: &str, miner: i64, worker: i64, model: &str, at: Wall) -> rusqlite::Result<()> {
+fn claim(to: &Transaction, uuid: &str, worker: i64, model: &str, at: Wall) -> rusqlite::Result<()> {
     to.prepare_cached(
-        "INSERT INTO gpu_inventory (uuid, miner, worker, model, since, seen) VALUES (?1, ?2, ?3, ?4, ?5, ?5)
-         ON CONFLICT (uuid, miner) DO UPDATE SET worker = excluded.worker, model = excluded.model,
-             seen = max(seen, excluded.seen)",
+        "INSERT INTO gpu_inventory (uuid, worker, model, since, seen) VALUES (?1, ?2, ?3, ?4, ?4)
+         ON CONFLICT (uuid, worker) DO UPDATE SET model = excluded.model, seen = max(seen, excluded.seen)",
     )?
-    .execute(params![uuid, miner, worker, model, stamp(at)])?;
+    .execute(params![uuid, worker, model, stamp(at)])?;
     Ok(())
 }
 

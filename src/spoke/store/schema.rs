@@ -19,10 +19,11 @@ use crate::units::Hotkey;
 pub(super) const APPLICATION_ID: i32 = 0x424C_7664;
 
 /// Schema changes in order; `PRAGMA user_version` counts those that a file has.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     include_str!("migrations/0001_first.sql"),
     include_str!("migrations/0002_gemm_i8.sql"),
     include_str!("migrations/0003_extrinsics.sql"),
+    include_str!("migrations/0004_proved.sql"),
 ];
 
 /// The first schema that knows whose the file is.

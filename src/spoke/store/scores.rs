@@ -61,9 +61,9 @@ fn put_worker(to: &Transaction, scores: &Scores, worker: &WorkerScore) -> rusqli
     to.prepare_cached(
         "INSERT INTO worker_scores (hotkey, worker, at, place, counted, attempts, disowned, void, time_ms, devices,
              participation, buckets, buckets_of, gpus_required, address_changes, availability, performance, score,
-             base, unit, busy_ms, ops, passed_over, baseline)
+             base, unit, busy_ms, ops, passed_over, baseline, quarantined, lease_share, verdict)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23,
-             ?24)",
+             ?24, ?25, ?26, ?27)",
     )?
     .execute(params![
         worker.key.hotkey.as_str(),
@@ -89,7 +89,10 @@ fn put_worker(to: &Transaction, scores: &Scores, worker: &WorkerScore) -> rusqli
         worker.busy_ms,
         worker.ops,
         worker.passed_over,
-        worker.baseline
+        worker.baseline,
+        worker.quarantined,
+        worker.lease_share,
+        scores.verdict(&worker.key)
     ])?;
     Ok(())
 }

@@ -307,7 +307,7 @@ fn facts_are_what_the_heartbeats_said() {
     let sets: Vec<usize> = presence.iter().map(|segment| facts.gpu_sets[&segment.gpus.unwrap()].len()).collect();
     assert_eq!(sets, [2, 1]);
     let claims = &facts.claims["GPU-1"];
-    let claims: Vec<_> = claims.iter().map(|claim| (claim.hotkey.as_str(), claim.since, claim.seen)).collect();
+    let claims: Vec<_> = claims.iter().map(|claim| (claim.worker.hotkey.as_str(), claim.since, claim.seen)).collect();
     assert_eq!(claims, [("5A", at(0), at(7)), ("5B", at(2), at(2))]);
 }
 

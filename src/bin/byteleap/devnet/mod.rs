@@ -38,6 +38,10 @@ pub struct Options {
     /// Rows of the matrices of gemm_i8, in steps of 256 (each challenge's own size is within a third of it)
     #[arg(long, default_value_t = 768, value_parser = clap::value_parser!(u32).range(256..=16_384))]
     gemm_size: u32,
+    /// The last worker uses this machine's GPUs, of any model, in place of a CPU. The others never do: a GPU that several
+    /// workers prove earns for none of them
+    #[arg(long)]
+    gpu: bool,
     /// Give up after this many seconds
     #[arg(long, default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     timeout_s: u64,
@@ -60,11 +64,14 @@ enum ChallengeType {
 impl ChallengeType {
     /// The validator's settings that differ from those of any subnet on one machine.
     fn settings(self, gemm_size: u32) -> Value {
-        let gemm_i8 = json!({"cpu": {"matrix_size": gemm_size, "rounds": 2}, "size_variance": 0.34});
+        let size = json!({"matrix_size": gemm_size, "rounds": 2});
+        let gemm_i8 = json!({"cpu": size, "gpu": size, "size_variance": 0.34});
         match self {
             ChallengeType::CpuMatrix => json!({}),
             mixed => json!({
-                "validation": {"challenge_type": mixed.name(), "gemm_i8": gemm_i8},
+                "validation": {
+                    "challenge_type": mixed.name(), "gemm_i8": gemm_i8, "gpu": {"model_allowlist": []},
+                },
                 "scoring": {"policy": "throughput"},
             }),
         }
@@ -79,17 +86,21 @@ impl ChallengeType {
     }
 
     /// Which kind worker number `worker` of so many is to get.
-    fn kind(self, worker: usize, workers: usize) -> &'static str {
+    fn kind(self, worker: usize, workers: usize, gpu: bool) -> &'static str {
         match self {
-            ChallengeType::Auto if workers > 1 && worker + 1 == workers => CPU_MATRIX,
+            ChallengeType::Auto if !gpu && workers > 1 && worker + 1 == workers => CPU_MATRIX,
             ChallengeType::Auto => GEMM_I8,
             one => one.name(),
         }
     }
 
     /// What the last worker offers, where it is not what all do.
-    fn last_worker(self, workers: usize) -> Value {
-        if self == ChallengeType::Auto && workers > 1 { json!({"capabilities": [CPU_MATRIX]}) } else { json!({}) }
+    fn last_worker(self, workers: usize, gpu: bool) -> Value {
+        match self {
+            _ if gpu => json!({"gpu": {"enable": true}}),
+            ChallengeType::Auto if workers > 1 => json!({"capabilities": [CPU_MATRIX]}),
+            _ => json!({}),
+        }
     }
 }
 
@@ -118,10 +129,10 @@ fn course(options: &Options) -> Result<report::Outcome, Fault> {
         block_time: BLOCK_TIME,
         validator: kind.settings(options.gemm_size),
         miner: json!({}),
-        worker: json!({}),
-        last_worker: kind.last_worker(miners * workers),
+        worker: json!({"gpu": {"enable": false}}),
+        last_worker: kind.last_worker(miners * workers, options.gpu),
     };
-    let kinds = (0..miners * workers).map(|worker| kind.kind(worker, miners * workers)).collect();
+    let kinds = (0..miners * workers).map(|worker| kind.kind(worker, miners * workers, options.gpu)).collect();
     let goal = run::Goal { rounds: options.rounds.into(), kinds, patience: Duration::from_secs(options.timeout_s) };
     run::run(&dir, &plan, &goal, &report::Show { json: options.json })
 }

@@ -105,3 +105,25 @@ fn scores_are_kept_with_their_unit_and_what_was_expected() {
     let units: String = store.connection.query_row("SELECT DISTINCT unit FROM scores", [], |row| row.get(0)).unwrap();
     assert_eq!(units, "Gop/s");
 }
+
+/// Who claims the GPU, and when each proved it last.
+fn proven(store: &mut Store, at: Wall) -> Vec<(String, Option<Wall>)> {
+    let facts = store.facts(at);
+    facts.claims["GPU-1"].iter().map(|claim| (claim.worker.to_string(), claim.proved)).collect()
+}
+
+#[test]
+fn a_claim_is_a_workers_and_keeps_its_last_proof() {
+    let mut store = a_store();
+    let names =
+        |name: &str| WorkerSeen { gpus_owned: vec![("GPU-1".into(), "H200".into())], ..WorkerSeen::named(name) };
+    store.commit_all(vec![heartbeat_of("5A", NOON, vec![names("w1"), names("w2")])]).unwrap();
+    let end = End::Verified { success_count: 1, ops: 8e8, note: None, passed: vec!["GPU-1".into()] };
+    store.commit_all(opened("c1", &["GPU-1"], end)).unwrap();
+    let known = [("5A:w1".to_owned(), Some(NOON)), ("5A:w2".to_owned(), None)];
+    assert_eq!(proven(&mut store, NOON), known);
+    let later = NOON + minutes(400);
+    store.commit_all(vec![heartbeat_of("5A", later, vec![names("w1"), names("w2")])]).unwrap();
+    store.commit_all(vec![Write::Prune { ranking: later, events: later, availability: NOON }]).unwrap();
+    assert_eq!(proven(&mut store, later), known, "longer than its challenge");
+}

@@ -47,7 +47,7 @@ fn a_newer_schema_is_refused_untouched() {
     drop(open(&path).unwrap());
     Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
     fs::remove_file(dir.path().join("validator.db.lock")).unwrap();
-    refused_untouched(&dir, &path, "schema 99, this one knows 3");
+    refused_untouched(&dir, &path, "schema 99, this one knows 4");
 }
 
 #[test]
@@ -113,7 +113,7 @@ fn the_schema_says_whose_and_which_it_is() {
     let number = |sql: &str| store.connection.query_row(sql, [], |row| row.get::<_, i32>(0)).unwrap();
     assert_eq!(text("PRAGMA journal_mode"), "wal");
     assert_eq!(number("PRAGMA application_id"), schema::APPLICATION_ID);
-    assert_eq!(number("PRAGMA user_version"), 3);
+    assert_eq!(number("PRAGMA user_version"), 4);
 }
 
 #[test]
@@ -185,6 +185,9 @@ fn first_version(path: &Path) {
          INSERT INTO challenges (uuid, worker, kind, matrix_size, iterations, seed, round_id, created)
          VALUES ('c2', 7, 'cpu_matrix', 64, 1, '00', 'round_1', {noon});
          INSERT INTO scores VALUES ({noon}, '5A', 'reference-70-30/1', 1, 1, 1, 0.5, 1, 1, 0, 0, 1, 1, 1);
+         INSERT INTO gpu_sets VALUES (1, json_array('GPU-1', 'GPU-2'), 0);
+         UPDATE challenges SET gpu_set = 1 WHERE uuid = 'c1';
+         INSERT INTO gpu_inventory VALUES ('GPU-1', 1, 7, 'H200', {noon}, {noon}), ('GPU-3', 1, 7, 'H200', {noon}, {noon});
          INSERT INTO worker_scores VALUES ('5A', 'w1', {noon}, 0, 1, 1, 0, 0, 1, 1, 1, 1, 1, 0, 0, 1, 1, 1);"
     ))
     .unwrap();
@@ -204,6 +207,8 @@ fn a_file_of_the_first_version_is_taken_over_with_what_it_knows() {
     let work: Vec<_> = worker.challenges.iter().map(|fact| &fact.outcome).collect();
     assert!(matches!(work[..], [Outcome::Verified { ops: Some(4.8e10), .. }]), "2 · 2000³ · 3: {work:?}");
     assert_eq!(worker.passed_over, 0);
+    let proved = |uuid: &str| facts.claims[uuid].iter().map(|claim| claim.proved).collect::<Vec<_>>();
+    assert_eq!((proved("GPU-1"), proved("GPU-3")), (vec![Some(NOON)], vec![None]));
     store.commit_all(vec![ended("c2", NOON, End::Void("validator restarted".into()))]).unwrap();
     let began = Write::RoundBegan { at: NOON, passed_over: vec![worker_key("5A", "w1")] };
     store.commit_all(vec![began, created("c3", "5A", NOON)]).unwrap();
