@@ -19,6 +19,7 @@ use byteleap::{
 use clap::Args;
 
 /// Sides that a validator may ask for, as far as they fit the card.
+#[cfg(any(test, feature = "cuda"))]
 const SIDES: [u32; 7] = [512, 1024, 2048, 4096, 8192, 16_384, 32_768];
 
 #[derive(Args, Debug)]
@@ -49,6 +50,7 @@ fn side(text: &str) -> Result<u32, String> {
     Spec::new(n, 1).map(|_| n).map_err(|why| why.to_string())
 }
 
+#[cfg(feature = "cuda")]
 impl Options {
     fn sides(&self) -> &[u32] {
         if self.n.is_empty() { &SIDES } else { &self.n }
