@@ -18,6 +18,7 @@ use crate::{
     compute::gemm_i8::{KeyPrefix, Spec},
     cuda::{Choice, DeviceFacts, FaultKind, Gpu, Kernels},
     net::Clock,
+    units::Mono,
     wire::{
         gpu_socket::GemmResult,
         messages::gemm_i8::{GemmProof, Sample},
@@ -39,7 +40,27 @@ pub type Wanted = Arc<AtomicBool>;
 pub struct Device {
     pub facts: DeviceFacts,
     free_bytes: Arc<AtomicU64>,
+    pulse: Pulse,
     jobs: Sender<Job>,
+}
+
+/// When a device that has work last showed that it goes on, by the clock's nanoseconds; 0: it has none.
+#[derive(Clone, Default)]
+struct Pulse(Arc<AtomicU64>);
+
+impl Pulse {
+    fn beat(&self, now: Mono) {
+        self.0.store(now.0.max(1), Ordering::Relaxed);
+    }
+
+    fn rest(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+
+    fn quiet_for(&self, now: Mono) -> Option<Duration> {
+        let last = self.0.load(Ordering::Relaxed);
+        (last != 0).then(|| now.since(Mono(last)))
+    }
 }
 
 /// A device whose thread opens it.
@@ -65,7 +86,8 @@ impl Device {
         let (jobs, inbox) = channel::bounded(1);
         let (say, opened) = channel::bounded(1);
         let free_bytes = Arc::new(AtomicU64::new(facts.total_bytes));
-        let device = Device { facts: facts.clone(), free_bytes: free_bytes.clone(), jobs };
+        let pulse = Pulse::default();
+        let device = Device { facts: facts.clone(), free_bytes: free_bytes.clone(), pulse: pulse.clone(), jobs };
         thread::start(format!("gpu-{}", facts.ordinal), move || {
             let (kernels, failed) = match kernels(&facts) {
                 Ok(kernels) => (Some(kernels), None),
@@ -74,7 +96,7 @@ impl Device {
             let heard = say.send(failed.map_or(Ok(()), Err));
             // Nobody has waited so long: it is not offered, and holds no memory.
             if let (Some(kernels), Ok(())) = (kernels, heard) {
-                Owner { uuid: facts.uuid, kernels, kept: Kept::default(), clock, free_bytes, lost }.work(&inbox);
+                Owner { uuid: facts.uuid, kernels, kept: Kept::default(), clock, free_bytes, pulse, lost }.work(&inbox);
             }
         })?;
         Ok(Opening { device, opened })
@@ -83,6 +105,11 @@ impl Device {
     /// Free memory as the device's thread saw it last.
     pub fn free_bytes(&self) -> u64 {
         self.free_bytes.load(Ordering::Relaxed)
+    }
+
+    /// How long its work has stood still: between two rounds, or two batches of an opening, it shows that it goes on.
+    pub fn quiet_for(&self, now: Mono) -> Option<Duration> {
+        self.pulse.quiet_for(now)
     }
 
     /// Hands over a job; never waits.
@@ -126,6 +153,7 @@ struct Owner {
     kept: Kept,
     clock: Clock,
     free_bytes: Arc<AtomicU64>,
+    pulse: Pulse,
     /// Where the first card that loses its context leaves its name.
     lost: Arc<OnceLock<String>>,
 }
@@ -139,12 +167,14 @@ impl Owner {
                 Some(until) => inbox.recv_timeout(until.since(now)),
                 None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
             };
+            self.pulse.beat(self.clock.mono());
             match next {
                 Ok(job) => self.serve(job),
                 Err(RecvTimeoutError::Timeout) => drop(self.kept.get(self.clock.mono())),
                 Err(RecvTimeoutError::Disconnected) => return,
             }
             self.look_at_memory();
+            self.pulse.rest();
         }
     }
 
@@ -182,7 +212,7 @@ impl Owner {
 
     fn compute(&mut self, spec: Spec, prefix: KeyPrefix, wanted: &Wanted) -> Result<GemmResult, JobFault> {
         self.kept.clear(self.clock.mono());
-        let go_on = || wanted.load(Ordering::Relaxed);
+        let go_on = || go_on(wanted, &self.pulse, self.clock);
         let (answer, timings_ms) = challenge(&self.kernels, spec, prefix, self.clock, go_on)?;
         let merkle_root = hex::encode(answer.root());
         self.kept.put(answer, self.clock.mono());
@@ -194,6 +224,28 @@ impl Owner {
         let Some(answer) = self.kept.get(now) else {
             return Err(JobFault::NothingKept { uuid: self.uuid.clone() });
         };
-        open::open(&self.kernels, answer, samples, || wanted.load(Ordering::Relaxed))
+        open::open(&self.kernels, answer, samples, || go_on(wanted, &self.pulse, self.clock))
+    }
+}
+
+/// Asked between two steps of a job: whether somebody still waits for it. That it is asked shows that the device goes on.
+fn go_on(wanted: &Wanted, pulse: &Pulse, clock: Clock) -> bool {
+    pulse.beat(clock.mono());
+    wanted.load(Ordering::Relaxed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_without_work_is_never_quiet_for_long() {
+        let (pulse, at) = (Pulse::default(), |seconds: u64| Mono(seconds * 1_000_000_000));
+        assert_eq!(pulse.quiet_for(at(900)), None);
+        pulse.beat(at(0));
+        pulse.beat(at(10));
+        assert_eq!(pulse.quiet_for(at(15)), Some(Duration::from_secs(5)));
+        pulse.rest();
+        assert_eq!(pulse.quiet_for(at(900)), None);
     }
 }

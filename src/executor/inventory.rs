@@ -20,6 +20,7 @@ use super::{
 use crate::{
     cuda::{self, DeviceFacts},
     net::Clock,
+    units::Mono,
 };
 
 /// How long a device may take to open. Compiling all kernels takes the driver seconds; a worker's request has 300 s.
@@ -55,6 +56,12 @@ impl Inventory {
     /// Whose context is lost, if one is.
     pub fn lost(&self) -> Option<&str> {
         self.lost.get().map(String::as_str)
+    }
+
+    /// A device whose work has stood still for longer than this.
+    pub fn stuck(&self, now: Mono, limit: Duration) -> Option<&str> {
+        let stuck = |device: &&Device| device.quiet_for(now).is_some_and(|quiet| quiet > limit);
+        self.found.get()?.devices.iter().find(stuck).map(|device| device.facts.uuid.as_str())
     }
 
     /// Opens all devices but those that are left out; waits for each no longer than [`OPEN_LIMIT`].

@@ -53,7 +53,7 @@ impl Losses {
         self.lines.iter().for_each(|(_, uuid)| *counts.entry(uuid).or_default() += 1);
         let why = |count: usize| {
             format!(
-                "left out, so that the others work: it lost its context {count} times within an hour, which ends the whole \
+                "left out, so that the others work: it hung or lost its context {count} times within an hour, which ends the whole \
                  process; look for its XID in the kernel's log. An executor that is started an hour later tries it again, or \
                  sooner without {}",
                 self.at.display()

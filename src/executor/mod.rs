@@ -8,7 +8,7 @@
 //! `open` finds the devices and has them opened, all at once, while `ping` is answered already; what needs a device
 //! waits for it. `accept` takes connections and hands each to a thread `client-N`, which reads one request, has it done and answers.
 //! A thread `gpu-N` owns one device and does one job at a time; one more may wait for it. All of them end with the
-//! process: on a signal, with the parent, or on an error that CUDA clears in a new process only. It signs nothing and
+//! process: on a signal, with the parent, on an error that CUDA clears in a new process only, or when a device hangs. It signs nothing and
 //! judges nothing: what the right answer is, is `compute`'s.
 //!
 //! One process owns all cards, since one socket speaks for all of them: a card that loses its context takes the others
@@ -31,8 +31,14 @@ mod socket;
 mod thread;
 
 use std::{
-    collections::BTreeMap, ffi::OsString, io::Read, os::unix::net::UnixStream, path::PathBuf, process::ExitCode,
+    collections::BTreeMap,
+    ffi::OsString,
+    io::{self, ErrorKind, Read},
+    os::unix::net::UnixStream,
+    path::PathBuf,
+    process::ExitCode,
     sync::Arc,
+    time::Duration,
 };
 
 use clap::Parser;
@@ -56,6 +62,9 @@ use crate::{
 /// What a thread `client-N` says to `main` when a context is lost; signals say anything else.
 const LOST: u8 = b'L';
 
+/// How often it is looked whether a device hangs.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// ByteLeap's GPU executor: computes gemm_i8 on NVIDIA GPUs for the worker that starts it
 #[derive(Parser)]
 #[command(name = "byteleap-gpu", version)]
@@ -63,6 +72,9 @@ struct Arguments {
     /// The Unix socket to listen on; the directory is made when it is missing, for this user alone
     #[arg(long, value_name = "PATH")]
     socket: PathBuf,
+    /// Seconds that a GPU may take for one product before it is taken for hung, and this process ends with status 69
+    #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    hung_after: u64,
 }
 
 /// The whole of the program. `words` begins with its name.
@@ -89,7 +101,7 @@ pub fn main(words: impl Iterator<Item = OsString>) -> ExitCode {
 
 fn run(arguments: &Arguments) -> Result<Code, Failure> {
     end_with_parent(getppid()).map_err(Failure::failed)?;
-    let (mut heard, say) = UnixStream::pair().map_err(Failure::failed)?;
+    let (heard, say) = UnixStream::pair().map_err(Failure::failed)?;
     for signal in [SIGTERM, SIGINT] {
         say.try_clone()
             .and_then(|end| pipe::register(signal, std::os::fd::OwnedFd::from(end)))
@@ -102,14 +114,39 @@ fn run(arguments: &Arguments) -> Result<Code, Failure> {
     inventory::fill_meanwhile(inventory.clone(), closing, losses.left_out(), clock).map_err(Failure::failed)?;
     serve::start(&socket, inventory.clone(), clock, &say).map_err(Failure::failed)?;
     log::info!(target: "gpu", "listening on {}", arguments.socket.display());
-    let mut word = [0];
-    heard.read_exact(&mut word).map_err(Failure::failed)?;
-    if let (LOST, Some(uuid)) = (word[0], inventory.lost()) {
-        losses.add(uuid, clock.wall());
+    let (code, lost) =
+        end(heard, &inventory, clock, Duration::from_secs(arguments.hung_after)).map_err(Failure::failed)?;
+    if let Some(uuid) = lost {
+        losses.add(&uuid, clock.wall());
     }
     // What cannot be removed is replaced by the next one.
     let _ = std::fs::remove_file(&arguments.socket);
-    Ok(if word == [LOST] { Code::GpuLost } else { Code::Done })
+    Ok(code)
+}
+
+/// Waits for what ends the process; and which card it was, where it was one. A card that hangs answers nothing, so that
+/// nobody but this thread would notice: pings are answered, and every job finds it busy.
+fn end(
+    mut heard: UnixStream,
+    inventory: &Inventory,
+    clock: Clock,
+    patience: Duration,
+) -> io::Result<(Code, Option<String>)> {
+    heard.set_read_timeout(Some(LOOK))?;
+    let mut word = [0];
+    loop {
+        match heard.read_exact(&mut word) {
+            Ok(()) if word == [LOST] => return Ok((Code::GpuLost, inventory.lost().map(str::to_owned))),
+            Ok(()) => return Ok((Code::Done, None)),
+            Err(why) if [ErrorKind::WouldBlock, ErrorKind::TimedOut, ErrorKind::Interrupted].contains(&why.kind()) => {}
+            Err(why) => return Err(why),
+        }
+        if let Some(uuid) = inventory.stuck(clock.mono(), patience) {
+            let seconds = patience.as_secs();
+            log::error!(target: "gpu", "{uuid} hangs: no product in {seconds} s; this process ends with status 69, start it again");
+            return Ok((Code::GpuLost, Some(uuid.to_owned())));
+        }
+    }
 }
 
 /// The kernel ends this process when the thread ends that started it: without its worker it serves nobody.

@@ -8,6 +8,7 @@
 //   FAKE_CUDA_CC=80                their compute capability
 //   FAKE_CUDA_MEMORY=BYTES         memory of each (1 GiB); more is answered with out of memory
 //   FAKE_CUDA_FAIL=ENTRY:NTH:CODE[:sticky][,…]   the NTH call of ENTRY answers CODE; sticky: so does every later call
+//   FAKE_CUDA_HANG_AT=NTH          the NTH wait for a stream does not end
 //   FAKE_CUDA_CORRUPT=KERNEL       one bit of what this product gives is wrong, each time
 //   FAKE_CUDA_LOAD_AFTER=PATH      no image is loaded before this file is there, as one that takes long to compile
 //   FAKE_CUDA_VANISH_AFTER=ENTRY:NTH   from then on the devices are gone (code 46)
@@ -15,6 +16,7 @@
 #include "gemm_wgmma.cu"
 #include "stream.cu"
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <map>
 #include <mutex>
@@ -257,7 +259,12 @@ API cuMemcpyDtoHAsync_v2(void* d, uint64_t s, size_t n, void*) { return cuMemcpy
 API cuMemsetD8_v2(uint64_t d, uint8_t x, size_t n) { ENTER_DEVICE; if (!owned(d, n)) return INVALID_VALUE; memset((void*)d, x, n); return 0; }
 
 API cuStreamCreateWithPriority(void** s, unsigned, int) { ENTER_DEVICE; *s = current; return 0; }
-API cuStreamSynchronize(void*) { ENTER_DEVICE; return 0; }
+API cuStreamSynchronize(void*) {
+    static std::atomic<uint64_t> waits{0};
+    if (++waits == number("FAKE_CUDA_HANG_AT", 0)) for (;;) std::this_thread::sleep_for(std::chrono::seconds(1));
+    ENTER_DEVICE;
+    return 0;
+}
 API cuStreamDestroy_v2(void*) { ENTER; return 0; }
 API cuEventCreate(void** e, unsigned) { ENTER_DEVICE; *e = new Event; return 0; }
 API cuEventDestroy_v2(void* e) { ENTER; delete (Event*)e; return 0; }

@@ -211,8 +211,19 @@ fn a_card_that_ends_the_process_three_times_is_left_out_and_the_others_work() {
     let there: Vec<&str> = info["gpus"].as_array().unwrap().iter().map(|gpu| gpu["uuid"].as_str().unwrap()).collect();
     assert_eq!(there, [uuid(0), uuid(2)], "{info}");
     let note = info["note"].as_str().unwrap();
-    assert!(note.contains(&sick) && note.contains("lost its context 3 times"), "{info}");
+    assert!(note.contains(&sick) && note.contains("lost its context 3 times within an hour"), "{info}");
     assert!(executor.log().contains(note), "{}", executor.log());
     assert_eq!(executor.ask(&job(256))["success"], true);
     assert!(executor.error(&its_job).contains(&format!("no GPU {sick:?} here")));
+}
+
+/// It answers pings, and would be busy for ever.
+#[test]
+fn a_card_that_hangs_ends_the_process_by_name() {
+    let mut executor = Executor::opening_with(&["--hung-after", "1"], &[("FAKE_CUDA_HANG_AT", "1")]);
+    let _asked = executor.begin(&job(256));
+    assert_eq!(executor.ended().code(), Some(69));
+    assert!(executor.log().contains(&format!("{} hangs", uuid(0))), "{}", executor.log());
+    let noted = std::fs::read_to_string(executor.socket().with_extension("sock.lost")).unwrap();
+    assert!(noted.contains(&uuid(0)) && !executor.socket().exists(), "{noted}");
 }

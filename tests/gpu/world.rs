@@ -53,26 +53,35 @@ impl Executor {
 
     /// The same; its devices may still be opening.
     pub fn opening(knobs: &[(&str, &str)]) -> Executor {
-        Executor::spawn(tempfile::tempdir().unwrap(), &[&[("LD_LIBRARY_PATH", path(fake_driver()))], knobs].concat())
+        Executor::opening_with(&[], knobs)
+    }
+
+    /// The same, with these words on its command line.
+    pub fn opening_with(words: &[&str], knobs: &[(&str, &str)]) -> Executor {
+        Executor::spawn(
+            tempfile::tempdir().unwrap(),
+            words,
+            &[&[("LD_LIBRARY_PATH", path(fake_driver()))], knobs].concat(),
+        )
     }
 
     /// Without any driver.
     pub fn without_driver() -> Executor {
-        Executor::spawn(tempfile::tempdir().unwrap(), &[("LD_LIBRARY_PATH", "")])
+        Executor::spawn(tempfile::tempdir().unwrap(), &[], &[("LD_LIBRARY_PATH", "")])
     }
 
     /// Another one in the place of this one, which has ended.
     pub fn again(self, knobs: &[(&str, &str)]) -> Executor {
-        let executor = Executor::spawn(self.end(), &[&[("LD_LIBRARY_PATH", path(fake_driver()))], knobs].concat());
+        let executor = Executor::spawn(self.end(), &[], &[&[("LD_LIBRARY_PATH", path(fake_driver()))], knobs].concat());
         executor.ask(&json!({"command": "get_gpu_info"}));
         executor
     }
 
-    fn spawn(site: TempDir, set: &[(&str, &str)]) -> Executor {
+    fn spawn(site: TempDir, words: &[&str], set: &[(&str, &str)]) -> Executor {
         let log = std::fs::File::create(site.path().join("log")).unwrap();
         let mut command = Command::new(EXECUTOR);
         command.arg("--socket").arg(site.path().join("run/gpu.sock")).stdin(Stdio::null()).stderr(log);
-        command.envs(set.iter().copied());
+        command.args(words).envs(set.iter().copied());
         let mut executor = Executor { child: Dying(command.spawn().unwrap()), site };
         let started = within(|| {
             let ended = executor.child.0.try_wait().unwrap();
