@@ -354,13 +354,13 @@ impl Validator {
         let weights = self.scoring.weights(now.mono, &self.chain, &self.fleet);
         let ends = self.challenges.ends();
         let judged = ends.verified + ends.failed > 0;
-        let ground = ground(&self.chain, &self.drift, now);
+        let ground = Ground::of(&self.chain, &self.drift, now);
         self.epoch.consider(now, View { ground, weights, judged });
     }
 
     /// What is on its way to the chain goes on: the lane first, then what waits for it.
     fn carry_extrinsics(&mut self, now: Now) {
-        let ground = ground(&self.chain, &self.drift, now);
+        let ground = Ground::of(&self.chain, &self.drift, now);
         self.lane.tick(now.mono, ground.head, ground.may_send().is_ok());
         let mut ended = false;
         while let Some((errand, news)) = self.lane.next_news() {
@@ -533,21 +533,6 @@ impl Validator {
             ends.verified + ends.failed + ends.void + open,
             "each challenge ends once"
         );
-    }
-}
-
-/// What signing and submitting stand on now.
-fn ground<'a>(chain: &'a Chain, drift: &Drift, now: Now) -> Ground<'a> {
-    Ground {
-        graph: chain.graph().map(|graph| &**graph),
-        stale: chain.is_stale(now.mono),
-        me: chain.me(),
-        block: chain.block().unwrap_or(0),
-        head: chain.heads().best().is_some(),
-        upgrading: chain.heads().is_upgrading(),
-        runtime: chain.runtime(),
-        clock_moved: drift.alarmed(),
-        clock_off: chain.heads().is_clock_off(),
     }
 }
 

@@ -4,10 +4,13 @@
 
 use std::fmt;
 
-use super::preflight::Runtime;
+use super::{chain::Chain, preflight::Runtime};
 use crate::{
-    machine::contract::chain::{Feature, Metagraph, Neuron},
-    units::{BlockNumber, Hotkey, Uid},
+    machine::{
+        clock::Drift,
+        contract::chain::{Feature, Metagraph, Neuron},
+    },
+    units::{BlockNumber, Hotkey, Now, Uid},
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -118,6 +121,21 @@ pub struct Ground<'a> {
 }
 
 impl<'a> Ground<'a> {
+    /// As it is now.
+    pub fn of(chain: &'a Chain, drift: &Drift, now: Now) -> Ground<'a> {
+        Ground {
+            graph: chain.graph().map(|graph| &**graph),
+            stale: chain.is_stale(now.mono),
+            me: chain.me(),
+            block: chain.block().unwrap_or(0),
+            head: chain.heads().best().is_some(),
+            upgrading: chain.heads().is_upgrading(),
+            runtime: chain.runtime(),
+            clock_moved: drift.alarmed(),
+            clock_off: chain.heads().is_clock_off(),
+        }
+    }
+
     /// Whether something may be handed in at all.
     pub fn may_send(&self) -> Result<(), Blocked> {
         let reasons = [
