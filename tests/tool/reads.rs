@@ -106,7 +106,7 @@ fn what_is_proposed_leads_to_the_same_chain() {
     let config = json!({"netuid": 7, "subtensor": {"network": "finney", "endpoints": [stage.url]}});
     let config = stage.write("other.yaml", &config.to_string());
     let other = run(&["chain", "metagraph", "--config", &config], "");
-    assert_eq!(other.status, Some(1));
+    assert_eq!(other.status, Some(78));
     assert!(other.err.contains("this is another chain"), "{}", other.err);
 }
 

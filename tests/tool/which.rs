@@ -46,7 +46,7 @@ fn another_chain_than_the_named_network_is_refused() {
     let stage = Stage::start(&json!({}));
     for command in ["info", "metagraph", "preflight", "allowlist"] {
         let ended = at_endpoint(&stage, command, &["--network", "finney"]);
-        assert_eq!((ended.status, ended.out.as_str()), (Some(1), ""), "{command}");
+        assert_eq!((ended.status, ended.out.as_str()), (Some(78), ""), "{command}");
         assert!(ended.err.contains("this is another chain: ") && ended.err.contains("(finney)"), "{}", ended.err);
         assert!(ended.err.contains("--network"), "what to do about it: {}", ended.err);
     }

@@ -46,7 +46,7 @@ impl Which {
 
     fn is_not(&self, network: &str) -> Failure {
         let (endpoint, genesis) = (&self.endpoint, chain_text(&self.genesis));
-        Failure::failed(format!(
+        Failure::config(format!(
             "{endpoint}: this is another chain: genesis {genesis}, and network {network} was named; {REMEDY}"
         ))
     }
