@@ -147,6 +147,7 @@ pub struct Validator {
     config: Config,
     rng: ChaCha20Rng,
     phase: Phase,
+    ends_with: Exit,
     gate: Gate,
     sessions: Sessions,
     axon: Axon,
@@ -183,6 +184,7 @@ impl Validator {
         let look_every = Duration::from_secs(12).min(config.sync_interval);
         Validator {
             phase: Phase::Loading,
+            ends_with: Exit::Done,
             gate: Gate::new(config.security.source_limit, config.security.rate_limit),
             sessions: Sessions::new(config.security.require_signed_handshake),
             axon: Axon::default(),
@@ -333,10 +335,10 @@ impl Validator {
     /// No endpoint that we may ask is of our chain, and none is asked again. At the start that is the configuration's
     /// fault; one that was good before may be good after a restart.
     fn is_elsewhere(&mut self, text: String) {
-        self.end(match self.chain.heads().best() {
-            None => Exit::Config(text),
-            Some(_) => Exit::Failed(text),
-        });
+        let end = if self.chain.heads().best().is_none() { Exit::Config } else { Exit::Failed };
+        if self.phase == Phase::Running {
+            self.stop(end(text));
+        }
     }
 
     /// What is kept per hotkey is kept for hotkeys of the metagraph: that bounds it.
@@ -480,7 +482,7 @@ impl Validator {
             self.command(Command::Verify(Box::new(proof)));
         }
         if self.phase == Phase::Stopping && self.ledger.is_idle() {
-            self.end(Exit::Done);
+            self.end(self.ends_with.clone());
         }
     }
 
@@ -501,11 +503,12 @@ impl Validator {
         }
     }
 
-    fn stop(&mut self) {
+    /// Ends so, once the store has what it must have.
+    fn stop(&mut self, exit: Exit) {
         if self.phase == Phase::Loading {
-            return self.end(Exit::Done);
+            return self.end(exit);
         }
-        self.phase = Phase::Stopping;
+        (self.phase, self.ends_with) = (Phase::Stopping, exit);
         self.ledger.hurry();
     }
 
@@ -555,7 +558,7 @@ impl Machine for Validator {
             }
             Input::Event(event) => self.event(now, event),
             Input::Deadline => self.deadlines(now),
-            Input::Stop => self.stop(),
+            Input::Stop => self.stop(Exit::Done),
         }
         self.carry_on(now);
     }

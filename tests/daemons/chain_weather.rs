@@ -11,7 +11,10 @@ use std::{
 use byteleap::devnet::process::Process;
 use serde_json::json;
 
-use crate::weights::{BLOCK_TIME, Stage, ask};
+use crate::{
+    doors::ended,
+    weights::{BLOCK_TIME, Stage, ask},
+};
 
 const SIGNED: &str = "SELECT count(*) FROM extrinsics WHERE errand = 'weights'";
 
@@ -100,6 +103,22 @@ fn an_endpoint_that_lies_stalled_is_passed_over() {
     stage.control("sim_rateLimit", &json!(["off"]));
     stage.until("its name", |stage| says(stage, "lies stalled: its best block is"));
     confirms_more(&mut stage, "by the second endpoint while the first lies stalled");
+    stage.subnet.stop().unwrap_or_else(|why| panic!("{why}"));
+}
+
+#[test]
+fn a_daemon_that_finds_no_endpoint_of_its_chain_ends_for_its_operator() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let mut stage = Stage::of_chain(dir.path());
+    let genesis = format!("0x{}", "01".repeat(32));
+    stage.configure(&json!({"genesis": genesis}), &json!({}));
+    for (role, name) in [("validator", "validator"), ("miner", "miner-0")] {
+        let (status, text) = ended(&stage.subnet.site, role, name);
+        assert_eq!(status, Some(78), "{role}: {text}");
+        let told = text.lines().last().unwrap_or_default();
+        assert!(told.contains("this is another chain") && told.contains(&genesis), "{text}");
+        assert!(told.contains("subtensor.genesis"), "what to do: {text}");
+    }
     stage.subnet.stop().unwrap_or_else(|why| panic!("{why}"));
 }
 

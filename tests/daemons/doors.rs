@@ -31,7 +31,7 @@ fn site(dir: &Path, over: serde_json::Value) -> Site {
 }
 
 /// What the daemon said before it ended by itself.
-fn ended(site: &Site, role: &str, name: &str) -> (Option<i32>, String) {
+pub fn ended(site: &Site, role: &str, name: &str) -> (Option<i32>, String) {
     let exe = match role {
         "validator" => env!("CARGO_BIN_EXE_validator"),
         "miner" => env!("CARGO_BIN_EXE_miner"),

@@ -88,10 +88,16 @@ impl Stage {
 
     /// The same, and `metrics` for the validator's.
     pub fn add_daemons_over(&mut self, subtensor: &Value, metrics: &Value) {
+        let plan = self.configure(subtensor, metrics);
+        self.subnet.add(&plan, &["validator", "miner", "worker"]).expect("daemons");
+    }
+
+    /// The files that these are read from.
+    pub fn configure(&mut self, subtensor: &Value, metrics: &Value) -> Plan {
         let mut plan = plan(subtensor);
         plan.validator["metrics"] = metrics.clone();
         self.subnet.site.configure(&plan, &self.subnet.chain_url).expect("configurations");
-        self.subnet.add(&plan, &["validator", "miner", "worker"]).expect("daemons");
+        plan
     }
 
     pub fn control(&self, method: &str, params: &Value) -> Value {
