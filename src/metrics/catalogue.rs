@@ -71,7 +71,7 @@ catalogue! {
     ChainBlockAgeSeconds Gauge "chain_block_age_seconds" [] "Time since the best block was seen to move: validators look each 30 s, miners each metagraph.sync_interval."
     ChainClockSkewSeconds Gauge "chain_clock_skew_seconds" [] "The system clock less the chain's, as of the last block that was seen to come; some seconds are usual."
     ChainRequests Counter "chain_requests_total" ["call", "outcome"] "Calls to a node of the chain."
-    MetagraphAgeSeconds Gauge "metagraph_age_seconds" [] "Time since the metagraph was read."
+    MetagraphAgeSeconds Gauge "metagraph_age_seconds" [] "Age of the metagraph: since it was read; for a validator at least that of the newest block of the node."
     Neurons Gauge "neurons" [] "Neurons in the metagraph."
     HotkeyRegistered Gauge "hotkey_registered" [] "1 when the metagraph has our hotkey, 0 when it has not."
     ChainPreflight Gauge "chain_preflight" ["kind", "name"] "1 when the chain's runtime has what is used of it in the shape that is known, 0 when not."

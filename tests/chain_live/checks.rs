@@ -56,10 +56,10 @@ impl Site {
         assert_eq!(graph.netuid, self.netuid);
         assert!(graph.block >= head.best && graph.tempo > 0);
         assert!(graph.neurons.iter().zip(0..).all(|(neuron, uid)| neuron.uid == Uid(uid)));
-        if let Some(neuron) = graph.neurons.first() {
-            let standing = self.standing(&mut chain, neuron.uid, neuron.hotkey.clone());
-            assert!(standing.block <= head.best + BLOCKS * 100 && standing.next_epoch_block > standing.block);
-        }
+        let neuron = graph.neurons.first().expect("a subnet with somebody in it");
+        let standing = self.standing(&mut chain, neuron.uid, neuron.hotkey.clone());
+        assert!(standing.block + BLOCKS * 100 >= head.finalized, "an old block: {}", standing.block);
+        assert!(standing.block <= head.best + BLOCKS * 100 && standing.next_epoch_block > standing.block);
         self.events(&mut chain, head.best);
     }
 

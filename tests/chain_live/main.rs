@@ -44,7 +44,11 @@ fn a_real_node_takes_what_is_signed() {
     match site.sets_weights(&key) {
         Ok(block) => println!("weights in block {block}"),
         // A fresh place has neither stake nor permit: being told so by name is what can be seen.
-        Err(refused) => println!("weights refused: {refused}"),
+        Err(refused) => {
+            let expected = ["Permit", "Stake", "stake too low", "TooFast", "rate limit"];
+            assert!(expected.iter().any(|words| refused.contains(words)), "refused for another reason: {refused}");
+            println!("weights refused: {refused}");
+        }
     }
 }
 

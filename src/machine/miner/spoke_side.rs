@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Command, Miner, metagraph::Step, runtime::Next};
+use super::{Command, Miner, Stop, metagraph::Step, runtime::Next};
 use crate::{
     machine::{
         Exit, Output,
@@ -106,7 +106,7 @@ impl Miner {
             return self.ask_metagraph();
         }
         let remedy = fault.remedy.map(|remedy| format!("; {remedy}")).unwrap_or_default();
-        if fault.kind == ChainFaultKind::OtherChain && self.runtime.is_untold() {
+        if fault.kind == ChainFaultKind::OtherChain && self.runtime.is_untold() && self.stop == Stop::No {
             // Nothing was ever read of the right chain, and no endpoint will be asked again: no restart helps.
             return self.end(Exit::Config(format!("{}{remedy}", fault.text)));
         }

@@ -36,6 +36,11 @@ const CALM: Duration = Duration::from_secs(60);
 /// What an axon announces as its software's version, and the reference's default version key.
 pub const VERSION: u32 = 9_010_000;
 
+/// The time of so many blocks.
+fn behind(blocks: u64) -> Duration {
+    Duration::from_secs(blocks.saturating_mul(12))
+}
+
 /// What the chain must know of us.
 #[derive(Clone, Debug)]
 pub struct Identity {
@@ -73,6 +78,8 @@ pub struct Chain {
     graph: Option<Rc<Metagraph>>,
     by_hotkey: BTreeMap<Hotkey, usize>,
     synced: Mono,
+    /// How far it was behind the head then, in blocks: it may come from another node.
+    behind: u64,
     sync_due: Mono,
     look_due: Mono,
     preflight_due: Mono,
@@ -95,6 +102,7 @@ impl Chain {
             graph: None,
             by_hotkey: BTreeMap::new(),
             synced: Mono(0),
+            behind: 0,
             sync_due: Mono(0),
             look_due: Mono(0),
             preflight_due: Mono(0),
@@ -240,6 +248,7 @@ impl Chain {
             log::info!(target: "validator", "metagraph of block {}: {} neurons", graph.block, graph.neurons.len());
         }
         let before = self.me().map(|me| me.uid);
+        self.behind = self.heads.best().map_or(0, |best| best.saturating_sub(graph.block));
         self.by_hotkey = by_hotkey;
         self.graph = Some(Rc::new(graph));
         self.synced = now;
@@ -298,9 +307,9 @@ impl Chain {
     }
 
     /// How old it is; `None` before the first. A node that lies stalled gives the same one again and again: it is no
-    /// younger than the chain's best block.
+    /// younger than the chain's best block, and than so many blocks as it was behind.
     pub fn graph_age(&self, now: Mono) -> Option<Duration> {
-        let since = self.graph.as_ref().map(|_| now.since(self.synced))?;
+        let since = self.graph.as_ref().map(|_| now.since(self.synced) + behind(self.behind))?;
         Some(since.max(self.heads.age(now).unwrap_or_default()))
     }
 

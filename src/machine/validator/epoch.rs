@@ -406,7 +406,7 @@ impl Epoch {
 
     /// How long weights of ours were not confirmed, also across restarts; `None` where none are set.
     pub fn unconfirmed(&self, now: Now) -> Option<Duration> {
-        self.overdue.age(now)
+        self.tempo_blocks.and_then(|_| self.overdue.age(now))
     }
 
     /// Whether that is too long ago.

@@ -30,7 +30,8 @@ pub struct Change {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "this is another chain: its genesis is 0x{}, and this validator's database is of 0x{}; correct subtensor in the \
-     configuration, or point database.url at another file", hex::encode(.seen), hex::encode(.ours)
+     configuration (with subtensor.genesis, endpoints of other chains are passed over), or point database.url at \
+     another file", hex::encode(.seen), hex::encode(.ours)
 )]
 pub struct OtherChain {
     seen: [u8; 32],
@@ -41,8 +42,9 @@ pub struct OtherChain {
 pub struct Heads {
     head: Option<Head>,
     moved: Mono,
-    /// How old the first block was when it was first seen, by its own time: a node that lies stalled says an old one.
-    age_at_first: Duration,
+    /// How old the best block was when it was first seen, by its own time: a node that lies stalled or catches up says
+    /// old ones.
+    age_when_seen: Duration,
     standstill_told: bool,
     /// The chain that this validator has always been on.
     genesis: Option<[u8; 32]>,
@@ -64,10 +66,8 @@ impl Heads {
         }
         let old = self.head.as_ref();
         let runtime = old.is_none_or(|old| old.spec_version != head.spec_version);
-        match old {
-            None => self.begins(now, &head),
-            Some(old) if (old.best, old.best_at) != (head.best, head.best_at) => self.has_moved(now, &head),
-            Some(_) => {}
+        if old.is_none_or(|old| (old.best, old.best_at) != (head.best, head.best_at)) {
+            self.has_moved(now, &head);
         }
         if runtime {
             log::info!(target: "validator", "chain {:?}, runtime {}, block {}", head.chain, head.spec_version, head.best);
@@ -78,18 +78,13 @@ impl Heads {
         Ok(Change { runtime, genesis })
     }
 
-    fn begins(&mut self, now: Now, head: &Head) {
-        self.moved = now.mono;
-        self.age_at_first = head.best_at.map(|at| now.wall.since(at)).unwrap_or_default();
-    }
-
     fn has_moved(&mut self, now: Now, head: &Head) {
-        if std::mem::take(&mut self.standstill_told) {
+        let (age, moves) =
+            (head.best_at.map(|at| now.wall.since(at)), self.head.as_ref().is_some_and(|old| old.best < head.best));
+        (self.moved, self.age_when_seen) = (now.mono, age.unwrap_or_default());
+        if self.age_when_seen < STANDSTILL && std::mem::take(&mut self.standstill_told) {
             log::info!(target: "validator", "blocks come again: block {}", head.best);
         }
-        let moves = self.head.as_ref().is_some_and(|old| old.best < head.best);
-        self.moved = now.mono;
-        self.age_at_first = Duration::ZERO;
         if let Some(at) = head.best_at.filter(|_| moves) {
             self.compare_clocks(now.wall, at);
         }
@@ -125,8 +120,8 @@ impl Heads {
             self.standstill_told = true;
             log::error!(
                 target: "validator",
-                "block {} is {} s old and no newer one came: nothing is set by it; see whether the node is in sync, or \
-                 add another to subtensor.endpoints",
+                "the newest block, {}, is {} s old: nothing is set by it; see whether the node is in sync and this \
+                 machine's clock is right, or add another endpoint to subtensor.endpoints",
                 self.best().unwrap_or_default(),
                 age.as_secs()
             );
@@ -141,10 +136,9 @@ impl Heads {
         self.head.as_ref().map(|head| head.spec_version)
     }
 
-    /// How old the best block is: since it was seen to come, or by its own time where nothing came since the start.
-    /// `None` before the first.
+    /// How old the best block is: by its own time when it was first seen, and since then. `None` before the first.
     pub fn age(&self, now: Mono) -> Option<Duration> {
-        self.head.as_ref().map(|_| now.since(self.moved) + self.age_at_first)
+        self.head.as_ref().map(|_| now.since(self.moved) + self.age_when_seen)
     }
 
     pub fn is_upgrading(&self) -> bool {
@@ -231,10 +225,11 @@ mod tests {
         heads.took(at(1030), head(1, NOON_S)).unwrap();
         assert_eq!(age_s(&heads, 1040), 1040, "the node was stalled before we came");
         heads.took(at(1060), head(2, NOON_S + 12)).unwrap();
-        assert_eq!(age_s(&heads, 1061), 1, "it catches up");
-        heads.took(at(1090), head(2, NOON_S + 12)).unwrap();
-        assert_eq!(age_s(&heads, 1100), 40);
-        heads.took(at(1110), head(2, NOON_S + 24)).unwrap();
-        assert_eq!(age_s(&heads, 1110), 0, "a fork of the same height is another block");
+        assert_eq!(age_s(&heads, 1061), 1049, "it catches up, and is not there yet");
+        heads.took(at(1090), head(90, NOON_S + 1088)).unwrap();
+        heads.took(at(1120), head(90, NOON_S + 1088)).unwrap();
+        assert_eq!(age_s(&heads, 1130), 42);
+        heads.took(at(1140), head(90, NOON_S + 1140)).unwrap();
+        assert_eq!(age_s(&heads, 1140), 0, "a fork of the same height is another block");
     }
 }

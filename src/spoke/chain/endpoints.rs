@@ -71,8 +71,8 @@ impl Best {
 struct Endpoint {
     backoff: Backoff,
     resting: Option<(Mono, Failure)>,
-    /// The last failure that was news, and when.
-    told: Option<(Mono, Failure)>,
+    /// When each failure was last news.
+    told: [Option<Mono>; 3],
     /// It was told that it failed, and not yet that it works.
     is_owed: bool,
     best: Option<Best>,
@@ -93,7 +93,7 @@ impl Endpoints {
         let fresh = || Endpoint {
             backoff: Backoff::new(REST_FIRST, REST_MAX),
             resting: None,
-            told: None,
+            told: [None; 3],
             is_owed: false,
             best: None,
             strange: None,
@@ -148,10 +148,11 @@ impl Endpoints {
     pub fn failed(&mut self, place: usize, now: Mono, failure: Failure, at_least: Duration) -> bool {
         let Some(endpoint) = self.all.get_mut(place) else { return false };
         let goes_on = endpoint.resting.is_some_and(|(_, before)| before == failure);
-        let lately = endpoint.told.is_some_and(|(at, before)| before == failure && now.since(at) < TELL_AGAIN);
-        let news = !goes_on && !lately;
+        let Some(told) = endpoint.told.get_mut(failure as usize) else { return false };
+        let lately = told.is_some_and(|at| now.since(at) < TELL_AGAIN);
+        let news = !lately && !(goes_on && endpoint.is_owed);
         if news {
-            endpoint.told = Some((now, failure));
+            *told = Some(now);
             endpoint.is_owed = true;
         }
         let wait = endpoint.backoff.wait(&mut self.jitter).max(at_least.min(REST_MAX));
@@ -180,7 +181,7 @@ impl Endpoints {
         strange.all(|strange| strange.is_some()).then_some(first)
     }
 
-    /// Its best block now. What is wrong with that, if anything; and whether it was wrong before.
+    /// Its best block now. What is wrong with that, if anything; and whether it is news that nothing is any more.
     pub fn heard(&mut self, place: usize, number: BlockNumber, now: Mono) -> (Option<String>, bool) {
         let elsewhere = self.highest_elsewhere(place, now);
         let Some(endpoint) = self.all.get_mut(place) else { return (None, false) };
@@ -197,11 +198,12 @@ impl Endpoints {
                 format!("its best block {number} has not moved for {standing_s} s")
             }),
         };
-        if wrong.is_none() && was {
+        let recovers = wrong.is_none() && was;
+        if recovers {
             endpoint.resting = None;
             endpoint.backoff.reset();
         }
-        (wrong, was)
+        (wrong, recovers && std::mem::take(&mut endpoint.is_owed))
     }
 
     /// What the others said, as long as it moved lately: a height of long ago, or one that no blocks follow, says
@@ -265,7 +267,10 @@ mod tests {
         };
         assert_eq!([0, 10, 20, 599].map(&mut news), [(true, true), (false, false), (false, false), (false, false)]);
         assert_eq!([600, 610].map(&mut news), [(true, true), (false, false)]);
-        assert!(endpoints.failed(0, after(611), Failure::Unreachable, NONE), "another reason is news");
+        let mut failed = |seconds, failure| endpoints.failed(0, after(seconds), failure, NONE);
+        assert!(!failed(620, Failure::RateLimited) && !failed(1199, Failure::RateLimited));
+        assert!(failed(1200, Failure::RateLimited), "an end that was told as none is told after a while");
+        assert!(endpoints.failed(0, after(1201), Failure::Unreachable, NONE), "another reason is news");
     }
 
     #[test]

@@ -189,8 +189,9 @@ impl Http {
         let number = answer::header_number(header).map_err(lost)?;
         let now = self.now();
         Ok(match self.endpoints.heard(place, number, now) {
-            (Some(why), was) => {
-                let level = if was { log::Level::Debug } else { log::Level::Warn };
+            (Some(why), _) => {
+                let news = self.endpoints.failed(place, now, Failure::Stalled, STALLED_REST);
+                let level = if news { log::Level::Warn } else { log::Level::Debug };
                 log::log!(
                     target: "chain",
                     level,
@@ -198,11 +199,10 @@ impl Http {
                     self.label(place),
                     self.or_another()
                 );
-                self.endpoints.failed(place, now, Failure::Stalled, STALLED_REST);
                 Said::Stale(answers)
             }
-            (None, was) => {
-                if was {
+            (None, recovers) => {
+                if recovers {
                     log::info!(target: "chain", "endpoint {} follows the chain again", self.label(place));
                 }
                 Said::Answers(answers)

@@ -173,7 +173,7 @@ impl Seen {
     /// What in the runtime keeps weights from being set, whoever wants to.
     fn hindrance(&self) -> Option<&str> {
         let (_, way) = self.choice();
-        [Feature::Signing, Feature::Standing, Feature::Outcome, way]
+        [Feature::Metagraph, Feature::Signing, Feature::Standing, Feature::Outcome, way]
             .into_iter()
             .find_map(|feature| self.broken(feature))
     }

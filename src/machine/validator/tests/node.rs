@@ -45,6 +45,8 @@ pub struct FakeNode {
     pub other_chain: bool,
     /// Its best block is of then, for good.
     pub stalled_at: Option<Wall>,
+    /// Its head is so many blocks before its metagraph.
+    pub ahead: u64,
     /// Old blocks can not be looked through: the node keeps no state of them.
     pub pruned: bool,
     pub epoch: u64,
@@ -77,6 +79,7 @@ impl Default for FakeNode {
             unreachable: false,
             other_chain: false,
             stalled_at: None,
+            ahead: 0,
             pruned: false,
             epoch: 5,
             commits: vec![],
@@ -106,7 +109,7 @@ impl FakeNode {
         }
         Some(match request {
             ChainRequest::Find(_) if self.pruned => failed(ChainFaultKind::Node),
-            ChainRequest::Head => ChainReply::Head(self.head(graph.block, wall)),
+            ChainRequest::Head => ChainReply::Head(self.head(graph.block + self.ahead, wall)),
             ChainRequest::Metagraph(_) => ChainReply::Metagraph(Box::new(graph.clone())),
             ChainRequest::Preflight => ChainReply::Preflight(Box::new(Preflight {
                 spec_version: self.spec_version,

@@ -10,11 +10,12 @@ use crate::{
         Exit,
         contract::{
             chain::{ChainCall, ChainFaultKind, Feature, PoolFault, PreflightRow, PreflightState},
-            store::Snapshot,
+            store::{Snapshot, StoredIntent},
         },
         validator::blocked::Blocked,
     },
     metrics::Metric,
+    units::Uid,
 };
 
 /// A validator that is about to set its first weights.
@@ -309,9 +310,34 @@ fn a_metagraph_of_a_node_that_lies_stalled_is_as_old_as_the_nodes_last_block() {
     let mut bench = due(|bench| bench.node.stalled_at = Some(super::bench::NOON));
     assert_eq!((signed(&bench).len(), bench.validator.epoch.blocked()), (0, Some(Blocked::StaleMetagraph)));
     assert!(bench.counted(Metric::MetagraphAgeSeconds, &[]).unwrap() > 300.0);
+    for minutes in [1, 3] {
+        bench.node.stalled_at = Some(super::bench::NOON + std::time::Duration::from_secs(60 * minutes));
+        bench.graph.block += 10 * minutes;
+        bench.seconds(60);
+        assert_eq!((signed(&bench).len(), bench.validator.epoch.blocked()), (0, Some(Blocked::StaleMetagraph)));
+    }
     bench.node.stalled_at = None;
     bench.seconds(60);
     assert_eq!(signed(&bench), ["open"], "it is in sync again");
+}
+
+#[test]
+fn a_metagraph_far_behind_the_head_is_of_a_node_that_lies_stalled() {
+    let mut bench = due(|bench| bench.node.ahead = 26);
+    assert_eq!((signed(&bench).len(), bench.validator.epoch.blocked()), (0, Some(Blocked::StaleMetagraph)));
+    bench.node.ahead = 0;
+    bench.seconds(120);
+    assert_eq!(signed(&bench), ["open"]);
+}
+
+#[test]
+fn an_intent_that_was_stored_and_never_signed_is_signed_after_a_restart() {
+    let weights = vec![(Uid(1), keys(1).hotkey().clone(), u16::MAX)];
+    let stored = StoredIntent { id: 7, at_block: 1050, weights, outcome: None };
+    let (mut bench, _, _) = two_miners(Snapshot { intent: Some(stored), ..Snapshot::default() });
+    bench.seconds(60);
+    assert_eq!(signed(&bench), ["open"]);
+    assert!(outcomes(&bench).last().unwrap().starts_with("Confirmed"), "{:?}", outcomes(&bench));
 }
 
 #[test]
