@@ -53,7 +53,9 @@ impl Blocked {
         Some(match self {
             Blocked::StaleMetagraph => "the metagraph is too old; see why the chain is not read",
             Blocked::Broken(_) => "the runtime lacks what this needs; `byteleap chain preflight` shows what",
-            Blocked::NotRegistered => "registered: no; run `byteleap chain register --burned` with the coldkey",
+            Blocked::NotRegistered => {
+                "registered: no; run `byteleap chain register --burned --config FILE --coldkey-file FILE`"
+            }
             Blocked::NoPermit => "our neuron has no validator permit: too little stake",
             Blocked::AllZero => "every score is 0: nothing is submitted",
             Blocked::TooFew => "the chain wants more weights than there are scored miners",
@@ -69,6 +71,11 @@ impl Blocked {
             | Blocked::TooSoon
             | Blocked::Busy => return None,
         })
+    }
+
+    /// Whether it is worth a look when it lasts: not what comes with each tempo.
+    pub fn is_pause(self) -> bool {
+        !matches!(self, Blocked::Off | Blocked::NotScored | Blocked::TooSoon | Blocked::Busy)
     }
 
     pub fn name(self) -> &'static str {

@@ -84,6 +84,8 @@ pub struct Chain {
     look_due: Mono,
     preflight_due: Mono,
     stale_told: bool,
+    /// When it was last said that the chain is not read.
+    unread_told: Option<Mono>,
     /// The last standing could not be read, and that was said.
     standing_told: bool,
     backoff: Backoff,
@@ -107,6 +109,7 @@ impl Chain {
             look_due: Mono(0),
             preflight_due: Mono(0),
             stale_told: false,
+            unread_told: None,
             standing_told: false,
             backoff: Backoff::new(Duration::from_secs(2).min(sync_every), CALM),
             faults: 0,
@@ -252,7 +255,7 @@ impl Chain {
         self.by_hotkey = by_hotkey;
         self.graph = Some(Rc::new(graph));
         self.synced = now;
-        self.stale_told = false;
+        self.stale_told &= self.is_stale(now);
         if is_first || self.me().map(|me| me.uid) != before {
             self.tell_registration();
         }
@@ -268,13 +271,13 @@ impl Chain {
             }
             None => log::error!(
                 target: "validator",
-                "registered: no; {hotkey} is not on subnet {netuid}: run `byteleap chain register --burned` with the coldkey"
+                "registered: no; {hotkey} is not on subnet {netuid}: run `byteleap chain register --burned --config FILE --coldkey-file FILE` with this daemon's configuration"
             ),
         }
     }
 
-    /// Both reads pause together: the node that did not answer one will not answer the other. Said once, and not when
-    /// it is a runtime upgrade, which takes a block.
+    /// Both reads pause together: the node that did not answer one will not answer the other. Said now and then, and
+    /// not when it is a runtime upgrade, which takes a block.
     fn failed(&mut self, now: Mono, fault: &ChainFault, rng: &mut ChaCha20Rng) -> Heard {
         self.faults += 1;
         let remedy = fault.remedy.map(|remedy| format!("; {remedy}")).unwrap_or_default();
@@ -283,7 +286,9 @@ impl Chain {
         }
         // That an endpoint asks for fewer requests, the spoke says; what it comes to, the age of the metagraph.
         let passes = matches!(fault.kind, ChainFaultKind::Upgrading | ChainFaultKind::RateLimited);
-        let calm = passes || self.backoff.failures() > 0;
+        let told = self.unread_told.is_some_and(|at| now.since(at) < STALE);
+        let calm = passes || (self.backoff.failures() > 0 && told);
+        self.unread_told = if calm { self.unread_told } else { Some(now) };
         let level = if calm { log::Level::Debug } else { log::Level::Warn };
         let known = if self.graph.is_some() { "the last good metagraph stays" } else { "there is none yet" };
         log::log!(target: "validator", level, "chain not read ({}): {}; {known}{remedy}", fault.asked, fault.text);

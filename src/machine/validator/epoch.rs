@@ -158,10 +158,11 @@ impl Epoch {
 
     fn decide(&self, now: Mono, view: View<'_>) -> Result<Vec<(Uid, Hotkey, u16)>, Blocked> {
         let tempo = self.tempo_blocks.ok_or(Blocked::Off)?;
+        // What stands in the way does so while an intent waits, too.
+        let (graph, me) = view.ground.good()?;
         if self.intent.is_some() || now < self.due {
             return Err(Blocked::Busy);
         }
-        let (graph, me) = view.ground.good()?;
         if !me.validator_permit {
             return Err(Blocked::NoPermit);
         }

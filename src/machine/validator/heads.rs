@@ -12,6 +12,8 @@ use crate::{
 
 /// A head that does not move for this long is worth an alarm.
 const STANDSTILL: Duration = Duration::from_secs(300);
+/// A first block that is older than this is worth a word: ten blocks should have come since.
+const STALLED: Duration = Duration::from_secs(120);
 /// How far our clock may be from a block's when the block is seen.
 const CLOCK_LIMIT_S: f64 = 30.0;
 /// A node that catches up shows another difference with each head; a wrong clock shows the same, but for this much.
@@ -74,6 +76,14 @@ impl Heads {
         }
         let genesis = self.genesis.is_none().then_some(head.genesis);
         self.genesis = Some(head.genesis);
+        if self.head.is_none() && self.age_when_seen >= STALLED {
+            let age_s = self.age_when_seen.as_secs();
+            log::warn!(
+                target: "validator",
+                "the newest block, {}, is {age_s} s old already: see whether the node is in sync, and this machine's clock",
+                head.best
+            );
+        }
         self.head = Some(head);
         Ok(Change { runtime, genesis })
     }

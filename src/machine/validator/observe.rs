@@ -71,7 +71,7 @@ impl Validator {
         page.set_known(Metric::GpusQuarantined, &[], scored.map(|scores| scores.contested.len() as f64));
         let unconfirmed = self.epoch.unconfirmed(now).map(|age| age.as_secs_f64());
         page.set_known(Metric::SecondsSinceConfirmedWeights, &[], unconfirmed);
-        if let Some(blocked) = self.epoch.blocked().filter(|blocked| blocked.alarm().is_some()) {
+        if let Some(blocked) = self.epoch.blocked().filter(|blocked| blocked.is_pause()) {
             page.set(Metric::ScoringPaused, &[blocked.name()], 1.0);
         }
         page.set(Metric::WeightsOverdue, &[], if self.epoch.is_overdue() { 1.0 } else { 0.0 });
