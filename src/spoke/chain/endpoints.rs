@@ -150,7 +150,8 @@ impl Endpoints {
         let goes_on = endpoint.resting.is_some_and(|(_, before)| before == failure);
         let Some(told) = endpoint.told.get_mut(failure as usize) else { return false };
         let lately = told.is_some_and(|at| now.since(at) < TELL_AGAIN);
-        let news = !lately && !(goes_on && endpoint.is_owed);
+        let is_said = goes_on && endpoint.is_owed;
+        let news = !lately && !is_said;
         if news {
             *told = Some(now);
             endpoint.is_owed = true;
