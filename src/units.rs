@@ -3,6 +3,7 @@
 //! Quiet and pure: nothing here reads a clock, draws randomness or does I/O. A `Mono` or `Wall` is a
 //! value that the loop sampled and handed in.
 
+mod calendar;
 mod chains;
 mod signer;
 
@@ -17,6 +18,7 @@ use std::{
 use blake2::{Blake2b512, Digest};
 use serde::{Deserialize, Serialize};
 
+pub use self::calendar::civil;
 pub use self::chains::{FINNEY_GENESIS, known_chain};
 pub use self::signer::Signer;
 

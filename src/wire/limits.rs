@@ -14,11 +14,23 @@ pub const PROOF_BODY_BYTES: usize = 32 * 1024 * 1024;
 pub const WEBSOCKET_BYTES: usize = 16 * 1024 * 1024;
 /// Largest frame that workers of the reference implementation accept.
 pub const WORKER_FRAME_BYTES: usize = 1024 * 1024;
+/// Largest frame to and from the marketplace (the loop, and the reader again).
+pub const MARKETPLACE_BYTES: usize = 10 * 1024 * 1024;
 /// A body above this is decrypted and parsed in a spoke, never on the loop (the machines).
 pub const BULK_BYTES: usize = 64 * 1024;
 
 /// Largest list of commitments that a miner passes on; one has less than 1 KiB (the machines).
 pub const COMMITMENTS_BYTES: usize = 256 * 1024;
+
+/// Most leases of one publish: 256 miners with as many workers as a heartbeat may name.
+pub const LEASES: usize = 256 * HEARTBEAT_WORKERS;
+/// Longest configuration update, and how many levels of objects and lists it may have.
+pub const CONFIG_UPDATE_BYTES: usize = 64 * 1024;
+pub const CONFIG_UPDATE_DEPTH: usize = 8;
+/// Longest key and type of a marketplace's task.
+pub const TASK_KEY_BYTES: usize = 256;
+/// Longest payload of a marketplace's task: it travels in the answer to a task poll.
+pub const TASK_PAYLOAD_BYTES: usize = 64 * 1024;
 
 /// Longest worker id that is accepted (frames and heartbeats); those of the network have 16 letters.
 pub const WORKER_ID_BYTES: usize = 128;

@@ -9,6 +9,7 @@
 //! | [`session`] | X25519 handshake, encrypted packages, replay window |
 //! | [`messages`] | the bodies inside those packages |
 //! | [`websocket`] | the frames between worker and miner |
+//! | [`marketplace`] | the frames between validator and compute marketplace |
 //! | [`gpu_socket`] | the frames between worker and GPU executor |
 //! | [`keys`] | sr25519 identities |
 //! | [`json`] | JSON as the network writes it, bare `NaN` and `Infinity` included |
@@ -20,6 +21,7 @@ pub mod http;
 pub mod json;
 pub mod keys;
 pub mod limits;
+pub mod marketplace;
 pub mod messages;
 pub mod session;
 pub mod synapse;

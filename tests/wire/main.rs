@@ -5,5 +5,6 @@ mod btauth;
 mod frames;
 mod handshakes;
 mod json;
+mod marketplace;
 mod support;
 mod synapses;

@@ -2,7 +2,7 @@
 //! and drops what would break the framing: a value can end no line.
 
 use crate::{
-    units::Wall,
+    units::{Wall, civil},
     wire::http::{Headers, Request, Response},
 };
 
@@ -95,21 +95,9 @@ fn http_date(now: Wall) -> String {
     let (days, seconds) = (now.as_secs() / 86_400, now.as_secs() % 86_400);
     let (year, month, day) = civil(days);
     let weekday = DAYS.get((days % 7) as usize).unwrap_or(&"Thu");
-    let month = MONTHS.get(month as usize).unwrap_or(&"Jan");
+    let month = MONTHS.get(month as usize - 1).unwrap_or(&"Jan");
     let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
     format!("{weekday}, {day:02} {month} {year:04} {hour:02}:{minute:02}:{second:02} GMT")
-}
-
-/// Year, month from 0 and day from 1 of a day since the epoch (Howard Hinnant's `civil_from_days`).
-fn civil(days: u64) -> (u64, u64, u64) {
-    let shifted = days + 719_468;
-    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let march_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * march_month + 2) / 5 + 1;
-    let month = (march_month + 2) % 12;
-    (era * 400 + year_of_era + u64::from(month < 2), month, day)
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ pub use self::{
     fault::{Refusal, SessionFault},
     handshake::{ClientHello, Offer, handshake_text},
     package::Package,
-    window::ReplayWindow,
+    window::{ReplayWindow, WindowFault},
 };
 use crate::{
     units::{Hotkey, Wall},
@@ -102,6 +102,18 @@ impl Session {
         Ok(Sealer { keys: self.keys.clone(), kind, seq })
     }
 
+    /// Encrypts the next package under a type of another protocol, and hands out its fields.
+    pub(in crate::wire) fn seal_typed<'a>(
+        &'a mut self,
+        kind: &'a str,
+        plaintext: &str,
+    ) -> Result<Package<'a>, SessionFault> {
+        let seq = self.next_seq.ok_or(SessionFault::Exhausted)?;
+        self.next_seq = seq.checked_add(1);
+        let Keys { seal, id, me, peer, .. } = &*self.keys;
+        Ok(package::sealed(seal, &package::Address { id, seq, sender: me, recipient: peer, kind }, plaintext))
+    }
+
     /// Decrypts a package and takes its number. The window moves only after the tag was verified.
     pub fn open(&mut self, kind: SynapseKind, package: &str) -> Result<String, SessionFault> {
         let opened = self.opener().open(kind, package)?;
@@ -112,6 +124,11 @@ impl Session {
     /// What decrypts packages of this session; cheap to clone, may be sent to a spoke.
     pub fn opener(&self) -> Opener {
         Opener { keys: self.keys.clone() }
+    }
+
+    /// The window itself, for a transport that keeps order and may therefore be stricter.
+    pub(in crate::wire) fn window(&mut self) -> &mut ReplayWindow {
+        &mut self.window
     }
 
     /// Takes the number of a package whose tag an [`Opener`] has verified; each only once.
@@ -140,6 +157,11 @@ impl Opener {
 
     /// [`Opener::open`] for a package that was parsed already, to find its session.
     pub fn open_package(&self, kind: SynapseKind, package: &Package<'_>) -> Result<Opened, SessionFault> {
+        self.open_typed(kind.protocol_type(), package)
+    }
+
+    /// [`Opener::open_package`] where packages carry types of another protocol, as text: the marketplace's.
+    pub(in crate::wire) fn open_typed(&self, kind: &str, package: &Package<'_>) -> Result<Opened, SessionFault> {
         let keys = &self.keys;
         package.check(&keys.id, &keys.peer, &keys.me, kind)?;
         let plaintext = package::decrypt(&keys.open, package)?;
@@ -160,7 +182,7 @@ impl Sealer {
         let Keys { seal, id, me, peer, .. } = &*self.keys;
         package::encrypt(
             seal,
-            &package::Address { id, seq: self.seq, sender: me, recipient: peer, kind: self.kind },
+            &package::Address { id, seq: self.seq, sender: me, recipient: peer, kind: self.kind.protocol_type() },
             plaintext,
         )
     }

@@ -8,10 +8,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::SessionFault;
-use crate::{
-    units::Hotkey,
-    wire::{json, synapse::SynapseKind},
-};
+use crate::{units::Hotkey, wire::json};
 
 const VERSION: &str = "v1";
 const TAG_BYTES: usize = 16;
@@ -41,7 +38,8 @@ pub(super) struct Address<'a> {
     pub seq: u64,
     pub sender: &'a Hotkey,
     pub recipient: &'a Hotkey,
-    pub kind: SynapseKind,
+    /// The protocol type of a synapse, or the type of a marketplace's frame.
+    pub kind: &'a str,
 }
 
 impl<'a> Package<'a> {
@@ -51,50 +49,54 @@ impl<'a> Package<'a> {
         }
         let package: Package<'a> =
             serde_json::from_str(text).map_err(|error| SessionFault::Package(format!("malformed package: {error}")))?;
-        match package.ver == VERSION {
-            true => Ok(package),
+        package.check_version()?;
+        Ok(package)
+    }
+
+    pub(in crate::wire) fn check_version(&self) -> Result<(), SessionFault> {
+        match self.ver == VERSION {
+            true => Ok(()),
             false => Err(SessionFault::Package(format!("unsupported protocol version, expected {VERSION}"))),
         }
     }
 
-    pub(super) fn check(
-        &self,
-        id: &str,
-        sender: &Hotkey,
-        recipient: &Hotkey,
-        kind: SynapseKind,
-    ) -> Result<(), SessionFault> {
+    pub(super) fn check(&self, id: &str, sender: &Hotkey, recipient: &Hotkey, kind: &str) -> Result<(), SessionFault> {
         if self.session_id != id {
             return Err(SessionFault::Package("package of another session".into()));
         }
         if self.sender != sender.as_str() || self.recipient != recipient.as_str() {
             return Err(SessionFault::Package("Sender/recipient mismatch".into()));
         }
-        if self.synapse_type != kind.protocol_type() {
-            return Err(SessionFault::Package(format!("Synapse type mismatch: expected {}", kind.protocol_type())));
+        if self.synapse_type != kind {
+            return Err(SessionFault::Package(format!("Synapse type mismatch: expected {kind}")));
         }
         Ok(())
     }
 }
 
-/// Encrypts `plaintext`. The caller vouches that `address.seq` is used once under this key.
+/// Encrypts `plaintext` into the package's JSON. The caller vouches that `address.seq` is used once under this key.
 pub(super) fn encrypt(key: &[u8; 32], address: &Address<'_>, plaintext: &str) -> String {
+    json::text(&sealed(key, address, plaintext))
+}
+
+/// [`encrypt`], as fields.
+pub(super) fn sealed<'a>(key: &[u8; 32], address: &Address<'a>, plaintext: &str) -> Package<'a> {
     let Address { id, seq, sender, recipient, kind } = *address;
     let mut bytes = Vec::with_capacity(plaintext.len() + TAG_BYTES);
     bytes.extend_from_slice(plaintext.as_bytes());
-    let aad = associated_data(sender.as_str(), recipient.as_str(), kind.protocol_type(), id, seq);
+    let aad = associated_data(sender.as_str(), recipient.as_str(), kind, id, seq);
     // AES-GCM refuses 64 GiB and more only; a body has 32 MiB at most.
     let tag = Aes256Gcm::new(key.into()).encrypt_in_place_detached(&iv(id, seq).into(), aad.as_bytes(), &mut bytes);
     bytes.extend_from_slice(&tag.expect("a body is shorter than 64 GiB"));
-    json::text(&Package {
+    Package {
         ver: VERSION.into(),
         session_id: id.into(),
         seq,
         ciphertext: STANDARD.encode(bytes).into(),
         sender: sender.as_str().into(),
         recipient: recipient.as_str().into(),
-        synapse_type: kind.protocol_type().into(),
-    })
+        synapse_type: kind.into(),
+    }
 }
 
 /// Decrypts a package whose fields [`Package::check`] has checked.
