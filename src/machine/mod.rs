@@ -18,11 +18,13 @@ pub mod health;
 pub mod journal;
 pub mod miner;
 pub mod score;
+mod tls_fault;
 pub mod validator;
 pub mod worker;
 
 use std::{net::SocketAddr, time::Duration};
 
+pub use self::tls_fault::TlsFault;
 use crate::{
     metrics::Page,
     units::{Mono, Now, PeerId, Secret},
@@ -55,6 +57,8 @@ pub enum Link {
     Miner,
     /// One HTTP request of a miner to a validator.
     Validator,
+    /// The validator's connection to the compute marketplace: WebSocket, with or without TLS.
+    Marketplace,
     /// The simulated chain's port: HTTP requests of chain spokes, and WebSockets of whoever wants to be told.
     Chain,
 }
@@ -101,6 +105,9 @@ pub enum Gone {
     /// The transport failed: refused, reset, unreachable.
     #[error("{0}")]
     Io(String),
+    /// The connection could not be secured, or was no longer.
+    #[error("TLS: {0}")]
+    Tls(TlsFault),
     /// The peer broke the protocol (bad HTTP, bad frame, refused upgrade).
     #[error("protocol: {0}")]
     Protocol(String),
@@ -141,6 +148,9 @@ pub enum Output<C> {
 pub enum Dial {
     /// [`Link::Miner`]. `timeout` covers connect and upgrade.
     WebSocket { to: SocketAddr, host: String, path: String, bearer: Option<Secret>, timeout: Duration },
+    /// [`Link::Marketplace`]. `tls`: the name that the certificate must have; without it the connection is plain.
+    /// `timeout` covers connect, TLS handshake and upgrade.
+    Marketplace { to: SocketAddr, host: String, path: String, tls: Option<String>, timeout: Duration },
     /// [`Link::Validator`]. `timeout` covers connect, request and the whole response.
     Http { to: SocketAddr, request: http::Request, timeout: Duration },
 }

@@ -23,6 +23,7 @@ pub(super) fn label(door: Door) -> &'static str {
         Door::Machine(Link::Workers) => "workers",
         Door::Machine(Link::Miner) => "miner",
         Door::Machine(Link::Validator) => "validator",
+        Door::Machine(Link::Marketplace) => "marketplace",
         Door::Machine(Link::Chain) => "chain",
         Door::Metrics => "metrics",
     }
@@ -33,6 +34,7 @@ fn reason_label(reason: &Gone) -> &'static str {
         Gone::ByUs(_) => "by_us",
         Gone::ByPeer { .. } => "by_peer",
         Gone::Io(_) => "io",
+        Gone::Tls(_) => "tls",
         Gone::Protocol(_) => "protocol",
         Gone::Limit(_) => "limit",
         Gone::Timeout(_) => "timeout",

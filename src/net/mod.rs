@@ -28,6 +28,7 @@ mod run;
 mod setup;
 mod signals;
 mod standing;
+mod tls;
 mod transport;
 mod turned_away;
 mod wake;
@@ -42,4 +43,5 @@ pub use run::run;
 pub use setup::{
     Admission, Connections, DialOptions, HttpOptions, Hub, NetError, Refusal, Serve, Setup, WebSocketOptions,
 };
+pub use tls::{RootsFault, TlsClient};
 pub use wake::Wake;

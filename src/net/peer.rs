@@ -8,7 +8,7 @@
 use std::{io, net::SocketAddr, time::Duration};
 
 use crate::{
-    machine::{Gone, Link, Message},
+    machine::{Gone, Link, Message, TlsFault},
     net::{
         protocol::{Protocol, Signal},
         transport::{Readout, Transport},
@@ -179,6 +179,9 @@ impl Peer {
                 self.transport.drop_waiting();
                 Some(self.finish(now, Gone::Timeout(format!("peer took none of our bytes for {limit:?}"))))
             }
+            Phase::Connecting if self.transport.is_securing() => {
+                Some(self.finish(now, Gone::Timeout(format!("no TLS handshake within {limit:?}"))))
+            }
             _ => {
                 self.protocol.expire(now, &mut self.transport.out);
                 None
@@ -285,6 +288,7 @@ impl Peer {
                 self.read_at = now.mono;
                 self.protocol.receive(now, scratch.get(..count).unwrap_or_default());
             }
+            Readout::Nothing => {}
             Readout::End => self.protocol.end(),
             Readout::WouldBlock => return None,
             Readout::Failed(error) => return Some(self.broken(now, &error)),
@@ -305,7 +309,9 @@ impl Peer {
 
     fn broken(&mut self, now: Now, error: &io::Error) -> Happened {
         self.transport.drop_waiting();
-        let happened = self.finish(now, Gone::Io(error.to_string()));
+        let fault = error.get_ref().and_then(|inner| inner.downcast_ref::<TlsFault>());
+        let reason = fault.map_or_else(|| Gone::Io(error.to_string()), |fault| Gone::Tls(fault.clone()));
+        let happened = self.finish(now, reason);
         self.phase = Phase::Over;
         happened
     }
@@ -333,15 +339,15 @@ impl Peer {
             self.phase = Phase::Lingering { until: now.mono + LINGER, shut };
         }
         if !shut && self.transport.waiting() == 0 {
-            self.phase = match self.transport.shut_write() {
-                Ok(()) => Phase::Lingering { until: now.mono + LINGER, shut: true },
+            self.phase = match self.transport.shut_write(now.mono) {
+                Ok(shut) => Phase::Lingering { until: now.mono + LINGER, shut },
                 Err(_) => Phase::Over,
             };
         }
         if self.transport.is_readable() && matches!(self.phase, Phase::Lingering { .. }) {
             match self.transport.read(scratch) {
                 Readout::Bytes(count) => worked.bytes_in += count,
-                Readout::WouldBlock => {}
+                Readout::WouldBlock | Readout::Nothing => {}
                 Readout::End if self.transport.waiting() > 0 => {}
                 Readout::End | Readout::Failed(_) => self.phase = Phase::Over,
             }

@@ -11,7 +11,7 @@ use mio::{Interest, Registry, Token, event::Event, net::TcpStream};
 use crate::{
     machine::{Dial, Gone, Link, Message},
     net::{
-        DialOptions, Serve,
+        DialOptions, Serve, WebSocketOptions,
         counters::LoopCounters,
         dual_server::DualServer,
         http_client::HttpClient,
@@ -23,6 +23,7 @@ use crate::{
         ws_server::WsServer,
     },
     units::{Mono, Now, PeerId},
+    wire::limits,
 };
 
 /// Most bytes that one item of work reads.
@@ -113,17 +114,18 @@ impl Peers {
 
     /// Dials as the machine asked. Fails later, by a report, when it fails.
     pub(super) fn dial(&mut self, now: Now, id: PeerId, dial: Dial) {
-        let (link, to) = match &dial {
-            Dial::WebSocket { to, .. } => (Link::Miner, *to),
-            Dial::Http { to, .. } => (Link::Validator, *to),
+        let (link, to, tls) = match &dial {
+            Dial::WebSocket { to, .. } => (Link::Miner, *to, None),
+            Dial::Marketplace { to, tls, .. } => (Link::Marketplace, *to, tls.as_deref()),
+            Dial::Http { to, .. } => (Link::Validator, *to, None),
         };
-        match self.connect(id, to) {
+        match self.connect(id, to, tls) {
             Ok(transport) => {
                 let protocol = self.client(now, dial);
                 self.insert(id, Peer::dialed(link, to, protocol, transport));
             }
-            Err(error) => {
-                let happened = Happened::Gone { reason: Gone::Io(error.to_string()), opened: false };
+            Err(reason) => {
+                let happened = Happened::Gone { reason, opened: false };
                 self.reports.push_back(Report { peer: id, door: Door::Machine(link), remote: to, happened });
             }
         }
@@ -135,18 +137,34 @@ impl Peers {
                 let target = Target { host, path, bearer };
                 Box::new(WsClient::new(now, target, timeout, self.options.websocket))
             }
+            Dial::Marketplace { host, path, timeout, .. } => {
+                let target = Target { host, path, bearer: None };
+                let bytes = limits::MARKETPLACE_BYTES;
+                let options =
+                    WebSocketOptions { message_bytes: bytes, write_buffer_bytes: bytes, ..self.options.websocket };
+                Box::new(WsClient::new(now, target, timeout, options))
+            }
             Dial::Http { to, request, timeout } => Box::new(HttpClient::new(now, to, request, timeout, &self.options)),
         }
     }
 
-    fn connect(&self, id: PeerId, to: SocketAddr) -> io::Result<Transport> {
+    fn connect(&self, id: PeerId, to: SocketAddr, tls: Option<&str>) -> Result<Transport, Gone> {
         if self.table.contains_key(&id) {
-            return Err(io::Error::other(format!("peer id {id} is in use")));
+            return Err(Gone::Io(format!("peer id {id} is in use")));
         }
+        let tls = tls.map(|name| self.options.tls.start(name)).transpose().map_err(Gone::Tls)?;
+        let stream = self.stream(id, to).map_err(|error| Gone::Io(error.to_string()))?;
+        Ok(match tls {
+            Some(tls) => Transport::secured(stream, tls),
+            None => Transport::new(stream, false),
+        })
+    }
+
+    fn stream(&self, id: PeerId, to: SocketAddr) -> io::Result<TcpStream> {
         let mut stream = TcpStream::connect(to)?;
         stream.set_nodelay(true)?;
         self.register(id, &mut stream)?;
-        Ok(Transport::new(stream, false))
+        Ok(stream)
     }
 
     fn register(&self, id: PeerId, stream: &mut TcpStream) -> io::Result<()> {

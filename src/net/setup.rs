@@ -12,7 +12,7 @@ use mio::{Poll, Token};
 
 use crate::{
     machine::Link,
-    net::{Clock, Listener, Wake},
+    net::{Clock, Listener, TlsClient, Wake},
     spoke::{self, Full, Outbox, Report, Spoke},
     wire::{http::Headers, limits},
 };
@@ -200,9 +200,11 @@ impl Default for WebSocketOptions {
 }
 
 /// Limits of connections that the machine dials.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct DialOptions {
     pub websocket: WebSocketOptions,
+    /// Whose certificates count.
+    pub tls: TlsClient,
     /// Status line and header fields of an answer, bytes.
     pub answer_header_bytes: usize,
     /// Body of an answer, bytes.
@@ -213,6 +215,7 @@ impl Default for DialOptions {
     fn default() -> DialOptions {
         DialOptions {
             websocket: WebSocketOptions::default(),
+            tls: TlsClient::public(),
             answer_header_bytes: limits::HEADER_BYTES,
             answer_body_bytes: limits::BODY_BYTES,
         }

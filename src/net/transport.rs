@@ -1,4 +1,5 @@
-//! One non-blocking socket and what waits to go out on it. Runs on the loop, moves bytes, knows no protocol.
+//! One non-blocking socket and what waits to go out on it. Runs on the loop, moves bytes, knows no protocol. With
+//! [`Tls`] it counts as connected once that is agreed, and the bytes are encrypted on their way.
 //!
 //! mio's readiness is edge-triggered: a flag says "may still be readable" until a read said it would block.
 
@@ -9,7 +10,7 @@ use std::{
 
 use mio::{event::Event, net::TcpStream};
 
-use crate::units::Mono;
+use crate::{net::tls::Tls, units::Mono};
 
 /// Most bytes that one item of work writes.
 const FLUSH_BYTES: usize = 256 * 1024;
@@ -19,6 +20,9 @@ const KEPT_BYTES: usize = 16 * 1024;
 #[derive(Debug)]
 pub(super) struct Transport {
     stream: TcpStream,
+    tls: Option<Box<Tls>>,
+    /// TCP is connected, TLS is not agreed yet.
+    securing: bool,
     /// What the protocol wants sent; the first `sent` bytes of it are.
     pub(super) out: Vec<u8>,
     sent: usize,
@@ -33,6 +37,8 @@ pub(super) struct Transport {
 #[derive(Debug)]
 pub(super) enum Readout {
     Bytes(usize),
+    /// Bytes came that are none of the peer's message: TLS's own.
+    Nothing,
     WouldBlock,
     /// The peer sends no more.
     End,
@@ -47,6 +53,8 @@ impl Transport {
     pub(super) fn new(stream: TcpStream, accepted: bool) -> Transport {
         Transport {
             stream,
+            tls: None,
+            securing: false,
             out: Vec::new(),
             sent: 0,
             readable: accepted,
@@ -54,6 +62,16 @@ impl Transport {
             hung_up: false,
             stalled: None,
         }
+    }
+
+    /// A dialed stream on which TLS comes first.
+    pub(super) fn secured(stream: TcpStream, tls: Tls) -> Transport {
+        Transport { tls: Some(Box::new(tls)), ..Transport::new(stream, false) }
+    }
+
+    /// TCP is connected, and the TLS handshake is not done.
+    pub(super) fn is_securing(&self) -> bool {
+        self.securing
     }
 
     pub(super) fn stream(&mut self) -> &mut TcpStream {
@@ -79,8 +97,12 @@ impl Transport {
         self.writable && self.waiting() > 0
     }
 
-    /// Bytes that wait to be sent.
+    /// Bytes that wait to be sent. Of those that are encrypted already it is only known that there are some.
     pub(super) fn waiting(&self) -> usize {
+        self.unsent() + usize::from(self.tls.as_ref().is_some_and(|tls| tls.wants_write()))
+    }
+
+    fn unsent(&self) -> usize {
         self.out.len().saturating_sub(self.sent)
     }
 
@@ -97,7 +119,7 @@ impl Transport {
             return Some(Err(error));
         }
         match self.stream.peer_addr() {
-            Ok(_) => Some(Ok(())),
+            Ok(_) => self.secure().transpose(),
             Err(error) if error.kind() == ErrorKind::NotConnected => {
                 self.writable = false;
                 None
@@ -106,8 +128,22 @@ impl Transport {
         }
     }
 
+    /// As far with the TLS handshake as the socket lets it. `Ok(None)` while it is not done.
+    fn secure(&mut self) -> io::Result<Option<()>> {
+        let Some(tls) = &mut self.tls else { return Ok(Some(())) };
+        self.securing = !tls.shake(&mut self.stream)?;
+        // More than the handshake may have come with it.
+        self.readable |= !self.securing;
+        Ok((!self.securing).then_some(()))
+    }
+
     /// Reads once; the bytes are at the front of `into`.
     pub(super) fn read(&mut self, into: &mut [u8]) -> Readout {
+        if let Some(tls) = &mut self.tls {
+            let readout = tls.read(&mut self.stream, into);
+            self.readable = matches!(readout, Readout::Bytes(_) | Readout::Nothing);
+            return readout;
+        }
         loop {
             match self.stream.read(into) {
                 Ok(0) => {
@@ -132,10 +168,17 @@ impl Transport {
     pub(super) fn flush(&mut self, now: Mono) -> io::Result<Moved> {
         let mut moved = 0;
         while self.is_flushable() && moved < FLUSH_BYTES {
-            match self.stream.write(self.out.get(self.sent..).unwrap_or_default()) {
+            if let Some(tls) = self.tls.as_mut().filter(|tls| !tls.wants_write()) {
+                self.sent += tls.encrypt(self.out.get(self.sent..).unwrap_or_default())?;
+            }
+            let written = match &mut self.tls {
+                Some(tls) => tls.write(&mut self.stream),
+                None => self.stream.write(self.out.get(self.sent..).unwrap_or_default()),
+            };
+            match written {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
                 Ok(count) => {
-                    self.sent += count;
+                    self.sent += if self.tls.is_none() { count } else { 0 };
                     moved += count;
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -148,8 +191,8 @@ impl Transport {
     }
 
     fn tidy(&mut self, now: Mono, moved: usize) {
-        if self.waiting() == 0 {
-            self.drop_waiting();
+        if self.unsent() == 0 {
+            self.drop_out();
         } else if self.sent > self.out.len() / 2 {
             self.out.drain(..self.sent);
             self.sent = 0;
@@ -161,18 +204,29 @@ impl Transport {
         };
     }
 
-    /// Forgets what waits to be sent.
+    /// Forgets what waits to be sent, but for what is encrypted already.
     pub(super) fn drop_waiting(&mut self) {
+        self.drop_out();
+        self.stalled = None;
+    }
+
+    fn drop_out(&mut self) {
         self.out.clear();
         if self.out.capacity() > KEPT_BYTES {
             self.out = Vec::new();
         }
         self.sent = 0;
-        self.stalled = None;
     }
 
-    /// Tells the peer that we send no more.
-    pub(super) fn shut_write(&mut self) -> io::Result<()> {
-        self.stream.shutdown(Shutdown::Write)
+    /// Tells the peer that we send no more. `Ok(false)`: TLS's goodbye waits for the socket; flush, and ask again.
+    pub(super) fn shut_write(&mut self, now: Mono) -> io::Result<bool> {
+        if let Some(tls) = &mut self.tls {
+            tls.say_goodbye();
+            self.flush(now)?;
+            if self.waiting() > 0 {
+                return Ok(false);
+            }
+        }
+        self.stream.shutdown(Shutdown::Write).map(|()| true)
     }
 }

@@ -6,5 +6,6 @@ mod daemon;
 mod dial;
 mod dual;
 mod http;
+mod tls;
 mod turn;
 mod websocket;

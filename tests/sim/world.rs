@@ -43,6 +43,7 @@ const PING_TIMEOUT: Duration = Duration::from_secs(30);
 enum Kind {
     Http,
     WebSocket,
+    Marketplace,
 }
 
 /// More turns than any machine needs at one instant.
@@ -273,6 +274,7 @@ impl World {
         assert!(self.dialing.insert(dialer), "seat {seat} dials with an id that it uses already: {peer}");
         let (to, kind, first, timeout) = match dial {
             Dial::WebSocket { to, timeout, .. } => (to, Kind::WebSocket, None, timeout),
+            Dial::Marketplace { to, timeout, .. } => (to, Kind::Marketplace, None, timeout),
             Dial::Http { to, request, timeout } => (to, Kind::Http, Some(Message::Request(request)), timeout),
         };
         let delay = self.between(self.weather.delay);
@@ -299,7 +301,11 @@ impl World {
         self.links.open(Connection { dialer, listener, silent: false, last: (self.now, self.now) });
         let from = SocketAddr::from(([10, 0, 0, u8::try_from(dialer.seat).unwrap()], 40_000));
         self.tell(listener, Duration::ZERO, Arrival::Opened { peer: listener.peer, link, remote: from });
-        let link = if kind == Kind::Http { Link::Validator } else { Link::Miner };
+        let link = match kind {
+            Kind::Http => Link::Validator,
+            Kind::WebSocket => Link::Miner,
+            Kind::Marketplace => Link::Marketplace,
+        };
         self.tell(dialer, Duration::ZERO, Arrival::Opened { peer: dialer.peer, link, remote: to });
         if let Some(message) = first {
             self.send(dialer, Parcel::Message(message));

@@ -33,7 +33,7 @@ const QUIET: [&str; 6] = ["units", "wire", "compute", "machine", "config", "metr
 const EXCEPT: [&str; 1] = ["src/config/file.rs"];
 
 /// Paths that quiet rooms do not name, by their beginning.
-const LOUD: [&str; 31] = [
+const LOUD: [&str; 32] = [
     "std::fs",
     "std::thread",
     "std::process",
@@ -57,6 +57,7 @@ const LOUD: [&str; 31] = [
     "crossbeam",
     "rusqlite",
     "ureq",
+    "rustls",
     "rustix",
     "sysinfo",
     "signal_hook",
