@@ -16,13 +16,15 @@ use byteleap::{
         chain::{block, events, extrinsic, hyperparameters, metadata::Metadata, metagraph, preflight, rpc},
         subtensor_sim::{Genesis, Hyperparameters, Node, server::Server},
     },
-    units::{ChallengeId, Hotkey, Netuid, Now, PeerId, Wall, WorkerId},
+    units::{ChallengeId, Hotkey, Netuid, Now, PeerId, Secret, Wall, WorkerId},
     wallet::keyfile,
     wire::{
         gpu_socket,
         http::{Headers, Response},
         json,
         keys::Keypair,
+        limits,
+        marketplace::{self, FromHub, Hello, HubOffer, HubSession, Init, InitResponse, Reply, ToHub, kind},
         messages::{
             Answer, ChallengeData, CommitmentData, DeviceRequest, HeartbeatData, HeartbeatResponse, ProofData,
             ProofRequests, Raw, SessionInitResponse, StatusAnswer, TaskRequest, TaskResponse,
@@ -41,7 +43,7 @@ use zeroize::Zeroizing;
 pub type Target = fn(&[u8]);
 
 /// Every target by its name.
-pub const TARGETS: [(&str, Target); 23] = [
+pub const TARGETS: [(&str, Target); 25] = [
     ("synapse_request", synapse_request),
     ("synapse_answer", synapse_answer),
     ("session_package", session_package),
@@ -65,6 +67,8 @@ pub const TARGETS: [(&str, Target); 23] = [
     ("websocket_frames", websocket_frames),
     ("gemm_proof", gemm_proof),
     ("gpu_socket", gpu_socket),
+    ("marketplace_frames", marketplace_frames),
+    ("marketplace_bodies", marketplace_bodies),
 ];
 
 pub fn target(name: &str) -> Target {
@@ -449,5 +453,53 @@ fn read_gpu_request(body: &[u8]) {
     match gpu_socket::request(body) {
         Ok(request) => assert_eq!(gpu_socket::request(json::text(&request).as_bytes()), Ok(request)),
         Err(fault) => assert!(fault.to_string().chars().all(|c| !c.is_control())),
+    }
+}
+
+/// The two ends of a connection between a validator and the hub, always the same.
+pub fn hub_session() -> (HubSession, HubSession) {
+    let hello = Hello::new([1; 32], [2; 16]);
+    let text = hello.to_text(Wall(0), validator().hotkey(), &Secret::new("token".into()), "1", &[]);
+    let offer = HubOffer::new([3; 32], [4; 16], "7692c3ad-1111-4222-8333-444455556666".into());
+    let (server, answer) = offer.accept(&miner(), &Init::parse(&text).unwrap()).unwrap();
+    (hello.finish(validator().hotkey(), None, &answer).unwrap(), server)
+}
+
+/// Frames of the marketplace, before and in a session: a frame that opens is of the other end, and opens once.
+fn marketplace_frames(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    if let Ok(init) = Init::parse(text) {
+        let _ = HubOffer::new([3; 32], [4; 16], "s".into()).accept(&miner(), &init);
+    }
+    if let Ok(Reply::Accepted(answer)) = Reply::parse(text) {
+        let answer: InitResponse = answer;
+        let _ = Hello::new([1; 32], [2; 16]).finish(validator().hotkey(), None, &answer);
+    }
+    let (mut client, mut server) = hub_session();
+    if let Ok(marketplace::Incoming::Message { .. }) = client.open::<FromHub>(text) {
+        assert!(client.open::<FromHub>(text).is_err());
+    }
+    let _ = server.open::<ToHub>(text).map_err(|fault| fault.to_string());
+}
+
+/// What is read of a plaintext is within its bounds and written as it was read.
+fn marketplace_bodies(data: &[u8]) {
+    use marketplace::Body;
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    for kind in [kind::LEASE_PUBLISH, kind::CONFIG_UPDATE, kind::TASK_PUBLISH] {
+        let Ok(read) = FromHub::read(kind, text) else { continue };
+        if let FromHub::Leases(leases) = &read {
+            assert!(leases.scores.iter().all(|(_, score)| (0.0..=1.0).contains(score)));
+            assert!(leases.scores.len() <= limits::LEASES);
+            let again = FromHub::read(kind, &read.to_json());
+            assert!(matches!(again, Ok(FromHub::Leases(again)) if again.scores == leases.scores));
+        } else {
+            assert_eq!(FromHub::read(kind, &read.to_json()), Ok(read));
+        }
+    }
+    for kind in [kind::ACK, kind::HEARTBEAT, kind::RESOURCE_REPORT, kind::SCORE_REPORT] {
+        if let Ok(read) = ToHub::read(kind, text) {
+            assert!(ToHub::read(kind, &read.to_json()).is_ok(), "{read:?}");
+        }
     }
 }

@@ -59,4 +59,6 @@ driven!(
     websocket_frames: 100_000,
     gemm_proof: 20_000,
     gpu_socket: 100_000,
+    marketplace_frames: 6_000,
+    marketplace_bodies: 40_000,
 );

@@ -2,7 +2,13 @@
 
 use std::{fs, path::PathBuf};
 
-use byteleap::{units::Hotkey, wire::synapse::SynapseKind};
+use byteleap::{
+    units::{Hotkey, Wall},
+    wire::{
+        marketplace::{HubSession, kind},
+        synapse::SynapseKind,
+    },
+};
 use serde_json::{Value, json};
 
 use crate::targets;
@@ -33,6 +39,8 @@ pub fn of(name: &str) -> Vec<Vec<u8>> {
         "websocket_frames" => websocket_bytes(),
         "gemm_proof" => gemm_proofs(),
         "gpu_socket" => gpu_frames(),
+        "marketplace_frames" => marketplace_frames(),
+        "marketplace_bodies" => marketplace("plaintext"),
         other => panic!("no seeds for {other}"),
     }
 }
@@ -67,6 +75,26 @@ fn texts(values: impl IntoIterator<Item = Value>) -> Vec<Vec<u8>> {
 fn gemm_proofs() -> Vec<Vec<u8>> {
     let file = data("gemm_i8.json");
     texts(file["cases"].as_array().unwrap().iter().map(|case| case["proof"].clone()))
+}
+
+/// One field of each recorded message, the shorter ones: a report of 50 workers mutates no better than one of three.
+fn marketplace(field: &str) -> Vec<Vec<u8>> {
+    let file = data("meshhub/messages.json");
+    let all = texts(file["messages"].as_array().unwrap().iter().map(|message| message[field].clone()));
+    all.into_iter().filter(|text| text.len() < 16_000).collect()
+}
+
+fn marketplace_frames() -> Vec<Vec<u8>> {
+    let (mut client, mut server) = targets::hub_session();
+    let seal = |end: &mut HubSession, kind, text| end.seal_text(Wall(0), Some("m"), kind, text).unwrap().into_bytes();
+    let own =
+        vec![seal(&mut server, kind::LEASE_PUBLISH, r#"{"workerScores":[]}"#), seal(&mut client, kind::ACK, "{}")];
+    let handshakes = data("meshhub/handshakes.json");
+    let plain = ["first_init", "init_responses", "errors_sent"].map(|name| match &handshakes[name] {
+        Value::Array(frames) => frames.clone(),
+        frame => vec![frame.clone()],
+    });
+    [own, texts(plain.concat()), marketplace("frame")].concat()
 }
 
 fn gpu_frames() -> Vec<Vec<u8>> {
