@@ -6,6 +6,7 @@ mod allowlist;
 mod doctor;
 mod extrinsics;
 mod lost;
+mod meshhub_sim;
 mod no_cuda;
 mod reads;
 mod stage;

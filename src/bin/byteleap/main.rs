@@ -4,12 +4,18 @@ mod bench;
 mod chain;
 mod devnet;
 mod doctor;
+mod meshhub_sim;
 mod print;
 mod run;
 mod subtensor_sim;
 mod wallet;
 
-use std::{collections::BTreeMap, error::Error, process::ExitCode};
+use std::{
+    collections::BTreeMap,
+    error::Error,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use byteleap::{
     config::logging::Logging,
@@ -41,6 +47,8 @@ enum Tool {
     Devnet(devnet::Options),
     /// A simulated chain for trying and testing
     SubtensorSim(subtensor_sim::Arguments),
+    /// A simulated compute marketplace (MeshHub) for trying and testing
+    MeshhubSim(meshhub_sim::Arguments),
     /// Ask the chain, or act on it, by hand
     Chain(Box<chain::Arguments>),
     /// Make a hotkey, or say whose it is
@@ -53,6 +61,19 @@ enum Tool {
 
 /// What a subcommand fails with.
 type Fault = Box<dyn Error + Send + Sync>;
+
+/// A file that a command cannot use.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", path.display())]
+struct FileFault<E: std::error::Error + 'static> {
+    path: PathBuf,
+    source: E,
+}
+
+/// Names the file of an error.
+fn at<E: std::error::Error + Send + Sync + 'static>(path: &Path) -> impl Fn(E) -> Failure {
+    move |source| Failure::config(FileFault { path: path.into(), source })
+}
 
 fn main() -> ExitCode {
     if let Err(why) = end_with_parent() {
@@ -73,6 +94,7 @@ fn work(tool: Tool) -> Result<(), Failure> {
     match tool {
         Tool::Devnet(options) => devnet::main(&options).map_err(Failure::failed),
         Tool::SubtensorSim(arguments) => subtensor_sim::run(arguments),
+        Tool::MeshhubSim(arguments) => meshhub_sim::run(arguments),
         Tool::Chain(arguments) => {
             warn();
             chain::main(*arguments)

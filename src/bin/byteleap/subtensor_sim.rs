@@ -5,7 +5,7 @@ use std::{
     fs::{self, OpenOptions},
     io::{self, Write},
     net::SocketAddr,
-    path::{Path, PathBuf},
+    path::PathBuf,
     time::Duration,
 };
 
@@ -24,6 +24,8 @@ use byteleap::{
     units::{BlockNumber, Netuid},
 };
 use log::LevelFilter;
+
+use crate::at;
 
 #[derive(clap::Args)]
 #[command(after_help = "--help lists the JSON-RPC methods that make things go wrong", after_long_help = methods())]
@@ -78,17 +80,6 @@ fn upgrade(text: &str) -> Result<(BlockNumber, UpgradeKind), String> {
     let (block, kind) = text.split_once(':').unwrap_or((text, "version"));
     let block = block.parse().map_err(|_| format!("{block:?} is no block number"))?;
     Ok((block, kind.parse()?))
-}
-
-#[derive(Debug, thiserror::Error)]
-#[error("{}", path.display())]
-struct FileFault<E: std::error::Error + 'static> {
-    path: PathBuf,
-    source: E,
-}
-
-fn at<E: std::error::Error + Send + Sync + 'static>(path: &Path) -> impl Fn(E) -> Failure {
-    move |source| Failure::config(FileFault { path: path.into(), source })
 }
 
 pub fn run(arguments: Arguments) -> Result<(), Failure> {

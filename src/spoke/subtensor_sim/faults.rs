@@ -138,7 +138,7 @@ impl Node {
     }
 
     /// The same with methods that a connection has besides, and with no status to refuse by.
-    pub(super) fn answer_by(&mut self, body: &[u8], call: reply::Callee) -> Option<String> {
+    pub(super) fn answer_by(&mut self, body: &[u8], call: reply::Callee<Node>) -> Option<String> {
         reply::to(self, body, call)
     }
 

@@ -5,7 +5,6 @@
 use serde::Deserialize;
 use serde_json::{Value as Json, json, value::RawValue};
 
-use super::Node;
 use crate::spoke::chain::rpc::NodeError;
 
 /// Calls in a batch; a node's default.
@@ -31,11 +30,11 @@ fn present<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Json>, D:
     Json::deserialize(from).map(Some)
 }
 
-/// Who answers a single call, by method and parameters.
-pub type Callee<'a> = &'a mut dyn FnMut(&mut Node, &str, &Json) -> Result<Json, NodeError>;
+/// Who answers a single call to `N`, by method and parameters.
+pub type Callee<'a, N> = &'a mut dyn FnMut(&mut N, &str, &Json) -> Result<Json, NodeError>;
 
 /// The answer to a body; `None` when it holds notifications alone.
-pub fn to(node: &mut Node, body: &[u8], callee: Callee) -> Option<String> {
+pub fn to<N>(node: &mut N, body: &[u8], callee: Callee<N>) -> Option<String> {
     if body.trim_ascii_start().first() != Some(&b'[') {
         return match serde_json::from_slice::<&RawValue>(body) {
             Ok(call) => one(node, call, callee),
@@ -53,7 +52,7 @@ pub fn to(node: &mut Node, body: &[u8], callee: Callee) -> Option<String> {
     }
 }
 
-fn one(node: &mut Node, call: &RawValue, callee: Callee) -> Option<String> {
+fn one<N>(node: &mut N, call: &RawValue, callee: Callee<N>) -> Option<String> {
     let request = match serde_json::from_str::<Request>(call.get()) {
         Ok(request) if request.jsonrpc == "2.0" => request,
         _ => return Some(failed(INVALID_REQUEST, "Invalid request")),
