@@ -23,8 +23,9 @@ use crate::{
     units::{BlockNumber, Mono, Now},
 };
 
-/// Looks that miss an extrinsic whose nonce is said to be used, before it is believed to be lost.
-const DOUBTED_LOOKS: u32 = 2;
+/// Blocks that must come without an extrinsic of which a pool says that it can not be included, before that is believed:
+/// the pool may know of a block, and the extrinsic in it, that the node which is asked has not shown yet.
+const DOUBTED_BLOCKS: u64 = 10;
 /// Looks that miss an extrinsic before it is handed in again.
 const LOOKS_PER_OFFER: u32 = 2;
 
@@ -62,8 +63,8 @@ struct Flight {
     next: Step,
     /// A pool may hold it.
     offered: bool,
-    /// The pool says that it can not be included as things stand.
-    doubted: bool,
+    /// The pool says that it can not be included as things stand; said when this block was the newest.
+    doubted: Option<BlockNumber>,
     /// Looks in a row that missed it.
     missed: u32,
     /// The block that has it, not final yet.
@@ -131,7 +132,7 @@ impl Lane {
 
     fn fly(&mut self, due: Mono, errand: Errand, extrinsic: SignedExtrinsic, next: Step) {
         let offered = next == Step::Look;
-        let flight = Flight { errand, extrinsic, next, offered, doubted: false, missed: 0, seen: None };
+        let flight = Flight { errand, extrinsic, next, offered, doubted: None, missed: 0, seen: None };
         self.state = State::Flying(Box::new(flight));
         self.due = due;
     }
@@ -177,11 +178,11 @@ impl Lane {
                 self.news.push_back((errand, Ended::Unsent(Some(fault))));
             }
             (State::Flying(flight), ChainReply::Submitted(_)) => self.submitted(now, flight),
-            (State::Flying(flight), ChainReply::Found(found)) => self.found(now, flight, found),
+            (State::Flying(flight), ChainReply::Found(found)) => self.found(now, block, flight, found),
             (State::Flying(flight), ChainReply::Failed(fault)) if self.is_untold(&flight, block, &fault) => {
                 self.untold(now, *flight, &fault);
             }
-            (State::Flying(flight), ChainReply::Failed(fault)) => self.failed(now, flight, &fault, rng),
+            (State::Flying(flight), ChainReply::Failed(fault)) => self.failed(now, block, flight, &fault, rng),
             (state, reply) => {
                 log::error!(target: "validator", "the chain spoke answered our extrinsic with {reply:?}");
                 self.state = state;
@@ -206,7 +207,7 @@ impl Lane {
             self.writes.push_back(Write::ExtrinsicSubmitted { at: now.wall, hash: submission.hash });
         }
         flight.offered = true;
-        flight.doubted = false;
+        flight.doubted = None;
         flight.missed = 0;
         self.look(now.mono + self.look_every, flight);
     }
@@ -217,10 +218,10 @@ impl Lane {
         self.state = State::Flying(flight);
     }
 
-    fn found(&mut self, now: Now, flight: Box<Flight>, found: Inclusion) {
+    fn found(&mut self, now: Now, block: BlockNumber, flight: Box<Flight>, found: Inclusion) {
         self.backoff.reset();
         match found {
-            Inclusion::Pending => self.missed(now, flight),
+            Inclusion::Pending => self.missed(now, block, flight),
             Inclusion::Succeeded { block, is_final: false } => self.seen(now, flight, block),
             Inclusion::Succeeded { block, is_final: true } => {
                 let reveal = flight.extrinsic.reveal;
@@ -244,42 +245,48 @@ impl Lane {
     /// It is in a block that a fork may take out. However it ended there, it may end otherwise in another one.
     fn seen(&mut self, now: Now, mut flight: Box<Flight>, block: BlockNumber) {
         flight.seen = Some(block);
-        flight.doubted = false;
+        flight.doubted = None;
         flight.missed = 0;
         self.look(now.mono + self.look_every, flight);
     }
 
     /// It is in no block, and its era still runs.
-    fn missed(&mut self, now: Now, mut flight: Box<Flight>) {
+    fn missed(&mut self, now: Now, block: BlockNumber, mut flight: Box<Flight>) {
         let hash = hex::encode(flight.extrinsic.submission.hash);
         if let Some(block) = flight.seen.take() {
             log::warn!(target: "validator", "a fork took extrinsic 0x{hash} out of block {block}; it is handed in again");
             flight.missed = LOOKS_PER_OFFER;
         }
         flight.missed += 1;
-        if flight.doubted && flight.missed >= DOUBTED_LOOKS {
+        if flight.doubted.is_some_and(|since| block > since.saturating_add(DOUBTED_BLOCKS)) {
             log::info!(target: "validator", "extrinsic 0x{hash} is in no block and can not be in one any more");
             return self.over(now, *flight, ExtrinsicEnd::Expired, Ended::Lapsed);
         }
-        let again = !flight.doubted && (!flight.offered || flight.missed >= LOOKS_PER_OFFER);
+        let again = flight.doubted.is_none() && (!flight.offered || flight.missed >= LOOKS_PER_OFFER);
         flight.next = if again { Step::Offer } else { Step::Look };
         self.due = if again { now.mono } else { now.mono + self.look_every };
         self.state = State::Flying(flight);
     }
 
     /// A call did not work. What a pool says of the bytes is held against the blocks before it is believed.
-    fn failed(&mut self, now: Now, mut flight: Box<Flight>, fault: &ChainFault, rng: &mut ChaCha20Rng) {
+    fn failed(
+        &mut self,
+        now: Now,
+        block: BlockNumber,
+        mut flight: Box<Flight>,
+        fault: &ChainFault,
+        rng: &mut ChaCha20Rng,
+    ) {
         let wait = self.backoff.wait(rng);
         match fault.kind {
             ChainFaultKind::Pool(PoolFault::Stale | PoolFault::SignAgain) => {
-                flight.doubted = true;
-                flight.missed = 0;
+                flight.doubted = flight.doubted.or(Some(block));
                 return self.look(now.mono, flight);
             }
             ChainFaultKind::Pool(PoolFault::Refused | PoolFault::TooSoon) if !flight.offered => {
                 return self.refused(now, *flight, fault.text.clone(), fault.remedy);
             }
-            ChainFaultKind::Pool(PoolFault::Refused) => flight.doubted = true,
+            ChainFaultKind::Pool(PoolFault::Refused) => flight.doubted = flight.doubted.or(Some(block)),
             ChainFaultKind::Pool(PoolFault::Occupied) => {
                 log::info!(target: "validator", "another extrinsic of our hotkey waits in the pool; ours comes after it");
                 return self.look(now.mono + wait, flight);
