@@ -29,7 +29,7 @@ pub struct Mono(pub u64);
 
 /// A point on the wall clock, in nanoseconds since the Unix epoch. For stamps, nonces and buckets,
 /// never for a deadline.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Wall(pub u64);
 
 /// Both clocks, sampled together once a turn of the loop.
@@ -255,7 +255,7 @@ impl fmt::Debug for WorkerId {
 }
 
 /// A worker of the network: (hotkey, worker id).
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct WorkerKey {
     pub hotkey: Hotkey,
     pub worker: WorkerId,

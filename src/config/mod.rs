@@ -12,6 +12,7 @@ pub mod logging;
 pub mod miner;
 pub mod networks;
 pub mod on_chain;
+pub mod scoring;
 mod shared;
 pub mod subtensor;
 mod suggest;

@@ -7,11 +7,13 @@ use std::{
 };
 
 pub use super::gpu_matrix::{GpuMatrix, Tolerance};
+pub use super::scoring::{PolicyName, Scoring};
 pub use super::validation::{ChallengeType, CpuMatrix, GemmI8, GemmSize, Validation, Verifiers};
 use super::{
     Role,
     form::{Form, text_of},
     logging::{self, Logging},
+    scoring,
     shared::{self, ANY, DAY_S},
     subtensor::{self, Subtensor},
     validation, validator_later,
@@ -33,6 +35,7 @@ pub struct Config {
     pub logging: Logging,
     pub store: Store,
     pub validation: Validation,
+    pub scoring: Scoring,
     pub weights: Weights,
     pub security: Security,
     pub metrics: Option<SocketAddr>,
@@ -46,13 +49,9 @@ pub struct Store {
     pub event_retention: Duration,
 }
 
-/// Scoring and what goes to the chain.
+/// When scores are calculated, and what goes to the chain.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Weights {
-    pub policy: Policy,
-    pub lease_weight: f64,
-    /// `1 − lease_weight`.
-    pub challenge_weight: f64,
     pub availability_window: Duration,
     pub recalculate_interval: Duration,
     /// Blocks between two settings of weights; `None`: never set.
@@ -67,31 +66,6 @@ pub enum CommitReveal {
     Timelocked,
     /// By their hash, which we reveal an epoch later.
     Hash,
-}
-
-/// A named set of scoring rules.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Policy {
-    /// Challenges by 1/time.
-    Reference7030,
-    /// Challenges by work per time.
-    Throughput,
-}
-
-impl Policy {
-    const ALL: [Policy; 2] = [Policy::Reference7030, Policy::Throughput];
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Policy::Reference7030 => "reference-70-30",
-            Policy::Throughput => "throughput",
-        }
-    }
-
-    /// Whether a bigger challenge costs its worker nothing, so that kinds and sizes may be mixed.
-    pub fn counts_work(self) -> bool {
-        self == Policy::Throughput
-    }
 }
 
 /// Who is listened to, and how often.
@@ -129,6 +103,7 @@ impl Role for Config {
             logging: logging::daemon(form),
             store: store(form),
             validation: validation::read(form),
+            scoring: scoring::read(form),
             weights: weights(form),
             security: security(form),
             metrics: shared::metrics(form),
@@ -181,9 +156,6 @@ fn weights(form: &mut Form) -> Weights {
     let hours: u16 = form.whole("weight_management.availability.window_hours", 169, 1..=8760);
     let tempo: u32 = form.whole("metagraph.weight_update_tempo", 105, 0..=1_000_000);
     Weights {
-        policy: policy(form),
-        lease_weight: form.number("weight_management.score_weights.lease_weight", 0.7, 0.0..=1.0),
-        challenge_weight: form.number("weight_management.score_weights.challenge_weight", 0.3, 0.0..=1.0),
         availability_window: Duration::from_secs(u64::from(hours) * 3600),
         recalculate_interval: form.seconds("weight_management.recalculate_interval", 420, 0.1..=DAY_S),
         update_tempo_blocks: (tempo > 0).then_some(tempo),
@@ -194,11 +166,6 @@ fn weights(form: &mut Form) -> Weights {
 fn commit_reveal(form: &mut Form) -> CommitReveal {
     let words = [("timelocked", CommitReveal::Timelocked), ("hash", CommitReveal::Hash)];
     form.word("weights.commit_reveal", "timelocked", &words).unwrap_or(CommitReveal::Timelocked)
-}
-
-fn policy(form: &mut Form) -> Policy {
-    let words = Policy::ALL.map(|policy| (policy.name(), policy));
-    form.word("scoring.policy", Policy::Reference7030.name(), &words).unwrap_or(Policy::Reference7030)
 }
 
 fn security(form: &mut Form) -> Security {
@@ -224,13 +191,7 @@ fn relations(form: &mut Form, config: &Config) {
     let kept = config.store.event_retention >= config.validation.ranking_window;
     let paths = ("database.event_retention_days", "validation.ranking_window_minutes");
     form.relation(kept, paths.0, paths.1, "at least validation.ranking_window_minutes");
-    let whole = (config.weights.lease_weight + config.weights.challenge_weight - 1.0).abs() < 1e-9;
-    let paths = ("weight_management.score_weights.lease_weight", "weight_management.score_weights.challenge_weight");
-    form.relation(whole, paths.0, paths.1, "1 less weight_management.score_weights.challenge_weight");
-    if whole && config.weights.lease_weight != 0.7 {
-        let policy = config.weights.policy.name();
-        form.warn(paths.0, &format!("differs from the policy {policy}; this file's weights are used"));
-    }
+    scoring::relations(form, &config.scoring);
     mixed_work(form, config);
 }
 
@@ -238,7 +199,7 @@ fn relations(form: &mut Form, config: &Config) {
 fn mixed_work(form: &mut Form, config: &Config) {
     let kind = config.validation.challenge_type;
     let one_size = matches!(kind, ChallengeType::CpuMatrix | ChallengeType::GpuMatrix);
-    let fits = one_size || config.weights.policy.counts_work();
+    let fits = one_size || config.scoring.policy.counts_work();
     let (path, other) = ("scoring.policy", "validation.challenge_type");
     let allowed = format!(
         "throughput when {other} is {} (a policy of 1/time takes points for bigger challenges): set {path}: throughput",

@@ -14,7 +14,7 @@ use crate::{
     net::{self, Connections, DialOptions, HttpOptions, Hub, Listener, Serve, Setup},
     spoke::{
         self,
-        store::{Reader, Store},
+        store::{Keeper, Store},
         verify,
     },
     wallet,
@@ -28,7 +28,7 @@ use crate::{
 /// After a stop, and again for joining the spokes.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 /// One calculation of scores is under way at most.
-const FACTS_DEPTH: usize = 1;
+const SCORING_DEPTH: usize = 1;
 /// Reports of spokes that may wait for the loop.
 const REPORTS: usize = 256;
 
@@ -84,7 +84,7 @@ fn spokes(
 ) -> Result<(Dispatch, Vec<spoke::Spoke>), Failure> {
     let outbox = hub.outbox();
     let mut store = Store::open(&config.store.path, key.hotkey())?;
-    let mut reader = Reader::open(&config.store.path)?;
+    let mut keeper = Keeper::open(&config.store.path)?;
     let verify: Vec<_> = (0..verifiers).map(|_| |proof: Box<_>| Event::Verified(verify::serve(*proof))).collect();
     let (to_verify, verify) = spoke::spawn_pool("verify", verifiers, &outbox, verify);
     let bulk = |request| Event::Bulk(spoke::bulk::serve_validator(request));
@@ -92,14 +92,14 @@ fn spokes(
     let (to_chain, chain) = chain::spawn(&config.subtensor, Some(key.clone()), CHAIN_DEPTH, &outbox, Event::Chain)?;
     let (to_store, store) =
         spoke::spawn("store", STORE_DEPTH, &outbox, move |request| Event::Store(store.serve(request)));
-    let (to_facts, facts) =
-        spoke::spawn("facts", FACTS_DEPTH, &outbox, move |(at, window)| Event::Store(reader.facts(at, window)));
+    let (to_scoring, scoring) =
+        spoke::spawn("scoring", SCORING_DEPTH, &outbox, move |request: Box<_>| Event::Store(keeper.score(&request)));
     let dispatch = move |command| match command {
-        Command::Store(StoreRequest::Facts { at, window }) => to_facts.send((at, window)),
+        Command::Store(StoreRequest::Score(request)) => to_scoring.send(request),
         Command::Store(request) => to_store.send(request),
         Command::Chain(request) => to_chain.send(request),
         Command::Verify(request) => to_verify.send(request),
         Command::Bulk(request) => to_bulk.send(request),
     };
-    Ok((Box::new(dispatch), vec![verify, bulk, chain, facts, store]))
+    Ok((Box::new(dispatch), vec![verify, bulk, chain, scoring, store]))
 }

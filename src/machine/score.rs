@@ -9,15 +9,18 @@ mod miner;
 pub mod outcome;
 mod ownership;
 pub mod policy;
+mod presence;
 pub mod report;
+mod shadow;
 mod worker;
 
 pub use emit::{emit, submission};
 pub use facts::{ChallengeFact, Claim, Facts, MinerFacts, NOT_FETCHED, Outcome, WorkerFacts};
 pub use outcome::{Availability, Contested, MinerScore, Scores, WorkerScore};
 pub use ownership::RELEASE;
-pub use policy::{Base, Policy, PolicyId};
+pub use policy::{Base, Policy, PolicyId, PolicyName};
 pub use report::{Report, report};
+pub use shadow::{Difference, differences};
 
 use self::ownership::Owners;
 use crate::units::WorkerKey;

@@ -106,7 +106,7 @@ const SWEEP_EVERY: Duration = Duration::from_secs(10);
 /// What the validator asks of its spokes.
 #[derive(Debug)]
 pub enum Command {
-    /// At most three are in flight: loading, a batch, the facts.
+    /// At most three are in flight: loading, a batch, a calculation.
     Store(StoreRequest),
     /// At most one.
     Chain(ChainRequest),
@@ -220,12 +220,6 @@ impl Validator {
             Event::Chain(reply) => self.chain_said(now, reply),
             Event::Verified(reply) => self.verified(now, reply),
             Event::Bulk(ValidatorBulkDone::Synapse { job, outcome }) => self.unpacked(now, job, outcome),
-            Event::Bulk(ValidatorBulkDone::Scored(scores)) => {
-                self.ledger.note(now, Write::Scored(scores.clone()));
-                self.counters.count(Metric::Scorings, &["done"]);
-                self.scoring.scored(now.mono, *scores);
-                self.consider_weights(now);
-            }
         }
     }
 
@@ -238,10 +232,11 @@ impl Validator {
                 self.counters.add(Metric::StoreWrites, &[], settled.writes as u64);
                 self.settled(now, settled);
             }
-            StoreReply::Facts(mut facts) => {
-                facts.metagraph = self.chain.hotkeys();
-                let policy = Box::new(self.scoring.policy().clone());
-                self.command(Command::Bulk(ValidatorBulk::Score { facts, policy }));
+            StoreReply::Scored(calculation) => {
+                self.counters.count(Metric::Scorings, &["done"]);
+                self.scoring.scored(now.mono, &calculation);
+                self.ledger.note(now, Write::Scored(calculation));
+                self.consider_weights(now);
             }
             StoreReply::Failed { batch, fault } => self.store_failed(now, batch, fault),
         }
@@ -353,11 +348,12 @@ impl Validator {
         if self.phase != Phase::Running {
             return;
         }
-        let weights = self.scoring.weights(now.mono, &self.chain, &self.fleet);
+        let (weights, basis) = self.scoring.weights(now.mono, &self.chain, &self.fleet).unzip();
+        let basis = basis.unwrap_or_default();
         let ends = self.challenges.ends();
         let judged = ends.verified + ends.failed > 0;
         let ground = Ground::of(&self.chain, &self.drift, now);
-        self.epoch.consider(now, View { ground, weights, judged });
+        self.epoch.consider(now, View { ground, weights, basis, judged });
     }
 
     /// What is on its way to the chain goes on: the lane first, then what waits for it.
@@ -421,7 +417,7 @@ impl Validator {
             return;
         }
         if self.chain.graph().is_some() && self.scoring.begin() {
-            let request = self.scoring.facts(now.wall);
+            let request = self.scoring.request(now.wall, self.chain.hotkeys());
             self.command(Command::Store(request));
         }
     }
@@ -432,15 +428,8 @@ impl Validator {
         if self.drift.alarmed() {
             return;
         }
-        let kept = self.config.store.event_retention;
-        self.ledger.note(
-            now,
-            Write::Prune {
-                ranking: now.wall - self.config.validation.ranking_window,
-                events: now.wall - kept,
-                availability: now.wall - kept.max(self.config.weights.availability_window),
-            },
-        );
+        let write = self.scoring.horizons(now.wall, self.config.store.event_retention);
+        self.ledger.note(now, write);
     }
 
     fn compare_clocks(&mut self, now: Now) {

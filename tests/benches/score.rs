@@ -3,15 +3,15 @@
 //! `cargo bench --bench score`. The arithmetic alone, the facts out of a full database where each round passes
 //! half of the workers over, and the batches that heartbeats and rounds become.
 
-use std::{hint::black_box, path::Path, time::Duration};
+use std::{hint::black_box, num::NonZeroU32, path::Path, time::Duration};
 
 use byteleap::{
     machine::{
-        availability::Segment,
-        contract::store::{FactsWindow, HeartbeatWrite, StoreReply, StoreRequest, WorkerSeen, Write},
+        availability::{Beat, Present, RosterId},
+        contract::store::{HeartbeatWrite, Reach, ScoreRequest, StoreReply, StoreRequest, WorkerSeen, Write},
         score::{ChallengeFact, Facts, MinerFacts, Outcome, Policy, WorkerFacts, score},
     },
-    spoke::store::{Reader, Store},
+    spoke::store::{Keeper, Store},
     units::{Hotkey, Wall, WorkerId, WorkerKey},
 };
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
@@ -33,12 +33,13 @@ fn worker_facts(n: u64) -> WorkerFacts {
     let challenge = |row: u64| {
         let computation_ms = Some(100.0 + (n * 7 + row) as f64);
         let outcome = Outcome::Verified { computation_ms, success_count: Some(1), gpus: None, ops: Some(1.6e10) };
-        ChallengeFact { created: NOW - Duration::from_secs(240 * row), row, outcome }
+        ChallengeFact { created: NOW - Duration::from_secs(240 * row), tie: row, outcome }
     };
-    let hour = (NOW.as_secs() / 3600 - HOURS) as u32;
-    let steady = Segment { hour, hours: HOURS as u16, mask: 0x0FFF, last_s: 3599, address: None, gpus: None };
-    let challenges = (1..=45).map(challenge).collect();
-    WorkerFacts { challenges, presence: vec![steady], ..WorkerFacts::default() }
+    WorkerFacts { challenges: (1..=45).map(challenge).collect(), ..WorkerFacts::default() }
+}
+
+fn roster(id: u64) -> RosterId {
+    RosterId(u32::try_from(id + 1).ok().and_then(NonZeroU32::new).expect("a small number"))
 }
 
 fn full_subnet() -> Facts {
@@ -50,7 +51,12 @@ fn full_subnet() -> Facts {
             facts.workers.insert(key, worker_facts(miner * WORKERS + worker));
         }
         facts.metagraph.insert(hotkey.clone());
-        facts.miners.insert(hotkey, MinerFacts { seen: NOW, removed: false });
+        let name = |worker| WorkerId::new(&format!("worker-{worker}"));
+        let present = |worker| Present { worker: name(worker), address: None, gpus: None, owned: None };
+        facts.rosters.insert(roster(miner), (0..WORKERS).map(present).collect());
+        let minute = |n| Beat { at: NOW - Duration::from_secs(60 * n), roster: Some(roster(miner)) };
+        let beats = (0..HOURS * 60).rev().map(minute).collect();
+        facts.miners.insert(hotkey, MinerFacts { seen: NOW, removed: false, beats });
     }
     facts
 }
@@ -63,23 +69,24 @@ fn arithmetic(criterion: &mut Criterion) {
     }
 }
 
-fn batch(minute: u64, requests: u64) -> StoreRequest {
+/// A heartbeat of each of so many miners, of so many workers each.
+fn batch(minute: u64, miners: u64, workers: u64) -> StoreRequest {
     let at = NOW + Duration::from_secs(60 * minute);
-    let workers = || vec![WorkerSeen { public_ip: Some("198.51.100.1".into()), ..WorkerSeen::named("worker-0") }];
-    let beat = |n| Write::Heartbeat(Box::new(HeartbeatWrite { hotkey: hotkey(n), at, workers: workers() }));
-    StoreRequest::Commit { batch: minute, writes: (0..requests).map(beat).collect() }
+    let seen = |n| WorkerSeen { public_ip: Some("198.51.100.1".into()), ..WorkerSeen::named(&format!("worker-{n}")) };
+    let beat = |n| HeartbeatWrite { hotkey: hotkey(n), at, workers: (0..workers).map(seen).collect() };
+    StoreRequest::Commit { batch: minute, writes: (0..miners).map(|n| Write::Heartbeat(Box::new(beat(n)))).collect() }
 }
 
 fn commits(criterion: &mut Criterion) {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let mut store = Store::open(&dir.path().join("validator.db"), &owner()).expect("a new database");
-    for requests in [20, 256] {
+    for (miners, workers) in [(20, 1), (256, 1), (1, 100)] {
         let mut minute = 0;
-        let name = format!("store/batch of {requests} heartbeats");
+        let name = format!("store/batch of {miners} heartbeats of {workers}");
         criterion.bench_function(&name, |bench| {
             let next = || {
                 minute += 1;
-                batch(minute, requests)
+                batch(minute, miners, workers)
             };
             let serve = |request| assert!(matches!(store.serve(request), StoreReply::Committed { .. }));
             bench.iter_batched(next, serve, BatchSize::PerIteration);
@@ -93,20 +100,26 @@ fn fill(path: &Path) {
     let raw = rusqlite::Connection::open(path).expect("the database");
     let count = "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < ?1) INSERT INTO";
     let run = |sql: &str, count: u64| raw.execute(sql, [count]).expect("rows");
-    let (all, now, hour) = (MINERS * WORKERS, NOW.0, NOW.as_secs() / 3600);
-    run(&format!("{count} miners SELECT i + 1, printf('5Miner%042d', i), {now} FROM n"), MINERS);
+    let (all, now, hour, beats) = (MINERS * WORKERS, NOW.0, NOW.as_secs() / 3600, MINERS * HOURS * 60);
+    run(&format!("{count} miners (id, hotkey, seen) SELECT i + 1, printf('5Miner%042d', i), {now} FROM n"), MINERS);
     let worker =
-        format!("SELECT i + 1, i / {WORKERS} + 1, 'worker-' || (i % {WORKERS}), NULL, NULL, '[]', 'idle', {now}");
+        format!("SELECT i + 1, i / {WORKERS} + 1, 'worker-' || (i % {WORKERS}), NULL, NULL, '[]', 'idle', {now}, 1");
     run(&format!("{count} workers {worker} FROM n"), all);
-    let presence = format!("SELECT i / {HOURS} + 1, {hour} - i % {HOURS}, 0, 4095, 3599, 1, NULL");
-    run(&format!("{count} availability {presence} FROM n"), all * HOURS);
+    let entries =
+        format!("(SELECT json_group_array(json_array(id, 1, 0, 0)) FROM workers WHERE miner = n.i + 1 ORDER BY id)");
+    run(&format!("{count} rosters SELECT i + 1, {entries}, {hour} FROM n"), MINERS);
+    // Miner after miner within each minute, oldest first.
+    let ago = format!("{now} - ({beats} - 1 - i) / {MINERS} * 60000000000");
+    run(&format!("{count} beats SELECT i + 1, i % {MINERS} + 1, {ago}, i % {MINERS} + 1 FROM n"), beats);
+    raw.execute_batch("INSERT INTO hours SELECT at / 3600000000000, min(seq) FROM beats GROUP BY 1").expect("rows");
     let challenge = "(id, uuid, worker, kind, matrix_size, iterations, created, sent, committed, ended, \
-                     computation_ms, verdict, success_count)";
+                     computation_ms, verdict, success_count, ended_seq)";
     let row = format!(
         "SELECT i + 1, 'challenge-' || i, i % {all} + 1, 'cpu_matrix', 2000, 1, {now} - i / {all} * 240000000000,
-             1, 1, 1, 100.0, 'verified', 1"
+             1, 1, 1, 100.0, 'verified', 1, i + 1"
     );
     run(&format!("{count} challenges {challenge} {row} FROM n"), all * 45);
+    raw.execute("UPDATE log SET seq = ?1", [beats.max(all * 45)]).expect("the newest number");
 }
 
 /// A round that passes every second worker over.
@@ -130,25 +143,41 @@ fn facts(criterion: &mut Criterion) {
         bench.iter(|| Store::open(&path, &owner()).expect("the full database"))
     });
     let mut store = Store::open(&path, &owner()).expect("the full database");
-    let mut reader = Reader::open(&path).expect("the full database");
-    let window = FactsWindow { ranking_minutes: 180, availability_hours: HOURS };
-    let mut ask = || match reader.facts(NOW, window) {
-        StoreReply::Facts(facts) => facts,
+    (0..45).for_each(|number| round(&mut store, number));
+    let calculate = |keeper: &mut Keeper, at| match keeper.score(&wanted(at)) {
+        StoreReply::Scored(calculation) => calculation,
         other => panic!("{other:?}"),
     };
-    group.bench_function("facts", |bench| bench.iter(&mut ask));
-    (0..45).for_each(|number| round(&mut store, number));
-    group.bench_function("facts with 45 rounds", |bench| bench.iter(&mut ask));
-    let mut later = 1000;
+    group.bench_function("score, all of it read", |bench| {
+        bench.iter(|| calculate(&mut Keeper::open(&path).expect("the full database"), NOW));
+    });
+    let mut keeper = Keeper::open(&path).expect("the full database");
+    calculate(&mut keeper, NOW);
+    println!("read: {}", peak_memory());
+    let (mut minute, mut later) = (0, 1000);
+    group.bench_function("score, seven minutes later", |bench| {
+        let next = || {
+            for _ in 0..7 {
+                minute += 1;
+                assert!(matches!(store.serve(batch(minute, MINERS, WORKERS)), StoreReply::Committed { .. }));
+            }
+            NOW + Duration::from_secs(60 * minute)
+        };
+        bench.iter_batched(next, |at| calculate(&mut keeper, at), BatchSize::PerIteration);
+    });
     group.bench_function("a round that passes 12,800 over", |bench| {
         bench.iter(|| {
             later += 1;
             round(&mut store, later);
         });
     });
-    println!("{}", peak_memory());
-    let facts = ask();
-    group.bench_function("score", |bench| bench.iter(|| black_box(score(&facts, &Policy::reference_70_30()))));
+    println!("at the end: {}", peak_memory());
+}
+
+fn wanted(at: Wall) -> ScoreRequest {
+    let reach = Reach { ranking: Duration::from_secs(180 * 60), heard: Duration::from_secs(HOURS * 3600) };
+    let metagraph = (0..MINERS).map(hotkey).collect();
+    ScoreRequest { at, reach, metagraph, policy: Policy::reference_70_30(), shadow: None }
 }
 
 fn peak_memory() -> String {

@@ -111,7 +111,7 @@ fn contradictions_are_told() {
             "validation.ranking_window_minutes: is 3; allowed: at least validation.challenge_interval",
         ),
         (
-            line::<validator::Config>("weight_management: {score_weights: {lease_weight: 0.9}}"),
+            line::<validator::Config>("weight_management: {score_weights: {lease_weight: 0.9, challenge_weight: 0.3}}"),
             "weight_management.score_weights.lease_weight: is 0.9; allowed: 1 less weight_management.score_weights.challenge_weight",
         ),
         (
@@ -144,8 +144,11 @@ fn a_contradiction_is_not_told_of_a_value_that_is_wrong_anyway() {
 fn other_kinds_of_challenges_and_policies_are_refused_honestly() {
     let told = line::<validator::Config>("validation: {challenge_type: matrix}");
     assert_eq!(told, "validation.challenge_type: is \"matrix\"; allowed: cpu_matrix, gpu_matrix, gemm_i8 or auto");
-    let told = line::<validator::Config>("scoring: {policy: lease-only}");
-    assert_eq!(told, "scoring.policy: is \"lease-only\"; allowed: reference-70-30, throughput");
+    let told = line::<validator::Config>("scoring: {policy: best}");
+    let allowed = "reference-70-30, reference-90-10, lease-only, throughput";
+    assert_eq!(told, format!("scoring.policy: is \"best\"; allowed: {allowed}"));
+    let told = line::<validator::Config>("scoring: {shadow: best}");
+    assert_eq!(told, format!("scoring.shadow: is \"best\"; allowed: {allowed}, or null"));
 }
 
 #[test]

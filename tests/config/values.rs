@@ -7,7 +7,7 @@ use byteleap::{
         Checked, Role,
         miner::{self},
         subtensor::CachePlace,
-        validator::{self, ChallengeType, GemmSize, GpuMatrix, Policy, Tolerance, Verifiers},
+        validator::{self, ChallengeType, GemmSize, GpuMatrix, PolicyName, Tolerance, Verifiers},
         worker,
     },
     units::Signer,
@@ -161,13 +161,16 @@ fn what_is_challenged_and_how_it_is_scored_go_together() {
     let text = "validation: {challenge_type: auto, gemm_i8: {cpu: {matrix_size: 512, rounds: 3}, samples: 128}}\n\
                 scoring: {policy: throughput}\n";
     let config = accepted::<validator::Config>(text).config;
-    assert_eq!((config.validation.challenge_type, config.weights.policy), (ChallengeType::Auto, Policy::Throughput));
-    assert_eq!((config.weights.lease_weight, config.weights.challenge_weight), (0.7, 0.3));
+    assert_eq!(
+        (config.validation.challenge_type, config.scoring.policy),
+        (ChallengeType::Auto, PolicyName::Throughput)
+    );
+    assert_eq!((config.scoring.lease_weight, config.scoring.challenge_weight), (0.7, 0.3));
     let gemm = config.validation.gemm_i8;
     assert_eq!(gemm.cpu, GemmSize { matrix_size: 512, rounds: 3 });
     assert_eq!((gemm.gpu, gemm.samples), (GemmSize { matrix_size: 32_768, rounds: 24 }, 128));
     let plain = "validation: {challenge_type: cpu_matrix}\nscoring: {policy: throughput}\n";
-    assert_eq!(accepted::<validator::Config>(plain).config.weights.policy, Policy::Throughput);
+    assert_eq!(accepted::<validator::Config>(plain).config.scoring.policy, PolicyName::Throughput);
 }
 
 #[test]
@@ -263,6 +266,6 @@ fn other_shares_than_the_policys_are_used_and_told() {
     let text =
         "external_ip: 192.0.2.7\nweight_management: {score_weights: {lease_weight: 0.9, challenge_weight: 0.1}}\n";
     let checked = accepted::<validator::Config>(text);
-    assert_eq!(checked.config.weights.lease_weight, 0.9);
+    assert_eq!(checked.config.scoring.lease_weight, 0.9);
     assert_eq!(checked.warnings.len(), 1);
 }

@@ -19,7 +19,7 @@ use byteleap::{
             open::{OpenOutcome, OpenReply, OpenRequest, ToOpen},
             probe::ProbeReply,
             resolve::ResolveReply,
-            store::{StoreReply, StoreRequest},
+            store::{StoreReply, StoreRequest, Write},
             validator_bulk,
             verify::VerifyReply,
         },
@@ -131,7 +131,23 @@ impl ValidatorSpokes {
             StoreReply::Failed { fault, .. } => panic!("the store refused: {fault}: {writes:?}"),
             _ => self.witness.borrow_mut().saw(now.wall, &writes),
         }
+        writes.iter().for_each(|write| self.calculate_again(write));
         reply
+    }
+
+    /// What was scored, and the weights made from it, follow from the log, whatever came after.
+    fn calculate_again(&self, write: &Write) {
+        let until = match write {
+            Write::Scored(calculation) => calculation.scores.at - Duration::from_nanos(1),
+            Write::WeightIntent { basis, .. } => basis.scored_at,
+            _ => return,
+        };
+        let Some((recorded, again)) = self.store.replay(until).expect("the log can be read") else { return };
+        assert_eq!(recorded.mismatch(&again), None, "scores of {:?}", recorded.at);
+        if let Write::WeightIntent { id, .. } = write {
+            let weights = self.store.recorded_weights(Some(*id)).expect("the log can be read");
+            assert_eq!(weights.and_then(|weights| weights.mismatch(&again)), None, "weights {id}");
+        }
     }
 }
 

@@ -84,7 +84,7 @@ impl Witness {
                     assert!(self.sent.insert(id.clone()), "challenge {id} was sent twice");
                 }
                 Write::ChallengeEnded { id, at, end, .. } => self.has_ended(id, *at, end),
-                Write::Scored(scores) => self.was_scored(scores),
+                Write::Scored(calculation) => self.was_scored(&calculation.scores),
                 Write::WeightOutcome { at, outcome: WeightOutcome::Confirmed { .. }, .. } => self.confirmed = Some(*at),
                 _ => {}
             }

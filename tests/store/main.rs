@@ -11,7 +11,7 @@ use std::{
 use byteleap::{
     machine::{
         contract::store::{
-            Asked, ChallengeRow, End, FactsWindow, HeartbeatWrite, StoreReply, StoreRequest, Work, WorkerSeen, Write,
+            Asked, ChallengeRow, End, HeartbeatWrite, Reach, StoreReply, StoreRequest, Work, WorkerSeen, Write,
         },
         score::{Facts, Policy, score},
     },
@@ -69,14 +69,18 @@ fn claims(input: &Value) -> impl Iterator<Item = Write> {
     })
 }
 
+/// A miner says all that it has to say at one moment in one heartbeat.
 fn heartbeats(input: &Value) -> impl Iterator<Item = Write> {
-    rows(input, "heartbeats").into_iter().map(|(at, row)| {
+    let mut said: BTreeMap<(Wall, &str), Vec<WorkerSeen>> = BTreeMap::new();
+    for (at, row) in rows(input, "heartbeats") {
         let gpus_present: BTreeSet<String> =
             list(row, "gpu_utilization").map(|item| text(item, "uuid").to_string()).collect();
         let public_ip = row["public_ip"].as_str().map(str::to_string);
         let seen = WorkerSeen { public_ip, gpus_present, ..WorkerSeen::named(text(row, "worker_id")) };
-        heartbeat(text(row, "hotkey"), at, seen)
-    })
+        said.entry((at, text(row, "hotkey"))).or_default().push(seen);
+    }
+    let beat = |((at, hotkey), workers)| HeartbeatWrite { hotkey: Hotkey::label(hotkey), at, workers };
+    said.into_iter().map(move |said| Write::Heartbeat(Box::new(beat(said))))
 }
 
 fn challenges(input: &Value) -> impl Iterator<Item = Write> {
@@ -136,26 +140,15 @@ fn told(input: &Value, policy: &Policy) -> Facts {
     let mut store = Store::in_memory().unwrap();
     commit(&mut store, first_words(input).chain([leases(input)]).collect());
     commit(&mut store, claims(input).chain(heartbeats(input)).collect());
-    // Pruning what no window reaches must not change a score.
-    let (ranking, events) = (minutes_ago(180.0), minutes_ago(7.0 * 24.0 * 60.0));
-    let prune =
-        Write::Prune { ranking, events, availability: minutes_ago(60.0 * f64::from(policy.availability_hours)) };
     commit(&mut store, challenges(input).collect());
-    let window = FactsWindow {
-        ranking_minutes: policy.ranking_window.as_secs() / 60,
-        availability_hours: u64::from(policy.availability_hours),
-    };
-    let facts = ask(&mut store, window);
-    commit(&mut store, vec![prune]);
-    assert_eq!(score(&facts, policy).raw, score(&ask(&mut store, window), policy).raw);
+    // Every worker was heard within this, most of them in no window of the policy's.
+    let reach = Reach { ranking: policy.ranking_window, heard: Duration::from_secs(14 * 24 * 3600) };
+    let facts = store.facts_at(NOW, reach).unwrap();
+    // Pruning what no window reaches must not change a score.
+    let (ranking, availability) = (NOW - reach.ranking, NOW - reach.heard);
+    commit(&mut store, vec![Write::Prune { ranking, events: ranking, availability }]);
+    assert_eq!(score(&facts, policy).raw, score(&store.facts_at(NOW, reach).unwrap(), policy).raw);
     online(facts, input)
-}
-
-fn ask(store: &mut Store, window: FactsWindow) -> Facts {
-    match store.serve(StoreRequest::Facts { at: NOW, window }) {
-        StoreReply::Facts(facts) => *facts,
-        other => panic!("{other:?}"),
-    }
 }
 
 /// The recordings say who is online beside the heartbeats.

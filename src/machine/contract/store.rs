@@ -1,11 +1,11 @@
 //! The validator's durable memory, as its machine sees it: load once, then batches of writes, each one
 //! transaction: all of it or nothing. What must be durable before it is said waits for `Committed`.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use super::chain::{Reveal, SignedExtrinsic};
 use crate::{
-    machine::score::{Facts, Scores},
+    machine::score::{Policy, Scores},
     units::{BlockNumber, ChallengeId, Hotkey, Uid, Wall, WorkerId, WorkerKey},
     wire::messages::gemm_i8::{GEMM_I8, Sample},
 };
@@ -16,9 +16,8 @@ pub enum StoreRequest {
     Load,
     /// One transaction. `batch` comes back in the answer.
     Commit { batch: u64, writes: Vec<Write> },
-    /// The typed facts that scoring needs, as of `at`.
-    /// `Facts::metagraph` comes back empty: the machine fills it in.
-    Facts { at: Wall, window: FactsWindow },
+    /// Calculate scores from what the log has by now.
+    Score(Box<ScoreRequest>),
 }
 
 #[derive(Debug)]
@@ -27,7 +26,7 @@ pub enum StoreReply {
     Committed {
         batch: u64,
     },
-    Facts(Box<Facts>),
+    Scored(Box<Calculation>),
     /// Nothing of the request took effect; `batch` when it was a commit.
     Failed {
         batch: Option<u64>,
@@ -49,11 +48,38 @@ pub enum StoreFault {
     Broken(String),
 }
 
-/// How far back facts reach.
+/// One calculation, wanted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ScoreRequest {
+    /// The moment that the windows end at.
+    pub at: Wall,
+    pub reach: Reach,
+    /// Hotkeys of the subnet.
+    pub metagraph: BTreeSet<Hotkey>,
+    pub policy: Policy,
+    /// Another policy, to be compared.
+    pub shadow: Option<Policy>,
+}
+
+/// How far back facts reach: as far as the longest window that looks at them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FactsWindow {
-    pub ranking_minutes: u64,
-    pub availability_hours: u64,
+pub struct Reach {
+    /// Challenges and rounds.
+    pub ranking: Duration,
+    /// Heartbeats. Who was not heard for so long is not known any more.
+    pub heard: Duration,
+}
+
+/// Scores, and all that is needed to calculate them again.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Calculation {
+    pub scores: Scores,
+    pub shadow: Option<Scores>,
+    /// The newest fact of the log that it saw.
+    pub seq: u64,
+    pub policy: Policy,
+    pub reach: Reach,
+    pub metagraph: BTreeSet<Hotkey>,
 }
 
 /// One durable change.
@@ -99,8 +125,8 @@ pub enum Write {
         at: Wall,
         scores: Vec<(WorkerKey, f64)>,
     },
-    /// One score calculation: what each miner got and why.
-    Scored(Box<Scores>),
+    /// One score calculation: what each miner got and why, and from what.
+    Scored(Box<Calculation>),
     /// Which chain this is, by its genesis. Said once; never another.
     Genesis([u8; 32]),
     /// A weight vector that we mean to set. Durable before it is signed.
@@ -109,6 +135,7 @@ pub enum Write {
         at: Wall,
         at_block: BlockNumber,
         weights: Vec<(Uid, Hotkey, u16)>,
+        basis: Box<WeightBasis>,
     },
     /// An extrinsic of ours that nobody has seen yet. Durable before it is submitted; the one before it is over.
     ExtrinsicSigned {
@@ -137,7 +164,7 @@ pub enum Write {
     Prune {
         /// Verified challenges created before it keep only their verdict and time.
         ranking: Wall,
-        /// Challenges, scores and weights of before it go.
+        /// Challenges, rounds, scores and weights of before it go.
         events: Wall,
         /// Heartbeats of before it go, and workers and miners not heard since, unless a lease is on them.
         availability: Wall,
@@ -284,6 +311,17 @@ pub enum End {
     Failed(String),
     /// Nobody can blame the worker: counts for nothing.
     Void(String),
+}
+
+/// What weights were made from: with it they can be made again.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WeightBasis {
+    /// The calculation.
+    pub scored_at: Wall,
+    /// Scored miners with a weight that were given none, and why.
+    pub left_out: Vec<(Hotkey, &'static str)>,
+    /// The largest share that the chain allowed, of 65535.
+    pub limit: u16,
 }
 
 /// Intents are numbered in the order in which they were made.

@@ -1,5 +1,5 @@
-//! What the validator hands to the bulk spoke: bodies over [`crate::wire::limits::BULK_BYTES`], and the
-//! arithmetic of scoring.
+//! What the validator hands to the bulk spoke: bodies over [`crate::wire::limits::BULK_BYTES`], read,
+//! decrypted and typed.
 //!
 //! The machine keeps credit, and what must be remembered meanwhile under a job number. The spoke holds no
 //! state: everything it needs comes with the request.
@@ -7,10 +7,7 @@
 use std::sync::Arc;
 
 use crate::{
-    machine::{
-        score::{Facts, Policy, Scores},
-        validator::incoming::Incoming,
-    },
+    machine::validator::incoming::Incoming,
     units::Hotkey,
     wire::{
         session::{Opener, SessionFault},
@@ -25,8 +22,6 @@ pub const DEPTH: usize = 264;
 pub enum ValidatorBulk {
     /// Read the body of a verified synapse, decrypt and type its request.
     Synapse(Box<SynapseWork>),
-    /// Score the subnet.
-    Score { facts: Box<Facts>, policy: Box<Policy> },
 }
 
 #[derive(Debug)]
@@ -45,7 +40,6 @@ pub struct SynapseWork {
 #[derive(Debug)]
 pub enum ValidatorBulkDone {
     Synapse { job: u64, outcome: Result<Unpacked, Unfit> },
-    Scored(Box<Scores>),
 }
 
 /// A request whose tag was good. Its sequence number must still be taken.

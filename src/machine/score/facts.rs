@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::{
-    machine::availability::{GpuSetId, Segment},
+    machine::availability::{Beat, GpuSetId, Roster, RosterId},
     units::{Hotkey, Wall, WorkerKey},
 };
 
@@ -27,9 +27,11 @@ pub struct Facts {
     /// Every miner ever heard and not forgotten.
     pub miners: BTreeMap<Hotkey, MinerFacts>,
     pub workers: BTreeMap<WorkerKey, WorkerFacts>,
+    /// What the ids in beats stand for.
+    pub rosters: BTreeMap<RosterId, Arc<Roster>>,
     /// Who says to own which GPU, by uuid.
     pub claims: BTreeMap<Arc<str>, Vec<Claim>>,
-    /// What the ids in segments and challenges stand for.
+    /// What the ids in rosters and challenges stand for.
     pub gpu_sets: BTreeMap<GpuSetId, BTreeSet<Arc<str>>>,
 }
 
@@ -39,6 +41,8 @@ pub struct MinerFacts {
     pub seen: Wall,
     /// Taken out by the operator: not scored any more.
     pub removed: bool,
+    /// Heartbeats of the availability window, in the order in which they were heard.
+    pub beats: Vec<Beat>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -49,18 +53,16 @@ pub struct WorkerFacts {
     pub lease: Option<f64>,
     /// Ended challenges of the ranking window, in any order.
     pub challenges: Vec<ChallengeFact>,
-    /// Heartbeats of the availability window, in order of time.
-    pub presence: Vec<Segment>,
-    /// Rounds of the ranking window in which the validator had no capacity to verify it, and gave it nothing.
-    pub passed_over: u32,
+    /// Rounds in which the validator had no capacity to verify it, and gave it nothing: when each began.
+    pub passed_over: Vec<Wall>,
 }
 
 /// A challenge that ended.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ChallengeFact {
     pub created: Wall,
-    /// Tells challenges of one instant apart, later ones higher.
-    pub row: u64,
+    /// Tells challenges of one instant apart, whatever the order in which they were stored.
+    pub tie: u64,
     pub outcome: Outcome,
 }
 

@@ -2,6 +2,9 @@
 
 use std::{collections::BTreeMap, fmt};
 
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
 use super::{ownership::RELEASE, policy::PolicyId};
 use crate::units::{Hotkey, Wall, WorkerKey};
 
@@ -9,7 +12,7 @@ use crate::units::{Hotkey, Wall, WorkerKey};
 const NAMED: usize = 4;
 
 /// One calculation over the whole subnet.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Scores {
     pub at: Wall,
     pub policy: PolicyId,
@@ -32,13 +35,19 @@ pub struct Scores {
 }
 
 /// A GPU that several workers proved, so that it counts for none of them.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Contested {
     pub uuid: String,
     pub workers: Vec<WorkerKey>,
 }
 
 impl Scores {
+    /// Names every number of it: equal digests are equal scores, to the bit.
+    pub fn digest(&self) -> [u8; 32] {
+        let text = serde_json::to_vec(self).unwrap_or_default();
+        Sha256::digest(text).into()
+    }
+
     /// Why GPUs of this worker earn nothing; `None` when they do.
     pub fn verdict(&self, worker: &WorkerKey) -> Option<String> {
         let of_it = self.contested.iter().filter(|contested| contested.workers.contains(worker));
@@ -60,7 +69,7 @@ impl fmt::Display for Contested {
 }
 
 /// What one miner got, and why. All but `raw` lie in [0, 1].
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct MinerScore {
     pub hotkey: Hotkey,
     pub online: bool,
@@ -84,7 +93,7 @@ pub struct MinerScore {
 }
 
 /// What one worker got, and why.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct WorkerScore {
     pub key: WorkerKey,
     /// Place in the ranking from 0; `None` when no challenge counted.
@@ -127,7 +136,7 @@ pub struct WorkerScore {
 }
 
 /// A worker's availability, itemised.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Availability {
     /// Buckets that count …
     pub buckets: u32,

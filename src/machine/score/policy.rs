@@ -5,16 +5,27 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
+pub use crate::config::scoring::PolicyName;
+
 /// Which policy made a score.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PolicyId {
-    pub name: &'static str,
+    pub name: PolicyName,
     /// Raised whenever the same facts would score otherwise under the same name.
     pub version: u32,
 }
 
+impl std::fmt::Display for PolicyId {
+    fn fmt(&self, to: &mut std::fmt::Formatter) -> std::fmt::Result {
+        write!(to, "{}/{}", self.name, self.version)
+    }
+}
+
 /// What a worker's challenges are worth before participation and availability.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Base {
     /// 1/t of the mean time t of a challenge per passed device, in 1/ms. A bigger challenge costs points.
     InverseTime,
@@ -34,7 +45,7 @@ impl Base {
 }
 
 /// All parameters of one policy.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Policy {
     pub id: PolicyId,
     pub base: Base,
@@ -46,7 +57,7 @@ pub struct Policy {
     pub participation_threshold: f64,
     /// Hours of heartbeats that availability looks at.
     pub availability_hours: u32,
-    /// Availability is multiplied by this for each change of address …
+    /// Availability is multiplied by this for each change of address; 1: addresses may change …
     pub address_change_factor: f64,
     /// … and is nothing when the product falls below this.
     pub address_change_floor: f64,
@@ -61,10 +72,20 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// 70 % leases, 30 % challenges: the policy of the running subnet since October 2025.
-    pub fn reference_70_30() -> Policy {
+    /// The policy of that name, nothing of it changed.
+    pub fn named(name: PolicyName) -> Policy {
+        match name {
+            PolicyName::Reference7030 => Policy::reference_70_30(),
+            PolicyName::Reference9010 => Policy::reference_90_10(),
+            PolicyName::LeaseOnly => Policy::lease_only(),
+            PolicyName::Throughput => Policy::throughput(),
+        }
+    }
+
+    fn reference(name: PolicyName, version: u32) -> Policy {
+        let (lease_weight, challenge_weight) = name.shares();
         Policy {
-            id: PolicyId { name: "reference-70-30", version: 1 },
+            id: PolicyId { name, version },
             base: Base::InverseTime,
             ranking_window: Duration::from_secs(180 * 60),
             challenge_interval: Duration::from_secs(240),
@@ -74,14 +95,40 @@ impl Policy {
             address_change_floor: 0.1,
             worker_cap: 100,
             offline_after: Duration::from_secs(30 * 60),
-            challenge_weight: 0.30,
-            lease_weight: 0.70,
+            challenge_weight,
+            lease_weight,
         }
     }
 
-    /// As `reference-70-30`, with work per time in place of 1/time: challenges of different kinds and sizes compare.
+    pub fn reference_70_30() -> Policy {
+        Policy::reference(PolicyName::Reference7030, 2)
+    }
+
+    pub fn reference_90_10() -> Policy {
+        Policy::reference(PolicyName::Reference9010, 1)
+    }
+
+    pub fn lease_only() -> Policy {
+        Policy::reference(PolicyName::LeaseOnly, 1)
+    }
+
+    /// As `reference-70-30`, with work per time, and without a price on changes of address.
     pub fn throughput() -> Policy {
-        Policy { id: PolicyId { name: "throughput", version: 1 }, base: Base::WorkPerTime, ..Policy::reference_70_30() }
+        Policy { base: Base::WorkPerTime, address_change_factor: 1.0, ..Policy::reference(PolicyName::Throughput, 2) }
+    }
+
+    /// What so many changes of address leave of a worker's availability, 0–1. By multiplication alone: a power is not
+    /// the same to the bit everywhere.
+    pub fn after_address_changes(&self, changes: u32) -> f64 {
+        let mut left = 1.0;
+        let changes = if self.address_change_factor < 1.0 { changes } else { 0 };
+        for _ in 0..changes {
+            left *= self.address_change_factor;
+            if left < self.address_change_floor {
+                return 0.0;
+            }
+        }
+        left
     }
 
     /// Counted challenges that make full participation of a worker that had no challenge in `passed_over` rounds,

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::{ownership::Share, *};
 use crate::{
-    machine::availability::{self, AddressId, Beat, Folded, GpuSetId, Segment},
+    machine::availability::{AddressId, Beat, GpuSetId, Present, RosterId},
     units::{Hotkey, Uid, Wall, WorkerId},
 };
 
@@ -79,7 +79,7 @@ impl Scenario {
         self.facts.metagraph = hotkeys.iter().map(|hotkey| Hotkey::label(hotkey.as_str().unwrap())).collect();
         for miner in input["miners"].as_array().unwrap() {
             let seen = if miner["is_online"] == true { self.facts.at } else { minutes_ago(31.0) };
-            let facts = MinerFacts { seen, removed: miner["deleted"] == true };
+            let facts = MinerFacts { seen, removed: miner["deleted"] == true, beats: Vec::new() };
             self.facts.miners.insert(Hotkey::label(text(miner, "hotkey")), facts);
         }
         for worker in input["workers"].as_array().unwrap() {
@@ -116,15 +116,9 @@ impl Scenario {
         let items = row["gpu_utilization"].as_array().cloned().unwrap_or_default();
         let uuids = items.iter().map(|item| item["uuid"].as_str().or(item["gpu_uuid"].as_str()).unwrap().into());
         let gpus = self.set(uuids.collect());
-        let presence = &mut self.worker(row).presence;
-        let hour = availability::hour_of(at);
-        let segments = presence.iter().filter(|segment| segment.hour == hour).count();
-        let last = presence.last().copied().filter(|segment| segment.hour == hour);
-        match availability::fold(last, segments, Beat { at, address, gpus }) {
-            Folded::Into(grown) => *presence.last_mut().unwrap() = grown,
-            Folded::Began(segment) => presence.push(segment),
-            Folded::Dropped => {}
-        }
+        let worker = key_of(row);
+        self.worker(row);
+        facts_of::beat(&mut self.facts, &worker, at, (address, gpus));
     }
 
     fn challenge(&mut self, created: Wall, row: &Value, row_id: u64) {
@@ -138,7 +132,7 @@ impl Scenario {
         } else {
             Outcome::Failed("recorded as not passed".into())
         };
-        self.worker(row).challenges.push(ChallengeFact { created, row: row_id, outcome });
+        self.worker(row).challenges.push(ChallengeFact { created, tie: row_id, outcome });
     }
 }
 
@@ -348,7 +342,7 @@ mod facts_of {
 
     pub fn miner(facts: &mut Facts, hotkey: &str) {
         facts.metagraph.insert(Hotkey::label(hotkey));
-        facts.miners.insert(Hotkey::label(hotkey), MinerFacts { seen: facts.at, removed: false });
+        facts.miners.insert(Hotkey::label(hotkey), MinerFacts { seen: facts.at, ..MinerFacts::default() });
     }
 
     pub fn worker<'a>(facts: &'a mut Facts, hotkey: &str, worker: &str) -> &'a mut WorkerFacts {
@@ -356,9 +350,26 @@ mod facts_of {
         facts.workers.entry(key).or_default()
     }
 
-    pub fn hour(facts: &Facts, gpus: Option<GpuSetId>) -> Segment {
-        let hour = availability::hour_of(facts.at) - 1;
-        Segment { hour, hours: 1, mask: 0x0FFF, last_s: 3599, address: None, gpus }
+    /// One heartbeat of one worker.
+    pub fn beat(facts: &mut Facts, key: &WorkerKey, at: Wall, said: (Option<AddressId>, Option<GpuSetId>)) {
+        let (address, gpus) = said;
+        let present = Present { worker: key.worker.clone(), address, gpus, owned: None };
+        let known = facts.rosters.iter().find(|(_, roster)| ***roster == [present.clone()]).map(|(id, _)| *id);
+        let id = known.unwrap_or_else(|| {
+            let next = NonZeroU32::new(facts.rosters.len() as u32 + 1).map(RosterId).unwrap();
+            facts.rosters.insert(next, [present].into());
+            next
+        });
+        let miner = facts
+            .miners
+            .entry(key.hotkey.clone())
+            .or_insert_with(|| MinerFacts { removed: true, ..MinerFacts::default() });
+        miner.beats.push(Beat { at, roster: Some(id) });
+    }
+
+    /// A heartbeat in each bucket of the last hour.
+    pub fn there_for_an_hour(facts: &mut Facts, key: &WorkerKey, gpus: Option<GpuSetId>) {
+        (1..=12).rev().for_each(|n| beat(facts, key, facts.at - Duration::from_secs(300 * n), (None, gpus)));
     }
 }
 
@@ -410,25 +421,16 @@ fn challenges() -> impl Strategy<Value = Vec<ChallengeFact>> {
     ];
     let fact = (0.0..200.0f64, any::<u32>(), outcome);
     let fact =
-        fact.prop_map(|(ago, row, outcome)| ChallengeFact { created: minutes_ago(ago), row: row.into(), outcome });
+        fact.prop_map(|(ago, row, outcome)| ChallengeFact { created: minutes_ago(ago), tie: row.into(), outcome });
     prop::collection::vec(fact, 0..40)
 }
 
-fn presence() -> impl Strategy<Value = Vec<Segment>> {
-    let hour = availability::hour_of(minutes_ago(0.0));
-    let segment = (0..200u32, 0..0x1000u16, 0..3600u16, prop::option::of(1..3u32), prop::option::of(1..5u32));
-    let segment = segment.prop_map(move |(ago, mask, last_s, address, set)| Segment {
-        hour: hour - ago,
-        hours: 1,
-        mask,
-        last_s,
-        address: address.and_then(NonZeroU32::new).map(AddressId),
-        gpus: set.and_then(NonZeroU32::new).map(GpuSetId),
-    });
-    prop::collection::vec(segment, 0..20).prop_map(|mut all| {
-        all.sort_by_key(|segment| (segment.hour, segment.last_s));
-        all
-    })
+/// Minutes before now, and what was said: address and GPUs, of which worker.
+fn beats() -> impl Strategy<Value = Vec<(f64, u8, Option<AddressId>, Option<GpuSetId>)>> {
+    let id = |ids: std::ops::Range<u32>| prop::option::of(ids.prop_map(|id| NonZeroU32::new(id).unwrap()));
+    let beat = (0.0..12_000.0f64, 0..4u8, id(1..3), id(1..5));
+    let beat = beat.prop_map(|(ago, worker, address, set)| (ago, worker, address.map(AddressId), set.map(GpuSetId)));
+    prop::collection::vec(beat, 0..20)
 }
 
 prop_compose! {
@@ -436,24 +438,29 @@ prop_compose! {
         removed in prop::bool::weighted(0.1),
         lease in prop::option::of(prop_oneof![Just(0.0), 0.0..1.0f64]),
         challenges in challenges(),
-        presence in presence(),
         passed_over in prop_oneof![Just(0), 0..60u32],
     ) -> WorkerFacts {
-        WorkerFacts { removed, lease, challenges, presence, passed_over }
+        let passed_over = (0..passed_over).map(|n| minutes_ago(4.0 * f64::from(n))).collect();
+        WorkerFacts { removed, lease, challenges, passed_over }
     }
 }
 
 prop_compose! {
     fn subnets()(
         workers in prop::collection::vec((0..5u8, 0..4u8, a_worker()), 0..12),
-        seen in prop::collection::vec((0.0..40.0f64, any::<bool>()), 5),
+        seen in prop::collection::vec((0.0..40.0f64, any::<bool>(), beats()), 5),
         claims in prop::collection::vec((1..7u8, 0..5u8, 0..4u8, 0.0..400.0f64, 0.0..400.0f64, prop::option::of(0.0..400.0f64)), 0..24),
     ) -> Facts {
         let hotkey = |n: u8| Hotkey::label(&format!("5{n}"));
         let mut facts = Facts { at: minutes_ago(0.0), ..Facts::default() };
-        for (n, (ago, member)) in seen.into_iter().enumerate() {
-            facts.miners.insert(hotkey(n as u8), MinerFacts { seen: minutes_ago(ago), removed: false });
-            facts.metagraph.extend(member.then(|| hotkey(n as u8)));
+        for (n, (ago, member, beats)) in seen.into_iter().enumerate() {
+            let hotkey = hotkey(n as u8);
+            facts.miners.insert(hotkey.clone(), MinerFacts { seen: minutes_ago(ago), ..MinerFacts::default() });
+            for (ago, worker, address, gpus) in beats {
+                let key = WorkerKey::new(&hotkey, &WorkerId::new(&format!("w{worker}")));
+                facts_of::beat(&mut facts, &key, minutes_ago(ago), (address, gpus));
+            }
+            facts.metagraph.extend(member.then_some(hotkey));
         }
         for (miner, worker, known) in workers {
             let key = WorkerKey::new(&hotkey(miner), &WorkerId::new(&format!("w{worker}")));
@@ -503,10 +510,14 @@ proptest! {
         let turn = |length: usize| if length == 0 { 0 } else { (seed % length as u64) as usize };
         for worker in shuffled.workers.values_mut() {
             // Equal rows of one instant cannot occur in a store: leave no ties to the order of the list.
-            worker.challenges.dedup_by_key(|fact| (fact.created, fact.row));
+            worker.challenges.dedup_by_key(|fact| (fact.created, fact.tie));
             let by = turn(worker.challenges.len());
             worker.challenges.rotate_left(by);
             worker.challenges.reverse();
+        }
+        for miner in shuffled.miners.values_mut() {
+            let by = turn(miner.beats.len());
+            miner.beats.rotate_left(by);
         }
         for claims in shuffled.claims.values_mut() {
             let by = turn(claims.len());
@@ -520,7 +531,7 @@ proptest! {
         let mut with_void = facts.clone();
         for worker in with_void.workers.values_mut() {
             let outcome = Outcome::Void("not fetched within 240 s".into());
-            worker.challenges.push(ChallengeFact { created: minutes_ago(ago), row: u64::MAX, outcome });
+            worker.challenges.push(ChallengeFact { created: minutes_ago(ago), tie: u64::MAX, outcome });
         }
         let (without, with) = (score(&facts, &policy), score(&with_void, &policy));
         prop_assert_eq!(without.miners, with.miners);

@@ -1,15 +1,16 @@
 //! One worker's performance: how fast, how often, how present.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::{
     facts::{ChallengeFact, Facts, NOT_FETCHED, Outcome, WorkerFacts},
     outcome::{Availability, WorkerScore},
     ownership::{Owners, Share},
     policy::{Base, Policy},
+    presence::Presence,
 };
 use crate::{
-    machine::availability::{self, Buckets, GpuSetId, Segment, Window},
+    machine::availability::{GpuSetId, Window},
     units::{Wall, WorkerKey},
 };
 
@@ -43,7 +44,7 @@ struct Tally {
 impl Tally {
     fn of(challenges: &[ChallengeFact], from: Wall, base: Base, share: impl Fn(GpuSetId) -> Share) -> Tally {
         let mut window: Vec<&ChallengeFact> = challenges.iter().filter(|fact| fact.created >= from).collect();
-        window.sort_by_key(|fact| (fact.created, fact.row));
+        window.sort_by_key(|fact| (fact.created, fact.tie));
         let mut tally = Tally::default();
         window.into_iter().for_each(|fact| tally.add(fact, base, &share));
         tally
@@ -68,7 +69,7 @@ impl Tally {
                 let success_count = success_count.map(|count| count.saturating_sub(out));
                 let ops = ops.map(|ops| if out == 0 { ops } else { ops * f64::from(of - out) / f64::from(of) });
                 self.attempts += 1;
-                self.newest = Some((fact.created, fact.row));
+                self.newest = Some((fact.created, fact.tie));
                 match base {
                     Base::InverseTime => self.count(computation_ms, success_count, 0.0),
                     Base::WorkPerTime => {
@@ -116,8 +117,8 @@ pub(super) struct Fleet<'a> {
     policy: &'a Policy,
     workers: &'a [(&'a WorkerKey, &'a WorkerFacts)],
     window: Window,
-    /// In which buckets some heartbeat of the hotkey showed a GPU; made when the first worker needs it.
-    shown: Option<BTreeMap<&'a str, Buckets>>,
+    /// Made when the first worker needs it.
+    presence: Option<Presence<'a>>,
 }
 
 /// A worker's score before it is ranked among all.
@@ -131,7 +132,7 @@ impl<'a> Fleet<'a> {
     /// All workers of one hotkey.
     pub(super) fn new(facts: &'a Facts, policy: &'a Policy, workers: &'a [(&'a WorkerKey, &'a WorkerFacts)]) -> Self {
         let window = Window::ending(facts.at, policy.availability_hours);
-        Fleet { facts, policy, workers, window, shown: None }
+        Fleet { facts, policy, workers, window, presence: None }
     }
 
     /// Scores of the hotkey's workers that had a challenge in the window.
@@ -141,8 +142,8 @@ impl<'a> Fleet<'a> {
         for (key, worker) in self.workers {
             let tally = Tally::of(&worker.challenges, from, self.policy.base, |set| owners.share(set, key));
             if tally.attempts + tally.disowned + tally.quarantined + tally.void > 0 {
-                let availability = self.availability(worker, &tally.proved);
-                let mut scored = unranked(key, worker, &tally, availability, self.policy);
+                let availability = self.availability(key, &tally.proved);
+                let mut scored = unranked(key, worker, from, &tally, availability, self.policy);
                 scored.score.lease_share = owners.lease_share(key);
                 scores.push(scored);
             }
@@ -150,55 +151,24 @@ impl<'a> Fleet<'a> {
         scores
     }
 
-    fn availability(&mut self, worker: &WorkerFacts, proved: &BTreeSet<GpuSetId>) -> Availability {
-        let facts = self.facts;
+    fn availability(&mut self, key: &WorkerKey, proved: &BTreeSet<GpuSetId>) -> Availability {
+        let (facts, window) = (self.facts, self.window);
         let uuids: BTreeSet<&str> =
             proved.iter().filter_map(|set| facts.gpu_sets.get(set)).flatten().map(|uuid| &**uuid).collect();
-        let own = buckets(&worker.presence, self.window);
-        let counted = match own.count() {
-            0 => 0,
-            own if uuids.is_empty() => own,
-            _ => self.showing_all(&uuids),
+        let of_hotkey = || Presence::of(facts, facts.miners.get(&key.hotkey), window);
+        let presence = self.presence.get_or_insert_with(of_hotkey);
+        let own = presence.own(&key.worker).map(|own| (own.buckets.count(), own.address_changes));
+        let counted = match own {
+            None => 0,
+            Some((own, _)) if uuids.is_empty() => own,
+            Some(_) => presence.showing_all(&uuids),
         };
-        let changes = availability::address_changes(&worker.presence, self.window);
-        itemised(counted, uuids.len(), changes, self.window, self.policy)
+        itemised(counted, uuids.len(), own.map_or(0, |(_, changes)| changes), self.window, self.policy)
     }
-
-    /// Buckets in which the hotkey's heartbeats together showed all of these GPUs.
-    fn showing_all(&mut self, uuids: &BTreeSet<&str>) -> u32 {
-        let (facts, window, workers) = (self.facts, self.window, self.workers);
-        let shown = self.shown.get_or_insert_with(|| shown(facts, window, workers));
-        let mut all: Option<Buckets> = None;
-        for uuid in uuids {
-            let Some(here) = shown.get(uuid) else { return 0 };
-            match &mut all {
-                Some(all) => all.intersect(here),
-                None => all = Some(here.clone()),
-            }
-        }
-        all.map_or(0, |all| all.count())
-    }
-}
-
-fn shown<'a>(facts: &'a Facts, window: Window, workers: &[(&WorkerKey, &WorkerFacts)]) -> BTreeMap<&'a str, Buckets> {
-    let mut shown: BTreeMap<&str, Buckets> = BTreeMap::new();
-    for segment in workers.iter().flat_map(|(_, worker)| &worker.presence) {
-        for uuid in segment.gpus.and_then(|set| facts.gpu_sets.get(&set)).into_iter().flatten() {
-            shown.entry(uuid).or_insert_with(|| Buckets::none(window)).add(segment);
-        }
-    }
-    shown
-}
-
-fn buckets(presence: &[Segment], window: Window) -> Buckets {
-    let mut buckets = Buckets::none(window);
-    presence.iter().filter(|segment| window.contains(segment)).for_each(|segment| buckets.add(segment));
-    buckets
 }
 
 fn itemised(counted: u32, gpus: usize, changes: u32, window: Window, policy: &Policy) -> Availability {
-    let left = policy.address_change_factor.powi(i32::try_from(changes).unwrap_or(i32::MAX));
-    let address_factor = if left < policy.address_change_floor { 0.0 } else { left };
+    let address_factor = policy.after_address_changes(changes);
     let of = window.buckets();
     let share = if of == 0 { 0.0 } else { (f64::from(counted) / f64::from(of)).min(1.0) };
     Availability {
@@ -216,15 +186,21 @@ fn participation(counted: u32, baseline: f64) -> f64 {
     if counted == 0 { 0.0 } else { (f64::from(counted) / baseline).min(1.0) }
 }
 
+fn passed_over(worker: &WorkerFacts, from: Wall) -> u32 {
+    u32::try_from(worker.passed_over.iter().filter(|at| **at >= from).count()).unwrap_or(u32::MAX)
+}
+
 fn unranked(
     key: &WorkerKey,
     worker: &WorkerFacts,
+    from: Wall,
     tally: &Tally,
     availability: Availability,
     policy: &Policy,
 ) -> Unranked {
     let base = tally.base(policy.base);
-    let baseline = policy.baseline(worker.passed_over.saturating_add(tally.excused));
+    let passed_over = passed_over(worker, from);
+    let baseline = policy.baseline(passed_over.saturating_add(tally.excused));
     let participation = participation(tally.counted, baseline);
     let performance = base * participation * availability.value;
     let score = WorkerScore {
@@ -240,7 +216,7 @@ fn unranked(
         busy_ms: tally.busy_ms,
         ops: tally.ops,
         base,
-        passed_over: worker.passed_over,
+        passed_over,
         baseline,
         participation,
         availability,

@@ -183,7 +183,7 @@ pub fn allowed(weights: Vec<(Uid, Hotkey, u16)>, graph: &Metagraph) -> Result<Ve
 }
 
 /// The largest weights cut down until the share of none is over `limit` / 65535; `None` where even shares would be.
-fn clipped(mut weights: Vec<(Uid, Hotkey, u16)>, limit: u16) -> Option<Vec<(Uid, Hotkey, u16)>> {
+pub fn clipped(mut weights: Vec<(Uid, Hotkey, u16)>, limit: u16) -> Option<Vec<(Uid, Hotkey, u16)>> {
     const FULL: u64 = u16::MAX as u64;
     let limit = u64::from(limit);
     let fits = |weights: &[(Uid, Hotkey, u16)]| {

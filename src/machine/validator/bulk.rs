@@ -6,10 +6,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::{axon::Pending, incoming};
 use crate::{
-    machine::{
-        contract::validator_bulk::{DEPTH, SynapseWork, Unfit, Unpacked, ValidatorBulk, ValidatorBulkDone},
-        score,
-    },
+    machine::contract::validator_bulk::{DEPTH, SynapseWork, Unfit, Unpacked, ValidatorBulk, ValidatorBulkDone},
     units::{Hotkey, Mono},
     wire::{
         session::{Package, SessionFault},
@@ -97,7 +94,6 @@ impl Waiting {
 pub fn serve(request: ValidatorBulk) -> ValidatorBulkDone {
     match request {
         ValidatorBulk::Synapse(work) => ValidatorBulkDone::Synapse { job: work.job, outcome: unpack(&work) },
-        ValidatorBulk::Score { facts, policy } => ValidatorBulkDone::Scored(Box::new(score::score(&facts, &policy))),
     }
 }
 

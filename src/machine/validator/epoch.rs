@@ -25,7 +25,7 @@ use crate::{
         backoff::Backoff,
         contract::{
             chain::{ChainCall, ChainFault, ChainFaultKind, Feature, Metagraph, Standing, WeightVector},
-            store::{AwaitedWeights, Errand, IntentId, Snapshot, WeightOutcome, WeightPath, Write},
+            store::{AwaitedWeights, Errand, IntentId, Snapshot, WeightBasis, WeightOutcome, WeightPath, Write},
         },
     },
     units::{BlockNumber, Hotkey, Mono, Now, Uid},
@@ -46,6 +46,7 @@ pub struct View<'a> {
     /// (uid, hotkey, u16 weight) of the current scores, zeros dropped, offline miners left out; `None` before
     /// the first calculation, or when it is too old.
     pub weights: Option<Vec<(Uid, Hotkey, u16)>>,
+    pub basis: WeightBasis,
     /// There was a verdict: before the first one, no score is no alarm.
     pub judged: bool,
 }
@@ -139,7 +140,8 @@ impl Epoch {
 
     /// Looks whether weights are due, and begins an intent when they are.
     pub fn consider(&mut self, now: Now, view: View<'_>) {
-        let (block, judged) = (view.ground.block, view.judged);
+        let (block, judged, mut basis) = (view.ground.block, view.judged, view.basis.clone());
+        basis.limit = view.ground.graph.map_or(0, |graph| graph.max_weights_limit);
         let decision = self.decide(now.mono, view);
         let blocked = decision.as_ref().err().copied();
         let again = BLOCK_TIME * self.tempo_blocks.unwrap_or(u32::MAX);
@@ -152,7 +154,7 @@ impl Epoch {
         }
         self.blocked = blocked;
         if let Ok(weights) = decision {
-            self.intend(now, block, weights);
+            self.intend(now, block, weights, basis);
         }
     }
 
@@ -191,11 +193,12 @@ impl Epoch {
         needs(Feature::HashCommit).map(|()| WeightPath::Hash { salt: Vec::new() })
     }
 
-    fn intend(&mut self, now: Now, at_block: BlockNumber, weights: Vec<(Uid, Hotkey, u16)>) {
+    fn intend(&mut self, now: Now, at_block: BlockNumber, weights: Vec<(Uid, Hotkey, u16)>, basis: WeightBasis) {
         log::info!(target: "validator", "weights state=intent block={at_block} uids={}", weights.len());
         let id = self.next_id;
         self.next_id += 1;
-        self.writes.push_back(Write::WeightIntent { id, at: now.wall, at_block, weights: weights.clone() });
+        let basis = Box::new(basis);
+        self.writes.push_back(Write::WeightIntent { id, at: now.wall, at_block, weights: weights.clone(), basis });
         self.intent = Some(Intent { id, at_block, weights, stage: Stage::Storing, attempts: 0 });
     }
 

@@ -12,6 +12,7 @@
 //! challenge state=void id=… (as failed)
 //! round issued=840 passed_over=1200 expected_ms=167990.000 capacity_ms=168000.000
 //! scores miners=2 above_zero=2 all_zero=false
+//! shadow policy=lease-only/1 changed=2 largest=+0.312500 hotkey=…
 //! weights state=intent block=1200 uids=2
 //! weights state=submitted hash=0x… after=1201 until=1209
 //! weights state=included block=1203
@@ -30,7 +31,7 @@ use std::fmt;
 
 use crate::machine::{
     contract::store::{ChallengeRow, End},
-    score::Scores,
+    score::{Difference, PolicyId, Scores},
 };
 
 /// A peer's text made safe for one log line: at most 128 characters, no blanks, quotes or control characters.
@@ -119,6 +120,14 @@ pub fn scored(scores: &Scores) {
     let above = scores.miners.iter().filter(|miner| miner.composite > 0.0).count();
     let (miners, zero) = (scores.miners.len(), scores.all_zero);
     log::info!(target: "validator", "scores miners={miners} above_zero={above} all_zero={zero}");
+}
+
+/// What the shadow policy would have made of the same facts.
+pub fn shadow(policy: PolicyId, differences: &[Difference]) {
+    let changed = differences.iter().filter(|of| of.change() != 0.0).count();
+    let Some(largest) = differences.first() else { return };
+    let (change, hotkey) = (largest.change(), Plain(largest.hotkey.as_str()));
+    log::info!(target: "validator", "shadow policy={policy} changed={changed} largest={change:+.6} hotkey={hotkey}");
 }
 
 /// A reason as it stands between quotes: blanks stay, what ends the quote or the line does not.

@@ -1,7 +1,7 @@
 //! When scores are calculated, and what weights follow from the last ones.
 //!
 //! Owns the policy and the last scores with their age. One calculation is under way at most; the arithmetic
-//! is done in the bulk spoke. It decides nothing about submission.
+//! is done where the log is read. It decides nothing about submission.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,10 +10,10 @@ use std::{
 
 use super::{chain::Chain, fleet::Fleet, lines};
 use crate::{
-    config::validator::{Config, Policy as Named},
+    config::validator::Config,
     machine::{
-        contract::store::{FactsWindow, StoreRequest},
-        score::{self, Contested, Policy, Scores},
+        contract::store::{Calculation, Reach, ScoreRequest, StoreRequest, WeightBasis, Write},
+        score::{self, Contested, Difference, Policy, Scores},
     },
     units::{Hotkey, Mono, Uid, Wall},
 };
@@ -21,34 +21,33 @@ use crate::{
 #[derive(Debug)]
 pub struct Scoring {
     policy: Policy,
+    /// Another one, compared and nothing more.
+    shadow: Option<Policy>,
+    reach: Reach,
     every: Duration,
     under_way: bool,
     last: Option<(Scores, Mono)>,
+    /// What the shadow made of the same facts.
+    differences: Vec<Difference>,
     /// When this process began to hear miners.
     listening: Option<Mono>,
 }
 
 impl Scoring {
     pub fn new(config: &Config) -> Scoring {
-        let base = match config.weights.policy {
-            Named::Reference7030 => Policy::reference_70_30(),
-            Named::Throughput => Policy::throughput(),
-        };
-        let hours = config.weights.availability_window.as_secs() / 3600;
-        let policy = Policy {
-            ranking_window: config.validation.ranking_window,
-            challenge_interval: config.validation.challenge_interval,
-            participation_threshold: config.validation.participation_rate_threshold,
-            availability_hours: u32::try_from(hours).unwrap_or(u32::MAX),
-            challenge_weight: config.weights.challenge_weight,
-            lease_weight: config.weights.lease_weight,
-            ..base
-        };
-        Scoring { policy, every: config.weights.recalculate_interval, under_way: false, last: None, listening: None }
-    }
-
-    pub fn policy(&self) -> &Policy {
-        &self.policy
+        let policy = in_force(config);
+        let shadow = config.scoring.shadow.map(|name| with_windows(config, Policy::named(name)));
+        let heard = config.weights.availability_window.max(config.store.event_retention);
+        Scoring {
+            reach: Reach { ranking: policy.ranking_window, heard },
+            every: config.weights.recalculate_interval,
+            policy,
+            shadow,
+            under_way: false,
+            last: None,
+            differences: Vec::new(),
+            listening: None,
+        }
     }
 
     /// From now on miners are heard.
@@ -61,13 +60,19 @@ impl Scoring {
         !std::mem::replace(&mut self.under_way, true)
     }
 
-    /// What the store is asked for.
-    pub fn facts(&self, at: Wall) -> StoreRequest {
-        let window = FactsWindow {
-            ranking_minutes: self.policy.ranking_window.as_secs().div_ceil(60),
-            availability_hours: self.policy.availability_hours.into(),
-        };
-        StoreRequest::Facts { at, window }
+    /// What is asked for, as of now.
+    pub fn request(&self, at: Wall, metagraph: BTreeSet<Hotkey>) -> StoreRequest {
+        let (policy, shadow) = (self.policy.clone(), self.shadow.clone());
+        StoreRequest::Score(Box::new(ScoreRequest { at, reach: self.reach, metagraph, policy, shadow }))
+    }
+
+    /// What need not be kept any more: whatever no calculation of the last `kept` has looked at.
+    pub fn horizons(&self, now: Wall, kept: Duration) -> Write {
+        Write::Prune {
+            ranking: now - self.reach.ranking,
+            events: now - kept - self.reach.ranking,
+            availability: now - kept - self.reach.heard,
+        }
     }
 
     /// The calculation came to nothing; the last scores stay.
@@ -75,9 +80,14 @@ impl Scoring {
         self.under_way = false;
     }
 
-    pub fn scored(&mut self, now: Mono, scores: Scores) {
+    pub fn scored(&mut self, now: Mono, calculation: &Calculation) {
+        let scores = calculation.scores.clone();
         lines::scored(&scores);
         self.tell_of_quarantine(&scores);
+        if let Some(shadow) = &calculation.shadow {
+            self.differences = score::differences(&scores, shadow);
+            lines::shadow(shadow.policy, &self.differences);
+        }
         self.under_way = false;
         self.last = Some((scores, now));
     }
@@ -100,8 +110,9 @@ impl Scoring {
         (now.since(*at) <= self.every * 3).then_some(scores)
     }
 
-    /// The current scores as the chain takes them: miners that are offline by now, and zeros, left out.
-    pub fn weights(&self, now: Mono, chain: &Chain, fleet: &Fleet) -> Option<Vec<(Uid, Hotkey, u16)>> {
+    /// The current scores as the chain takes them: miners that are offline by now, and zeros, left out. And what it takes
+    /// to make them again.
+    pub fn weights(&self, now: Mono, chain: &Chain, fleet: &Fleet) -> Option<(Vec<(Uid, Hotkey, u16)>, WeightBasis)> {
         let scores = self.current(now)?;
         let graph = chain.graph()?;
         let uids: BTreeMap<Hotkey, Uid> =
@@ -109,7 +120,15 @@ impl Scoring {
         let online = self.online(now, scores, fleet);
         let vector = score::submission(scores, &uids, &online);
         let keyed: Vec<_> = vector.into_iter().map(|(uid, hotkey, weight)| ((uid, hotkey), weight)).collect();
-        Some(score::emit(&keyed).into_iter().map(|((uid, hotkey), weight)| (uid, hotkey, weight)).collect())
+        let weights = score::emit(&keyed).into_iter().map(|((uid, hotkey), weight)| (uid, hotkey, weight)).collect();
+        let why = |hotkey: &Hotkey| match (uids.contains_key(hotkey), online.contains(hotkey)) {
+            (false, _) => Some("left the subnet"),
+            (true, false) => Some("offline"),
+            (true, true) => None,
+        };
+        let earning = scores.miners.iter().filter(|miner| miner.weight > 0.0);
+        let left_out = earning.filter_map(|miner| Some((miner.hotkey.clone(), why(&miner.hotkey)?))).collect();
+        Some((weights, WeightBasis { scored_at: scores.at, left_out, limit: 0 }))
     }
 
     /// A process that has not listened for as long as a miner may be silent cannot call one offline: until
@@ -120,6 +139,32 @@ impl Scoring {
             online.extend(scores.miners.iter().filter(|miner| miner.online).map(|miner| miner.hotkey.clone()));
         }
         online
+    }
+}
+
+/// The policy of the configuration, with what the configuration changes of it.
+fn in_force(config: &Config) -> Policy {
+    let of = &config.scoring;
+    let named = Policy::named(of.policy);
+    let policy = Policy {
+        challenge_weight: of.challenge_weight,
+        lease_weight: of.lease_weight,
+        address_change_factor: of.address_change_factor.unwrap_or(named.address_change_factor),
+        worker_cap: of.worker_cap.map_or(named.worker_cap, usize::from),
+        ..named
+    };
+    with_windows(config, policy)
+}
+
+/// How the validator is run is the same for every policy.
+fn with_windows(config: &Config, policy: Policy) -> Policy {
+    let hours = config.weights.availability_window.as_secs() / 3600;
+    Policy {
+        ranking_window: config.validation.ranking_window,
+        challenge_interval: config.validation.challenge_interval,
+        participation_threshold: config.validation.participation_rate_threshold,
+        availability_hours: u32::try_from(hours).unwrap_or(u32::MAX),
+        ..policy
     }
 }
 

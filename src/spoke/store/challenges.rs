@@ -4,7 +4,11 @@ use std::collections::BTreeSet;
 
 use rusqlite::{Transaction, params};
 
-use super::{Problem, exactly_one, heartbeats, nonsense, stamp};
+use super::{
+    Problem, exactly_one, heartbeats,
+    interned::{self, GPU_SETS},
+    nonsense, stamp,
+};
 use crate::{
     machine::contract::store::{Asked, ChallengeRow, End, Work},
     units::{ChallengeId, Wall},
@@ -17,8 +21,8 @@ pub(super) fn created(to: &Transaction, row: &ChallengeRow) -> Result<(), Proble
     };
     let (products, devices) = match &row.work {
         Work::CpuMatrix { iterations, .. } => (*iterations, None),
-        Work::GpuMatrix { iterations, gpus, .. } => (*iterations, Some(heartbeats::json(gpus)?)),
-        Work::GemmI8 { rounds, devices, .. } => (*rounds, Some(heartbeats::json(devices)?)),
+        Work::GpuMatrix { iterations, gpus, .. } => (*iterations, Some(interned::json(gpus)?)),
+        Work::GemmI8 { rounds, devices, .. } => (*rounds, Some(interned::json(devices)?)),
     };
     let inserted = to
         .prepare_cached(
@@ -59,9 +63,9 @@ pub(super) fn committed(
     }
     let gpus = gpu_set(to, commitments.iter().map(|(uuid, _)| uuid.as_str()), at)?;
     let (rows, samples) = match asked {
-        Asked::Rows(rows) => (Some(heartbeats::json(rows)?), None),
-        Asked::Values { coordinates, rows } => (Some(heartbeats::json(rows)?), Some(heartbeats::json(coordinates)?)),
-        Asked::Samples(samples) => (None, Some(heartbeats::json(samples)?)),
+        Asked::Rows(rows) => (Some(interned::json(rows)?), None),
+        Asked::Values { coordinates, rows } => (Some(interned::json(rows)?), Some(interned::json(coordinates)?)),
+        Asked::Samples(samples) => (None, Some(interned::json(samples)?)),
     };
     let touched = to
         .prepare_cached(
@@ -72,7 +76,7 @@ pub(super) fn committed(
             id.as_str(),
             stamp(at),
             computation_ms,
-            heartbeats::json(commitments)?,
+            interned::json(commitments)?,
             rows,
             samples,
             gpus
@@ -81,9 +85,10 @@ pub(super) fn committed(
 }
 
 /// The GPUs among these devices, as a set; `None`: there are none.
-fn gpu_set<'a>(to: &Transaction, devices: impl Iterator<Item = &'a str>, at: Wall) -> Result<Option<u32>, Problem> {
+fn gpu_set<'a>(to: &Transaction, devices: impl Iterator<Item = &'a str>, at: Wall) -> Result<Option<i64>, Problem> {
     let uuids: BTreeSet<&str> = devices.filter(|uuid| *uuid != CPU_UUID && *uuid != CPU_DEVICE).collect();
-    Ok(heartbeats::gpu_set(to, uuids.into_iter(), at)?.map(|set| set.0.get()))
+    let set = interned::list(to, &GPU_SETS, uuids.into_iter(), at)?;
+    Ok((set > 0).then_some(set))
 }
 
 pub(super) fn verifying(to: &Transaction, id: &ChallengeId, at: Wall) -> Result<(), Problem> {
@@ -99,6 +104,7 @@ pub(super) fn verifying(to: &Transaction, id: &ChallengeId, at: Wall) -> Result<
 /// Only a committed challenge can end verified. Of its GPUs those alone remain that passed: only they are proven.
 pub(super) fn ended(
     to: &Transaction,
+    seq: i64,
     id: &ChallengeId,
     at: Wall,
     end: &End,
@@ -120,22 +126,24 @@ pub(super) fn ended(
     let touched = to
         .prepare_cached(
             "UPDATE challenges SET ended = ?2, verdict = ?3, success_count = ?4, ops = ?5, reason = ?6, verify_ms = ?7,
-                 gpu_set = iif(?3 = 'verified', ?8, gpu_set)
+                 ended_seq = ?9, gpu_set = iif(?3 = 'verified', ?8, gpu_set)
              WHERE uuid = ?1 AND ended IS NULL AND (committed IS NOT NULL OR ?3 <> 'verified')",
         )?
-        .execute(params![id.as_str(), stamp(at), verdict, success_count, ops, reason, verify_ms, proven])?;
+        .execute(params![id.as_str(), stamp(at), verdict, success_count, ops, reason, verify_ms, proven, seq])?;
     exactly_one(touched, || {
         format!("challenge {id} {verdict}: unknown, over before, or verified without a commitment")
     })?;
-    if let End::Verified { passed, .. } = end { proved(to, id, passed) } else { Ok(()) }
+    if let End::Verified { passed, .. } = end { proved(to, seq, id, passed) } else { Ok(()) }
 }
 
 /// A claim keeps its last proof: a worker on lease is not challenged, and stays the owner of what it proved.
-fn proved(to: &Transaction, id: &ChallengeId, passed: &[String]) -> Result<(), Problem> {
+fn proved(to: &Transaction, seq: i64, id: &ChallengeId, passed: &[String]) -> Result<(), Problem> {
     let mut note = to.prepare_cached(
-        "UPDATE gpu_inventory SET proved = max(coalesce(proved, 0), challenges.created) FROM challenges
-         WHERE challenges.uuid = ?1 AND gpu_inventory.worker = challenges.worker AND gpu_inventory.uuid = ?2",
+        "INSERT INTO proofs (seq, uuid, worker, created)
+         SELECT ?3, ?2, challenges.worker, challenges.created FROM challenges
+         JOIN gpu_inventory ON gpu_inventory.worker = challenges.worker AND gpu_inventory.uuid = ?2
+         WHERE challenges.uuid = ?1",
     )?;
-    passed.iter().try_for_each(|uuid| note.execute(params![id.as_str(), uuid]).map(drop))?;
+    passed.iter().try_for_each(|uuid| note.execute(params![id.as_str(), uuid, seq]).map(drop))?;
     Ok(())
 }

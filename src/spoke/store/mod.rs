@@ -8,17 +8,20 @@
 //! last synced, at most the last thousand pages of it, never consistency; batches with weight intents,
 //! extrinsics or their outcomes are synced before they are reported, and everything before them with them.
 //!
-//! Facts may be read through a [`Reader`], beside the store: reading them takes seconds on a full network.
+//! Scores are calculated by a [`Keeper`], beside the store: the facts of a full network take seconds to read.
 //!
 //! A simulator restarts a validator by keeping the `Store` and making a new machine: what was not committed
 //! is not there, and `Load` may be asked again.
 
+mod book;
 mod challenges;
-mod facts;
 mod heartbeats;
+mod interned;
+mod keeper;
 mod load;
 mod prune;
-mod reader;
+pub mod replay;
+mod rosters;
 mod rounds;
 mod schema;
 mod scores;
@@ -29,9 +32,13 @@ use std::path::Path;
 
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 
-pub use self::{reader::Reader, schema::OpenError};
+use self::keeper::Shelf;
+pub use self::{keeper::Keeper, schema::OpenError};
 use crate::{
-    machine::contract::store::{StoreFault, StoreReply, StoreRequest, Write},
+    machine::{
+        contract::store::{IntentId, Reach, StoreFault, StoreReply, StoreRequest, Write},
+        score::{Facts, Scores},
+    },
     units::{Hotkey, Wall},
 };
 
@@ -39,6 +46,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Store {
     connection: Connection,
+    shelf: Shelf,
     /// Held for as long as the database is: nobody else may open it to write.
     _lock: Option<std::fs::File>,
 }
@@ -86,7 +94,11 @@ impl Store {
     /// Opens the file, or makes it, for the validator of that hotkey. A file that is not ours, another validator's,
     /// newer than us or damaged is refused and left as it was.
     pub fn open(path: &Path, owner: &Hotkey) -> Result<Store, OpenError> {
-        schema::open(path, owner).map(|(connection, lock)| Store { connection, _lock: Some(lock) })
+        schema::open(path, owner).map(|(connection, lock)| Store {
+            connection,
+            shelf: Shelf::default(),
+            _lock: Some(lock),
+        })
     }
 
     /// Whether [`open`](Store::open) would take the file or could make it, as far as looking shows; changes nothing.
@@ -96,7 +108,7 @@ impl Store {
 
     /// An empty database that lives as long as the value.
     pub fn in_memory() -> Result<Store, OpenError> {
-        schema::in_memory().map(|connection| Store { connection, _lock: None })
+        schema::in_memory().map(|connection| Store { connection, shelf: Shelf::default(), _lock: None })
     }
 
     pub fn serve(&mut self, request: StoreRequest) -> StoreReply {
@@ -106,10 +118,26 @@ impl Store {
                 Err(fault) => StoreReply::Failed { batch: Some(batch), fault },
             },
             StoreRequest::Load => reply(load::snapshot(&self.connection), |found| StoreReply::Loaded(Box::new(found))),
-            StoreRequest::Facts { at, window } => {
-                reply(facts::read(&self.connection, at, window), |found| StoreReply::Facts(Box::new(found)))
-            }
+            StoreRequest::Score(request) => self.shelf.score(&self.connection, &request),
         }
+    }
+
+    /// The facts as of a moment, from everything committed by now. The metagraph is the caller's.
+    pub fn facts_at(&self, at: Wall, reach: Reach) -> rusqlite::Result<Facts> {
+        let newest: i64 = self.connection.query_row("SELECT seq FROM log", [], |row| row.get(0))?;
+        replay::facts(&self.connection, at, reach, newest.unsigned_abs())
+    }
+
+    /// Calculates again what was calculated at or before a moment: as recorded, and as it is now.
+    pub fn replay(&self, until: Wall) -> rusqlite::Result<Option<(replay::Recorded, Scores)>> {
+        let Some(recorded) = replay::recorded(&self.connection, until)? else { return Ok(None) };
+        let again = replay::again(&self.connection, &recorded)?;
+        Ok(Some((recorded, again)))
+    }
+
+    /// Weights as they were meant to be set, the newest when no number is given.
+    pub fn recorded_weights(&self, id: Option<IntentId>) -> rusqlite::Result<Option<replay::RecordedWeights>> {
+        replay::weights(&self.connection, id)
     }
 
     fn commit(&mut self, writes: &[Write]) -> Result<(), StoreFault> {
@@ -117,12 +145,14 @@ impl Store {
         let level = if writes.iter().any(needs_sync) { "FULL" } else { "NORMAL" };
         self.connection.pragma_update(None, "synchronous", level).map_err(broken)?;
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(broken)?;
+        let mut batch = Batch::begin(&transaction).map_err(broken)?;
         for (index, write) in writes.iter().enumerate() {
-            apply(&transaction, write).map_err(|problem| match problem {
+            apply(&mut batch, write).map_err(|problem| match problem {
                 Problem::Nonsense(what) => StoreFault::Refused { index, what },
                 Problem::Sql(error) => fault(&error),
             })?;
         }
+        batch.end().map_err(broken)?;
         transaction.commit().map_err(broken)
     }
 }
@@ -145,21 +175,49 @@ fn needs_sync(write: &Write) -> bool {
     )
 }
 
-fn apply(to: &Transaction, write: &Write) -> Result<(), Problem> {
+/// One transaction, and the number of the newest fact in it.
+struct Batch<'a> {
+    to: &'a Transaction<'a>,
+    seq: i64,
+}
+
+impl<'a> Batch<'a> {
+    fn begin(to: &'a Transaction<'a>) -> rusqlite::Result<Batch<'a>> {
+        let seq = to.prepare_cached("SELECT seq FROM log")?.query_row([], |row| row.get(0))?;
+        Ok(Batch { to, seq })
+    }
+
+    /// The number of the next fact.
+    fn next(&mut self) -> i64 {
+        self.seq += 1;
+        self.seq
+    }
+
+    fn end(self) -> rusqlite::Result<()> {
+        self.to.prepare_cached("UPDATE log SET seq = ?1")?.execute([self.seq]).map(drop)
+    }
+}
+
+fn apply(batch: &mut Batch, write: &Write) -> Result<(), Problem> {
+    let to = batch.to;
     match write {
-        Write::Heartbeat(heartbeat) => Ok(heartbeats::record(to, heartbeat)?),
+        Write::Heartbeat(heartbeat) => Ok(heartbeats::record(to, batch.next(), heartbeat)?),
         Write::ChallengeCreated(row) => challenges::created(to, row),
         Write::ChallengeSent { id, at } => challenges::sent(to, id, *at),
-        Write::RoundBegan { at, passed_over } => rounds::began(to, *at, passed_over),
+        Write::RoundBegan { at, passed_over } => rounds::began(to, batch.next(), *at, passed_over),
         Write::ChallengeCommitted { id, at, computation_ms, commitments, asked } => {
             challenges::committed(to, id, *at, *computation_ms, commitments, asked)
         }
         Write::ChallengeVerifying { id, at } => challenges::verifying(to, id, *at),
-        Write::ChallengeEnded { id, at, end, verify_ms } => challenges::ended(to, id, *at, end, *verify_ms),
+        Write::ChallengeEnded { id, at, end, verify_ms } => {
+            challenges::ended(to, batch.next(), id, *at, end, *verify_ms)
+        }
         Write::Leases { at, scores } => scores::leases(to, *at, scores),
         Write::Scored(calculation) => Ok(scores::scored(to, calculation)?),
         Write::Genesis(genesis) => weights::genesis(to, genesis),
-        Write::WeightIntent { id, at, at_block, weights } => weights::intent(to, *id, *at, *at_block, weights),
+        Write::WeightIntent { id, at, at_block, weights, basis } => {
+            weights::intent(to, *id, *at, *at_block, weights, basis)
+        }
         Write::WeightOutcome { intent, at, outcome } => weights::outcome(to, *intent, *at, outcome),
         Write::ExtrinsicSigned { at, errand, extrinsic } => weights::signed(to, *at, errand, extrinsic),
         Write::ExtrinsicSubmitted { at, hash } => weights::submitted(to, *at, hash),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rusqlite::{Transaction, params};
+use rusqlite::Transaction;
 
 use super::stamp;
 use crate::{machine::availability::hour_of, units::Wall};
@@ -12,11 +12,11 @@ const SLACK: Duration = Duration::from_secs(3600);
 
 pub(super) fn prune(to: &Transaction, ranking: Wall, events: Wall, availability: Wall) -> rusqlite::Result<()> {
     compact(to, ranking)?;
-    to.prepare_cached("DELETE FROM rounds WHERE at < ?1")?.execute([stamp(ranking)])?;
     forget_events(to, events)?;
-    forget_hours(to, events, availability)?;
-    // Rounds refer to workers by their row, which is given to another once it is free.
-    forget_workers(to, availability.min(ranking) - SLACK)
+    forget_beats(to, availability)?;
+    forget_texts(to, events.min(availability) - SLACK)?;
+    // Rosters refer to workers by their row: they go first.
+    forget_workers(to, availability.min(events) - SLACK)
 }
 
 /// An ended challenge behind the ranking window keeps its verdict and its times.
@@ -33,8 +33,13 @@ fn compact(to: &Transaction, ranking: Wall) -> rusqlite::Result<()> {
 fn forget_events(to: &Transaction, events: Wall) -> rusqlite::Result<()> {
     for sql in [
         "DELETE FROM challenges WHERE created < ?1 AND ended IS NOT NULL",
+        "DELETE FROM rounds WHERE at < ?1",
+        // What was proved last before the moment holds after it.
+        "DELETE FROM proofs WHERE created < ?1 AND EXISTS
+             (SELECT 1 FROM proofs AS newer WHERE newer.uuid = proofs.uuid AND newer.worker = proofs.worker
+              AND newer.seq > proofs.seq AND newer.created < ?1)",
         "DELETE FROM scores WHERE at < ?1",
-        "DELETE FROM gpu_inventory WHERE seen < ?1",
+        "DELETE FROM scorings WHERE at < ?1",
         "DELETE FROM extrinsics WHERE signed < ?1 AND ended IS NOT NULL",
         "DELETE FROM weight_outcomes WHERE intent IN
              (SELECT id FROM weight_intents WHERE at < ?1 AND id < (SELECT max(id) FROM weight_intents)
@@ -47,18 +52,32 @@ fn forget_events(to: &Transaction, events: Wall) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Hours worker by worker: the table has no index by hour, and needs none for this.
-fn forget_hours(to: &Transaction, events: Wall, availability: Wall) -> rusqlite::Result<()> {
-    let workers: Vec<i64> =
-        to.prepare_cached("SELECT id FROM workers")?.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
-    let mut forget = to.prepare_cached("DELETE FROM availability WHERE worker = ?1 AND hour < ?2")?;
-    for worker in workers {
-        forget.execute(params![worker, hour_of(availability)])?;
+/// Whole hours: the log is numbered, and an hour knows its first number.
+fn forget_beats(to: &Transaction, before: Wall) -> rusqlite::Result<()> {
+    let hour = hour_of(before);
+    to.prepare_cached(
+        "DELETE FROM beats WHERE seq < (SELECT seq FROM hours WHERE hour >= ?1 ORDER BY hour LIMIT 1)
+             OR NOT EXISTS (SELECT 1 FROM hours WHERE hour >= ?1)",
+    )?
+    .execute([hour])?;
+    to.prepare_cached("DELETE FROM hours WHERE hour < ?1")?.execute([hour])?;
+    Ok(())
+}
+
+/// What nobody has referred to since. The newest stays, so that no number is ever given twice.
+fn forget_texts(to: &Transaction, before: Wall) -> rusqlite::Result<()> {
+    for sql in [
+        "DELETE FROM rosters WHERE hour < ?1 AND id < (SELECT max(id) FROM rosters)",
+        "DELETE FROM addresses WHERE hour < ?1 AND id < (SELECT max(id) FROM addresses)",
+        "DELETE FROM gpu_sets WHERE hour < ?1 AND id < (SELECT max(id) FROM gpu_sets)",
+    ] {
+        to.prepare_cached(sql)?.execute([hour_of(before)])?;
     }
-    // Challenges refer to sets of GPUs too.
-    let unused = hour_of(events.min(availability) - SLACK);
-    to.prepare_cached("DELETE FROM addresses WHERE hour < ?1")?.execute([unused])?;
-    to.prepare_cached("DELETE FROM gpu_sets WHERE hour < ?1")?.execute([unused])?;
+    to.prepare_cached(
+        "DELETE FROM hotkey_lists WHERE id < (SELECT max(id) FROM hotkey_lists)
+             AND NOT EXISTS (SELECT 1 FROM scorings WHERE metagraph = hotkey_lists.id)",
+    )?
+    .execute([])?;
     Ok(())
 }
 
@@ -67,7 +86,7 @@ fn forget_workers(to: &Transaction, before: Wall) -> rusqlite::Result<()> {
     let gone: Vec<i64> = to
         .prepare_cached(
             "SELECT workers.id FROM workers JOIN miners ON miners.id = workers.miner
-             WHERE workers.seen < ?1
+             WHERE workers.seen < ?1 AND workers.id < (SELECT max(id) FROM workers)
                AND NOT EXISTS (SELECT 1 FROM challenges WHERE challenges.worker = workers.id)
                AND NOT EXISTS (SELECT 1 FROM leases WHERE leases.hotkey = miners.hotkey
                                AND leases.worker = workers.worker AND leases.score > 0)",
@@ -77,13 +96,16 @@ fn forget_workers(to: &Transaction, before: Wall) -> rusqlite::Result<()> {
     for sql in [
         "DELETE FROM hardware WHERE worker = ?1",
         "DELETE FROM gpu_inventory WHERE worker = ?1",
+        "DELETE FROM proofs WHERE worker = ?1",
         "DELETE FROM workers WHERE id = ?1",
     ] {
         let mut forget = to.prepare_cached(sql)?;
         gone.iter().try_for_each(|worker| forget.execute([worker]).map(drop))?;
     }
     to.prepare_cached(
-        "DELETE FROM miners WHERE seen < ?1 AND NOT EXISTS (SELECT 1 FROM workers WHERE miner = miners.id)",
+        "DELETE FROM miners WHERE seen < ?1 AND id < (SELECT max(id) FROM miners)
+             AND NOT EXISTS (SELECT 1 FROM workers WHERE miner = miners.id)
+             AND NOT EXISTS (SELECT 1 FROM beats WHERE miner = miners.id)",
     )?
     .execute([stamp(before)])?;
     Ok(())

@@ -4,9 +4,9 @@
 //! eighth set while more follow: a byte or two a worker. A row for each worker and round would be the second largest
 //! table. It never decides whom a round passes over, nor what that means for a score.
 
-use rusqlite::{Connection, Transaction, params};
+use rusqlite::{Transaction, params};
 
-use super::{Problem, exactly_one, facts::Rows, heartbeats, load::unreadable, nonsense, stamp};
+use super::{Problem, exactly_one, heartbeats, load::unreadable, nonsense, stamp};
 use crate::units::{Wall, WorkerKey};
 
 /// Workers that one round may pass over: 256 miners that name as many as a heartbeat may.
@@ -14,7 +14,7 @@ const MOST: usize = 256 * 1024;
 
 /// A round that passes over nobody leaves nothing; one that was told before is refused, for it would count twice. A
 /// worker that was never heard has no participation to lower, and is left out.
-pub(super) fn began(to: &Transaction, at: Wall, passed_over: &[WorkerKey]) -> Result<(), Problem> {
+pub(super) fn began(to: &Transaction, seq: i64, at: Wall, passed_over: &[WorkerKey]) -> Result<(), Problem> {
     if passed_over.is_empty() {
         return Ok(());
     }
@@ -26,27 +26,15 @@ pub(super) fn began(to: &Transaction, at: Wall, passed_over: &[WorkerKey]) -> Re
         workers.extend(heartbeats::find(to, key)?);
     }
     let inserted = to
-        .prepare_cached("INSERT INTO rounds (at, passed_over) VALUES (?1, ?2) ON CONFLICT DO NOTHING")?
-        .execute(params![stamp(at), encode(workers)])?;
+        .prepare_cached("INSERT INTO rounds (at, passed_over, seq) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING")?
+        .execute(params![stamp(at), encode(workers), seq])?;
     exactly_one(inserted, || format!("the round of {} ns: began before", at.0))
 }
 
-/// Adds to each worker how many rounds since then passed it over.
-pub(super) fn count(from: &Connection, since: Wall, rows: &mut Rows) -> rusqlite::Result<()> {
-    let mut statement = from.prepare_cached("SELECT passed_over FROM rounds WHERE at >= ?1")?;
-    let mut found = statement.query([stamp(since)])?;
-    while let Some(row) = found.next()? {
-        let mut workers = rows.iter_mut().peekable();
-        // Both are ascending: one walk along the workers for each round.
-        for number in Numbers::of(row.get_ref(0)?.as_blob()?) {
-            let number = number.ok_or_else(|| unreadable(0, "a list of workers that breaks off"))?;
-            while workers.next_if(|(id, _)| **id < number).is_some() {}
-            if let Some((_, (_, facts))) = workers.next_if(|(id, _)| **id == number) {
-                facts.passed_over = facts.passed_over.saturating_add(1);
-            }
-        }
-    }
-    Ok(())
+/// The workers' rows of one round.
+pub(super) fn numbers(list: &[u8]) -> rusqlite::Result<Vec<i64>> {
+    let broken = || unreadable(0, "a list of workers that breaks off");
+    Numbers::of(list).map(|number| number.ok_or_else(broken)).collect()
 }
 
 fn encode(mut numbers: Vec<i64>) -> Vec<u8> {

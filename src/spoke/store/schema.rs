@@ -19,11 +19,12 @@ use crate::units::Hotkey;
 pub(super) const APPLICATION_ID: i32 = 0x424C_7664;
 
 /// Schema changes in order; `PRAGMA user_version` counts those that a file has.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     include_str!("migrations/0001_first.sql"),
     include_str!("migrations/0002_gemm_i8.sql"),
     include_str!("migrations/0003_extrinsics.sql"),
     include_str!("migrations/0004_proved.sql"),
+    include_str!("migrations/0006_log.sql"),
 ];
 
 /// The first schema that knows whose the file is.
@@ -49,6 +50,11 @@ pub enum OpenError {
          database.url at another file", .path.display()
     )]
     Newer { path: PathBuf, found: usize, known: usize },
+    #[error(
+        "{}: written by an older byteleap (schema {found}, this one knows {known}); start the validator once, which \
+         brings it up to date", .path.display()
+    )]
+    Older { path: PathBuf, found: usize, known: usize },
     #[error("{}: damaged ({what}); restore a copy, or move the file away to begin anew", .path.display())]
     Corrupt { path: PathBuf, what: String },
     #[error("{}: in use by another process ({} is locked)", .0.display(), beside(.0, ".lock").display())]
@@ -153,6 +159,20 @@ pub(super) fn look(path: &Path, owner: Option<&Hotkey>) -> Result<(), OpenError>
     may_write(path)?;
     let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     look_only(&connection, path, true, owner).map(drop)
+}
+
+/// Whether a file can be read by this version as it is: ours, whole, neither newer nor older.
+pub(super) fn look_whole(path: &Path) -> Result<(), OpenError> {
+    let readable = rustix::fs::access(path, Access::READ_OK);
+    readable.map_err(|why| OpenError::Unreachable { path: path.to_path_buf(), source: why.into() })?;
+    let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    match look_only(&connection, path, true, None)? {
+        Found::Ours { version } if version == MIGRATIONS.len() => Ok(()),
+        Found::Ours { version } => {
+            Err(OpenError::Older { path: path.to_path_buf(), found: version, known: MIGRATIONS.len() })
+        }
+        Found::Empty => Err(OpenError::NotADatabase(path.to_path_buf())),
+    }
 }
 
 pub(super) fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, OpenError> {

@@ -1,10 +1,15 @@
 //! Leases and calculated scores.
 
+use std::time::Duration;
+
 use rusqlite::{Transaction, params};
 
-use super::{Problem, nonsense, stamp};
+use super::{Problem, interned::json, nonsense, stamp};
 use crate::{
-    machine::score::{MinerScore, Scores, WorkerScore},
+    machine::{
+        contract::store::Calculation,
+        score::{MinerScore, Scores, WorkerScore, differences},
+    },
     units::{Wall, WorkerKey},
 };
 
@@ -22,12 +27,50 @@ pub(super) fn leases(to: &Transaction, at: Wall, scores: &[(WorkerKey, f64)]) ->
     Ok(())
 }
 
-/// Keeps the miners of every calculation, the workers of the newest.
-pub(super) fn scored(to: &Transaction, scores: &Scores) -> rusqlite::Result<()> {
-    let policy = format!("{}/{}", scores.policy.name, scores.policy.version);
+/// Keeps the miners of every calculation and what it was made from, the workers and the shadow of the newest.
+pub(super) fn scored(to: &Transaction, calculation: &Calculation) -> rusqlite::Result<()> {
+    let scores = &calculation.scores;
+    basis(to, calculation)?;
+    let policy = scores.policy.to_string();
     scores.miners.iter().try_for_each(|miner| put_miner(to, scores, &policy, miner))?;
     to.execute("DELETE FROM worker_scores", [])?;
-    scores.workers.iter().try_for_each(|worker| put_worker(to, scores, worker))
+    scores.workers.iter().try_for_each(|worker| put_worker(to, scores, worker))?;
+    to.execute("DELETE FROM shadow_scores", [])?;
+    calculation.shadow.iter().try_for_each(|shadow| put_shadow(to, scores, shadow))
+}
+
+/// What it takes to calculate the same again.
+fn basis(to: &Transaction, calculation: &Calculation) -> rusqlite::Result<()> {
+    let Calculation { scores, seq, policy, reach, metagraph, .. } = calculation;
+    let list = to
+        .prepare_cached(
+            "INSERT INTO hotkey_lists (text) VALUES (?1) ON CONFLICT (text) DO UPDATE SET text = text RETURNING id",
+        )?
+        .query_row([json(metagraph)?], |row| row.get::<_, i64>(0))?;
+    let seconds = |span: Duration| i64::try_from(span.as_secs()).unwrap_or(i64::MAX);
+    to.prepare_cached(
+        "INSERT OR REPLACE INTO scorings (at, seq, policy, metagraph, ranking_s, heard_s, digest)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    )?
+    .execute(params![
+        stamp(scores.at),
+        i64::try_from(*seq).unwrap_or(i64::MAX),
+        json(policy)?,
+        list,
+        seconds(reach.ranking),
+        seconds(reach.heard),
+        scores.digest()
+    ])?;
+    Ok(())
+}
+
+fn put_shadow(to: &Transaction, scores: &Scores, shadow: &Scores) -> rusqlite::Result<()> {
+    let policy = shadow.policy.to_string();
+    let mut put = to
+        .prepare_cached("INSERT INTO shadow_scores (hotkey, at, policy, weight, shadow) VALUES (?1, ?2, ?3, ?4, ?5)")?;
+    differences(scores, shadow).iter().try_for_each(|of| {
+        put.execute(params![of.hotkey.as_str(), stamp(scores.at), policy, of.weight, of.shadow]).map(drop)
+    })
 }
 
 fn put_miner(to: &Transaction, scores: &Scores, policy: &str, miner: &MinerScore) -> rusqlite::Result<()> {

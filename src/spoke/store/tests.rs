@@ -14,8 +14,8 @@ use super::*;
 use crate::{
     machine::{
         contract::store::{
-            Asked, ChallengeRow, End, FactsWindow, HeartbeatWrite, Snapshot, StoredIntent, WeightOutcome, Work,
-            WorkerSeen,
+            Asked, Calculation, ChallengeRow, End, HeartbeatWrite, Reach, ScoreRequest, Snapshot, StoredIntent,
+            WeightOutcome, Work, WorkerSeen,
         },
         score::{Facts, Outcome, Policy, score},
     },
@@ -24,13 +24,14 @@ use crate::{
 
 mod extrinsics;
 mod kinds;
+mod log;
 mod opening;
 mod rounds;
 
 const NOON: Wall = Wall(1_768_478_400_000_000_000);
-const WINDOW: FactsWindow = FactsWindow { ranking_minutes: 180, availability_hours: 169 };
+const REACH: Reach = Reach { ranking: minutes(180), heard: minutes(169 * 60) };
 
-fn minutes(count: u64) -> Duration {
+const fn minutes(count: u64) -> Duration {
     Duration::from_secs(60 * count)
 }
 
@@ -117,10 +118,7 @@ impl Ask for Store {
     }
 
     fn facts(&mut self, at: Wall) -> Facts {
-        match self.serve(StoreRequest::Facts { at, window: WINDOW }) {
-            StoreReply::Facts(facts) => *facts,
-            other => panic!("{other:?}"),
-        }
+        self.facts_at(at, REACH).unwrap()
     }
 }
 
@@ -148,7 +146,7 @@ fn what_was_committed_is_there_after_a_restart() {
     store.commit_all(vec![heartbeat("5A", NOON), created("c1", "5A", NOON)]).unwrap();
     store.commit_all(vec![Write::Leases { at: NOON, scores: vec![(worker_key("5Z", "later"), 0.5)] }]).unwrap();
     let weights = vec![(Uid(3), Hotkey::label("5A"), 65535)];
-    let intent = Write::WeightIntent { id: 1, at: NOON, at_block: 9, weights: weights.clone() };
+    let intent = Write::WeightIntent { id: 1, at: NOON, at_block: 9, weights: weights.clone(), basis: Box::default() };
     let refused = WeightOutcome::Refused("a miner left".into());
     store.commit_all(vec![intent, Write::WeightOutcome { intent: 1, at: NOON, outcome: refused.clone() }]).unwrap();
     drop(store);
@@ -160,6 +158,17 @@ fn what_was_committed_is_there_after_a_restart() {
         ..Snapshot::default()
     };
     assert_eq!(open(&path).unwrap().load(), expected);
+}
+
+/// A calculation for all miners that the tests name.
+fn wanted(at: Wall) -> ScoreRequest {
+    let metagraph = ["5A", "5B", "5C"].map(Hotkey::label).into();
+    ScoreRequest { at, reach: REACH, metagraph, policy: Policy::reference_70_30(), shadow: None }
+}
+
+fn calculated(facts: &Facts, scores: Scores) -> Write {
+    let (policy, metagraph) = (Policy::reference_70_30(), facts.metagraph.clone());
+    Write::Scored(Box::new(Calculation { scores, shadow: None, seq: 1, policy, reach: REACH, metagraph }))
 }
 
 /// What a kill leaves: the files as the kernel has them, log and all, with nobody to close them.
@@ -192,7 +201,7 @@ fn a_kill_within_a_batch_leaves_nothing_of_it() {
     let mut store = open(&path).unwrap();
     store.commit_all(vec![heartbeat("5A", NOON)]).unwrap();
     let transaction = store.connection.transaction_with_behavior(TransactionBehavior::Immediate).unwrap();
-    apply(&transaction, &created("c1", "5A", NOON)).unwrap();
+    apply(&mut Batch::begin(&transaction).unwrap(), &created("c1", "5A", NOON)).unwrap();
     transaction.cache_flush().unwrap();
     let mut after = open(&kill(&path, dir.path())).unwrap();
     assert_eq!(after.load().open_challenges, []);
@@ -300,24 +309,44 @@ fn facts_are_what_the_heartbeats_said() {
     store.commit_all(vec![beat(0, Some("::1"), &["GPU-1", "GPU-2"]), beat(6, None, &["GPU-2", "GPU-1"])]).unwrap();
     store.commit_all(vec![beat(7, Some("::2"), &["GPU-1"]), heartbeat_of("5B", at(2), vec![seen(None, &[])])]).unwrap();
     let facts = store.facts(at(10));
-    let presence = &facts.workers[&worker_key("5A", "w1")].presence;
-    let shape: Vec<(u16, u16)> = presence.iter().map(|segment| (segment.mask, segment.last_s)).collect();
-    assert_eq!(shape, [(0b11, 360), (0b10, 420)]);
-    assert_ne!(presence[0].address, presence[1].address);
-    let sets: Vec<usize> = presence.iter().map(|segment| facts.gpu_sets[&segment.gpus.unwrap()].len()).collect();
-    assert_eq!(sets, [2, 1]);
+    let beats = &facts.miners[&Hotkey::label("5A")].beats;
+    assert_eq!(beats.iter().map(|beat| beat.at).collect::<Vec<_>>(), [at(0), at(6), at(7)]);
+    let said = |beat: usize| facts.rosters[&beats[beat].roster.unwrap()][0].clone();
+    assert!(said(0).address.is_some() && said(1).address.is_none());
+    assert_ne!(said(0).address, said(2).address);
+    let sets: Vec<usize> = (0..3).map(|beat| facts.gpu_sets[&said(beat).gpus.unwrap()].len()).collect();
+    assert_eq!(sets, [2, 2, 1]);
     let claims = &facts.claims["GPU-1"];
     let claims: Vec<_> = claims.iter().map(|claim| (claim.worker.hotkey.as_str(), claim.since, claim.seen)).collect();
     assert_eq!(claims, [("5A", at(0), at(7)), ("5B", at(2), at(2))]);
 }
 
 #[test]
-fn a_steady_worker_is_few_segments_however_long_the_window() {
+fn a_steady_miner_makes_one_roster_and_what_it_repeats_adds_nothing() {
     let mut store = Store::in_memory().unwrap();
     let beats = (0..169 * 12).map(|bucket| heartbeat("5A", NOON - minutes(5 * bucket))).rev().collect();
     store.commit_all(beats).unwrap();
+    store.commit_all(vec![heartbeat("5A", NOON + Duration::from_secs(29))]).unwrap();
     let facts = store.facts(NOON);
-    assert_eq!(facts.workers[&worker_key("5A", "w1")].presence.len(), 3);
+    assert_eq!((facts.rosters.len(), facts.miners[&Hotkey::label("5A")].beats.len()), (1, 169 * 12));
+    store.commit_all(vec![heartbeat("5A", NOON + Duration::from_secs(31))]).unwrap();
+    assert_eq!(store.facts(NOON + minutes(1)).miners[&Hotkey::label("5A")].seen, NOON + Duration::from_secs(31));
+}
+
+#[test]
+fn a_miner_that_says_something_new_each_time_is_credited_so_often_an_hour() {
+    let mut store = Store::in_memory().unwrap();
+    let named = |n: u64| vec![WorkerSeen { public_ip: Some(format!("198.51.100.{n}")), ..WorkerSeen::named("w1") }];
+    let beats = (0..100).map(|n| heartbeat_of("5A", NOON + Duration::from_secs(n), named(n)));
+    store.commit_all(beats.collect()).unwrap();
+    let facts = store.facts(NOON + minutes(2));
+    let miner = &facts.miners[&Hotkey::label("5A")];
+    let credited = miner.beats.iter().filter(|beat| beat.roster.is_some()).count();
+    assert_eq!((credited, facts.rosters.len()), (rosters::NEW_AN_HOUR as usize, rosters::NEW_AN_HOUR as usize));
+    let silent = (miner.beats.len() - credited, miner.seen >= NOON + Duration::from_secs(60));
+    assert_eq!(silent, (2, true), "that it is there is known");
+    store.commit_all(vec![heartbeat_of("5A", NOON + minutes(60), named(200))]).unwrap();
+    assert!(store.facts(NOON + minutes(61)).miners[&Hotkey::label("5A")].beats.last().unwrap().roster.is_some());
 }
 
 #[test]
@@ -338,7 +367,8 @@ fn stored_challenges_score_as_if_they_had_never_left() {
     let counted: Vec<u32> = scores.workers.iter().map(|worker| worker.counted).collect();
     let challenge: Vec<f64> = scores.miners.iter().map(|miner| miner.challenge).collect();
     assert_eq!((counted, challenge), (vec![40, 18], vec![1.0, 0.25]));
-    store.commit_all(vec![Write::Scored(Box::new(scores.clone())), Write::Scored(Box::new(scores))]).unwrap();
+    let scored = calculated(&facts, scores);
+    store.commit_all(vec![scored.clone(), scored]).unwrap();
     let rows = |table| store.connection.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0));
     let counts: (u32, u32) = (rows("scores").unwrap(), rows("worker_scores").unwrap());
     assert_eq!(counts, (2, 2));
@@ -349,7 +379,8 @@ fn pruning_compacts_then_forgets_and_keeps_what_matters() {
     let mut store = a_store();
     let lease = Write::Leases { at: NOON, scores: vec![(worker_key("5B", "w1"), 1.0)] };
     let weights = vec![(Uid(1), Hotkey::label("5A"), 65535)];
-    let intent = |id| Write::WeightIntent { id, at: NOON, at_block: 1, weights: weights.clone() };
+    let intent =
+        |id| Write::WeightIntent { id, at: NOON, at_block: 1, weights: weights.clone(), basis: Box::default() };
     let confirmed = |intent| Write::WeightOutcome { intent, at: NOON, outcome: WeightOutcome::Confirmed { block: 2 } };
     store.commit_all(vec![lease, intent(1), confirmed(1), intent(2), confirmed(2)]).unwrap();
     store.commit_all(verified("c1", "5A", NOON, "GPU-1")).unwrap();
@@ -366,8 +397,7 @@ fn pruning_compacts_then_forgets_and_keeps_what_matters() {
     assert_eq!(row(&store, kept), 1);
     store.commit_all(vec![prune(200, 200, 200)]).unwrap();
     assert_eq!(row(&store, "SELECT count(*) FROM challenges"), 0);
-    assert_eq!(row(&store, "SELECT count(*) FROM availability"), 0);
-    assert_eq!(row(&store, "SELECT count(*) FROM gpu_sets"), 0);
+    assert_eq!(row(&store, "SELECT count(*) FROM beats"), 0);
     assert_eq!(row(&store, "SELECT count(*) FROM weight_intents"), 1);
     assert_eq!(store.load().workers, [(worker_key("5B", "w1"), NOON)], "a leased worker stays");
     assert_eq!(store.load().intent.unwrap().outcome, Some(WeightOutcome::Confirmed { block: 2 }));
@@ -381,7 +411,8 @@ fn a_worker_is_forgotten_after_its_last_hour_is() {
         store.commit_all(vec![Write::Prune { ranking: at, events: at, availability: at }]).unwrap();
         store.load().workers.len()
     };
-    assert_eq!([prune(30), prune(59), prune(60), prune(61)], [2, 2, 2, 0]);
+    // The newest row stays, so that no number is given twice.
+    assert_eq!([prune(30), prune(59), prune(60), prune(61)], [2, 2, 2, 1]);
 }
 
 #[test]

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use rusqlite::{OptionalExtension, Transaction, params};
 
-use super::{Problem, exactly_one, heartbeats::json, nonsense, stamp};
+use super::{Problem, exactly_one, interned::json, nonsense, stamp};
 use crate::{
     machine::contract::{
         chain::SignedExtrinsic,
-        store::{Errand, ExtrinsicEnd, IntentId, WeightOutcome, WeightPath},
+        store::{Errand, ExtrinsicEnd, IntentId, WeightBasis, WeightOutcome, WeightPath},
     },
     units::{BlockNumber, Hotkey, Uid, Wall},
 };
@@ -31,6 +31,7 @@ pub(super) fn intent(
     at: Wall,
     at_block: BlockNumber,
     weights: &[(Uid, Hotkey, u16)],
+    basis: &WeightBasis,
 ) -> Result<(), Problem> {
     let uids: BTreeSet<Uid> = weights.iter().map(|(uid, _, _)| *uid).collect();
     if weights.is_empty() || uids.len() != weights.len() {
@@ -39,8 +40,20 @@ pub(super) fn intent(
     if known(to, id)? {
         return Err(nonsense(format!("a second weight intent {id}")));
     }
-    to.prepare_cached("INSERT INTO weight_intents (id, at, at_block, weights) VALUES (?1, ?2, ?3, ?4)")?
-        .execute(params![number(id), stamp(at), number(at_block), json(weights)?])?;
+    let (scored_at, left_out) = (stamp(basis.scored_at), json(&basis.left_out)?);
+    to.prepare_cached(
+        "INSERT INTO weight_intents (id, at, at_block, weights, scored_at, left_out, max_share)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    )?
+    .execute(params![
+        number(id),
+        stamp(at),
+        number(at_block),
+        json(weights)?,
+        scored_at,
+        left_out,
+        basis.limit
+    ])?;
     Ok(())
 }
 

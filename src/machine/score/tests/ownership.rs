@@ -49,7 +49,7 @@ fn verified(set: GpuSetId, gpus: u32) -> Outcome {
 }
 
 fn fact(minutes: f64, outcome: Outcome) -> ChallengeFact {
-    ChallengeFact { created: minutes_ago(minutes), row: 1, outcome }
+    ChallengeFact { created: minutes_ago(minutes), tie: 1, outcome }
 }
 
 fn facts(rivals: &[Rival]) -> Facts {
@@ -59,9 +59,8 @@ fn facts(rivals: &[Rival]) -> Facts {
     for rival in rivals {
         facts_of::miner(&mut facts, rival.hotkey);
         facts.claims.entry(UUID.into()).or_default().push(rival.claim());
-        let hour = facts_of::hour(&facts, Some(set));
+        facts_of::there_for_an_hour(&mut facts, &rival.key(), Some(set));
         let worker = facts_of::worker(&mut facts, rival.hotkey, rival.worker);
-        worker.presence.push(hour);
         (worker.challenges, worker.lease) = (rival.challenges(set), rival.lease);
     }
     facts

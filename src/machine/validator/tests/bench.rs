@@ -15,10 +15,10 @@ use crate::{
         Exit, Gone, Input, Link, Machine, Message, Output,
         contract::{
             chain::{ChainReply, ChainRequest, Metagraph, Neuron},
-            store::{Snapshot, StoreFault, StoreReply, StoreRequest, Write},
+            store::{Calculation, ScoreRequest, Snapshot, StoreFault, StoreReply, StoreRequest, Write},
             verify::{VerifyReply, VerifyRequest},
         },
-        score::Facts,
+        score::{Facts, score},
         validator::{Command, Event, Validator, serve_bulk},
     },
     metrics::{Metric, Page},
@@ -159,9 +159,13 @@ impl Bench {
     fn store(&mut self, request: StoreRequest) -> Option<StoreReply> {
         match request {
             StoreRequest::Load => None,
-            StoreRequest::Facts { at, .. } => {
-                let facts = Facts { at, ..self.facts.clone() };
-                Some(StoreReply::Facts(Box::new(facts)))
+            StoreRequest::Score(request) => {
+                let ScoreRequest { at, reach, metagraph, policy, shadow } = *request;
+                let facts = Facts { at, metagraph: metagraph.clone(), ..self.facts.clone() };
+                let shadow = shadow.map(|shadow| score(&facts, &shadow));
+                let scores = score(&facts, &policy);
+                let calculation = Calculation { scores, shadow, seq: 1, policy, reach, metagraph };
+                Some(StoreReply::Scored(Box::new(calculation)))
             }
             StoreRequest::Commit { batch, writes } => {
                 if let Some(fault) = self.store_fault.clone() {

@@ -4,7 +4,7 @@ use super::bench::{Bench, CONFIG, Miner, keys};
 use crate::{
     machine::{
         Input,
-        availability::Segment,
+        availability::{Beat, Present, RosterId},
         contract::store::{Snapshot, StoreReply, Write},
         score::{ChallengeFact, Facts, MinerFacts, Outcome},
         validator::{Event, blocked::Blocked},
@@ -12,19 +12,21 @@ use crate::{
     units::{Hotkey, Mono, Uid, Wall, WorkerId, WorkerKey},
 };
 
+const ROSTER: RosterId = RosterId(std::num::NonZeroU32::MIN);
+
 /// Facts in which these miners have one worker each, challenged with success and always there.
 fn facts(miners: &[&Hotkey], at: Wall) -> Facts {
     let mut facts = Facts::default();
     for miner in miners {
-        facts
-            .miners
-            .insert((*miner).clone(), MinerFacts { seen: at + std::time::Duration::from_secs(400), removed: false });
+        let beats = vec![Beat { at, roster: Some(ROSTER) }];
+        let seen = at + std::time::Duration::from_secs(400);
+        facts.miners.insert((*miner).clone(), MinerFacts { seen, removed: false, beats });
         let worker = facts.workers.entry(WorkerKey::new(miner, &WorkerId::new("w1"))).or_default();
         let outcome = Outcome::Verified { computation_ms: Some(100.0), success_count: Some(1), gpus: None, ops: None };
-        worker.challenges.push(ChallengeFact { created: at, row: 1, outcome });
-        let hour = u32::try_from(at.as_secs() / 3600).unwrap();
-        worker.presence.push(Segment { hour, hours: 1, mask: 0x0FFF, last_s: 3599, address: None, gpus: None });
+        worker.challenges.push(ChallengeFact { created: at, tie: 1, outcome });
     }
+    let present = Present { worker: WorkerId::new("w1"), address: None, gpus: None, owned: None };
+    facts.rosters.insert(ROSTER, [present].into());
     facts
 }
 

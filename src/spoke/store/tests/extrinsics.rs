@@ -9,7 +9,8 @@ use crate::machine::contract::{
 const REVEAL: Reveal = Reveal { drand_round: 77, commit_epoch: 5, block: 400 };
 
 fn intent(id: IntentId) -> Write {
-    Write::WeightIntent { id, at: NOON, at_block: 9, weights: vec![(Uid(3), Hotkey::label("5A"), 65535)] }
+    let weights = vec![(Uid(3), Hotkey::label("5A"), 65535)];
+    Write::WeightIntent { id, at: NOON, at_block: 9, weights, basis: Box::default() }
 }
 
 fn extrinsic(number: u8) -> SignedExtrinsic {

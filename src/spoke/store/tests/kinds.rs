@@ -97,7 +97,7 @@ fn scores_are_kept_with_their_unit_and_what_was_expected() {
     let mut facts = store.facts(NOON);
     facts.metagraph = facts.miners.keys().cloned().collect();
     let policy = Policy { availability_hours: 1, ..Policy::throughput() };
-    store.commit_all(vec![Write::Scored(Box::new(score(&facts, &policy)))]).unwrap();
+    store.commit_all(vec![calculated(&facts, score(&facts, &policy))]).unwrap();
     let sql = "SELECT base, unit, busy_ms, ops, passed_over, baseline FROM worker_scores";
     let read = |row: &rusqlite::Row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?));
     let kept: (f64, String, f64, f64, u32, f64) = store.connection.query_row(sql, [], read).unwrap();

@@ -47,7 +47,7 @@ fn a_newer_schema_is_refused_untouched() {
     drop(open(&path).unwrap());
     Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
     fs::remove_file(dir.path().join("validator.db.lock")).unwrap();
-    refused_untouched(&dir, &path, "schema 99, this one knows 4");
+    refused_untouched(&dir, &path, "schema 99, this one knows 5");
 }
 
 #[test]
@@ -113,7 +113,7 @@ fn the_schema_says_whose_and_which_it_is() {
     let number = |sql: &str| store.connection.query_row(sql, [], |row| row.get::<_, i32>(0)).unwrap();
     assert_eq!(text("PRAGMA journal_mode"), "wal");
     assert_eq!(number("PRAGMA application_id"), schema::APPLICATION_ID);
-    assert_eq!(number("PRAGMA user_version"), 4);
+    assert_eq!(number("PRAGMA user_version"), 5);
 }
 
 #[test]
@@ -175,10 +175,13 @@ fn first_version(path: &Path) {
     old.execute_batch(include_str!("../migrations/0001_first.sql")).unwrap();
     old.pragma_update(None, "application_id", schema::APPLICATION_ID).unwrap();
     old.pragma_update(None, "user_version", 1).unwrap();
-    let noon = stamp(NOON);
+    let (noon, hour) = (stamp(NOON), NOON.as_secs() / 3600 - 1);
     old.execute_batch(&format!(
         "INSERT INTO miners VALUES (1, '5A', {noon});
          INSERT INTO workers VALUES (7, 1, 'w1', NULL, NULL, '[]', 'idle', {noon});
+         INSERT INTO workers VALUES (8, 1, 'w2', NULL, NULL, '[]', 'idle', {noon});
+         INSERT INTO addresses VALUES (3, '198.51.100.1', {hour});
+         INSERT INTO availability VALUES (7, {hour}, 0, 5, 601, 3, NULL), (8, {hour}, 0, 1, 7, NULL, NULL);
          INSERT INTO challenges (uuid, worker, kind, matrix_size, iterations, seed, round_id, rows, commitments, created,
              sent, committed, verifying, ended, computation_ms, verdict, success_count)
          VALUES ('c1', 7, 'cpu_matrix', 2000, 3, '00', 'round_1', '[3]', '[]', {noon}, 1, 1, 1, 1, 100.0, 'verified', 1);
@@ -206,13 +209,23 @@ fn a_file_of_the_first_version_is_taken_over_with_what_it_knows() {
     let worker = &facts.workers[&worker_key("5A", "w1")];
     let work: Vec<_> = worker.challenges.iter().map(|fact| &fact.outcome).collect();
     assert!(matches!(work[..], [Outcome::Verified { ops: Some(4.8e10), .. }]), "2 · 2000³ · 3: {work:?}");
-    assert_eq!(worker.passed_over, 0);
+    assert_eq!(worker.passed_over, []);
+    let beats = &facts.miners[&Hotkey::label("5A")].beats;
+    let said: Vec<_> = beats.iter().map(|beat| (NOON.since(beat.at), &*facts.rosters[&beat.roster.unwrap()])).collect();
+    assert_eq!(said.iter().map(|(ago, _)| ago.as_secs()).collect::<Vec<_>>(), [3600, 3000], "a beat a bucket");
+    let named =
+        |place: usize| said[place].1.iter().map(|of| (of.worker.as_str(), of.address.is_some())).collect::<Vec<_>>();
+    assert_eq!((named(0), named(1)), (vec![("w1", true), ("w2", false)], vec![("w1", true)]));
+    let gpus_owned = ["GPU-1", "GPU-3"].map(|uuid| (uuid.to_string(), "H200".to_string())).into();
+    let seen = WorkerSeen { gpus_owned, ..WorkerSeen::named("w1") };
+    store.commit_all(vec![heartbeat_of("5A", NOON, vec![seen])]).unwrap();
+    let facts = store.facts(NOON);
     let proved = |uuid: &str| facts.claims[uuid].iter().map(|claim| claim.proved).collect::<Vec<_>>();
     assert_eq!((proved("GPU-1"), proved("GPU-3")), (vec![Some(NOON)], vec![None]));
     store.commit_all(vec![ended("c2", NOON, End::Void("validator restarted".into()))]).unwrap();
     let began = Write::RoundBegan { at: NOON, passed_over: vec![worker_key("5A", "w1")] };
     store.commit_all(vec![began, created("c3", "5A", NOON)]).unwrap();
-    assert_eq!(store.facts(NOON).workers[&worker_key("5A", "w1")].passed_over, 1);
+    assert_eq!(store.facts(NOON).workers[&worker_key("5A", "w1")].passed_over.len(), 1);
     drop(store);
     let other = Store::open(&path, &Hotkey::label("5Other")).unwrap_err();
     assert!(matches!(other, OpenError::OtherHotkey { .. }), "who opened it first owns it: {other}");

@@ -1,4 +1,4 @@
-//! Rounds that passed workers over, and facts through a connection of their own.
+//! Rounds that passed workers over.
 
 use proptest::prelude::*;
 
@@ -11,7 +11,7 @@ fn began(at: Wall, workers: &[(&str, &str)]) -> Write {
 
 /// How often each known worker was passed over.
 fn passed_over(facts: &Facts) -> Vec<(String, u32)> {
-    let told = facts.workers.iter().map(|(key, worker)| (key.hotkey.to_string(), worker.passed_over));
+    let told = facts.workers.iter().map(|(key, worker)| (key.hotkey.to_string(), worker.passed_over.len() as u32));
     told.collect()
 }
 
@@ -41,7 +41,7 @@ fn only_rounds_of_the_ranking_window_count() {
     assert_eq!(counts(&mut store, at(180)), [2, 0]);
     assert_eq!(counts(&mut store, at(181)), [1, 0]);
     assert_eq!(counts(&mut store, at(241)), [0, 0]);
-    store.commit_all(vec![Write::Prune { ranking: at(1), events: NOON, availability: NOON }]).unwrap();
+    store.commit_all(vec![Write::Prune { ranking: at(1), events: at(1), availability: NOON }]).unwrap();
     assert_eq!((rows(&store), counts(&mut store, at(180))), (1, vec![1, 0]));
 }
 
@@ -71,50 +71,12 @@ fn strangers_and_doubles_are_left_out() {
 }
 
 #[test]
-fn a_worker_stays_known_while_a_round_names_it() {
-    let mut store = a_store();
-    store.commit_all(vec![began(NOON + minutes(90), &[("5A", "w1"), ("5B", "w1")])]).unwrap();
-    let at = |minute| NOON + minutes(minute);
-    // The ranking window may be longer than that of availability.
-    store.commit_all(vec![Write::Prune { ranking: at(60), events: at(60), availability: at(400) }]).unwrap();
-    assert_eq!(counts(&mut store, at(180)), [1, 1]);
-}
-
-#[test]
 fn a_list_that_nobody_wrote_fails_the_facts_and_nothing_else() {
     let mut store = a_store();
-    store.connection.execute("INSERT INTO rounds VALUES (?1, x'80')", [stamp(NOON)]).unwrap();
-    let reply = store.serve(StoreRequest::Facts { at: NOON, window: WINDOW });
+    store.connection.execute("INSERT INTO rounds VALUES (?1, x'80', 1)", [stamp(NOON)]).unwrap();
+    let reply = store.serve(StoreRequest::Score(Box::new(wanted(NOON))));
     assert!(matches!(reply, StoreReply::Failed { batch: None, fault: StoreFault::Broken(_) }), "{reply:?}");
     store.commit_all(vec![heartbeat("5A", NOON)]).unwrap();
-}
-
-#[test]
-fn a_reader_sees_what_was_committed() {
-    let (_dir, path) = a_file();
-    let mut store = open(&path).unwrap();
-    let mut reader = Reader::open(&path).unwrap();
-    store.commit_all(vec![heartbeat("5A", NOON)]).unwrap();
-    store.commit_all(verified("c1", "5A", NOON, "-1")).unwrap();
-    match reader.facts(NOON, WINDOW) {
-        StoreReply::Facts(facts) => assert_eq!(*facts, store.facts(NOON)),
-        other => panic!("{other:?}"),
-    }
-}
-
-#[test]
-fn facts_that_are_being_read_hold_up_no_commit() {
-    let (_dir, path) = a_file();
-    let mut store = open(&path).unwrap();
-    store.commit_all(vec![heartbeat("5A", NOON)]).unwrap();
-    let reading = Connection::open(&path).unwrap();
-    let snapshot = reading.unchecked_transaction().unwrap();
-    let miners = || snapshot.query_row("SELECT count(*) FROM miners", [], |row| row.get::<_, u32>(0)).unwrap();
-    assert_eq!(miners(), 1);
-    store.commit_all(vec![heartbeat("5B", NOON)]).unwrap();
-    assert_eq!(miners(), 1, "a reader stays at its moment");
-    drop(snapshot);
-    assert_eq!(store.load().workers.len(), 2);
 }
 
 proptest! {

@@ -1,0 +1,225 @@
+//! Scores out of the log: the same however they are reached, and the same again.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::{
+    machine::{contract::store::Calculation, score::PolicyName},
+    spoke::store::replay::Mismatch,
+};
+
+fn calculate(store: &mut Store, request: ScoreRequest) -> Calculation {
+    match store.serve(StoreRequest::Score(Box::new(request))) {
+        StoreReply::Scored(calculation) => *calculation,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Calculates, records, and calculates again from the log.
+fn scored(store: &mut Store, at: Wall) -> Calculation {
+    let calculation = calculate(store, wanted(at));
+    store.commit_all(vec![Write::Scored(Box::new(calculation.clone()))]).unwrap();
+    calculation
+}
+
+#[track_caller]
+fn same_again(store: &Store, at: Wall) {
+    let (recorded, again) = store.replay(at).unwrap().unwrap();
+    assert_eq!((recorded.at, recorded.mismatch(&again)), (at, None));
+}
+
+#[test]
+fn a_calculation_holds_up_no_commit() {
+    let (_dir, path) = a_file();
+    let mut store = open(&path).unwrap();
+    store.commit_all(vec![heartbeat("5A", NOON)]).unwrap();
+    let reading = Connection::open(&path).unwrap();
+    let snapshot = reading.unchecked_transaction().unwrap();
+    let miners = || snapshot.query_row("SELECT count(*) FROM miners", [], |row| row.get::<_, u32>(0)).unwrap();
+    assert_eq!(miners(), 1);
+    store.commit_all(vec![heartbeat("5B", NOON)]).unwrap();
+    assert_eq!(miners(), 1, "a reader stays at its moment");
+    drop(snapshot);
+    assert_eq!(store.load().workers.len(), 2);
+}
+
+#[test]
+fn a_keeper_sees_what_was_committed() {
+    let (_dir, path) = a_file();
+    let mut store = open(&path).unwrap();
+    let mut keeper = Keeper::open(&path).unwrap();
+    for minute in 0..3 {
+        store.commit_all(vec![heartbeat("5A", NOON + minutes(minute))]).unwrap();
+        store.commit_all(verified(&format!("c{minute}"), "5A", NOON + minutes(minute), "-1")).unwrap();
+        let request = wanted(NOON + minutes(minute));
+        match keeper.score(&request) {
+            StoreReply::Scored(calculation) => {
+                assert_eq!(calculation.scores.workers[0].counted as u64, minute + 1);
+                assert_eq!(*calculation, calculate(&mut store, request));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn what_came_after_a_score_does_not_change_it() {
+    let mut store = a_store();
+    let at = |minute| NOON + minutes(minute);
+    store.commit_all(verified("c1", "5A", at(1), "-1")).unwrap();
+    store.commit_all(vec![created("c2", "5B", at(1)), sent("c2", at(1))]).unwrap();
+    let first = scored(&mut store, at(2));
+    // Of the same bucket, of a moment before it, of a clock that was set back; a verdict on what was open then.
+    store.commit_all(vec![heartbeat("5B", at(3)), heartbeat("5C", at(1)), began(at(1), "5A")]).unwrap();
+    store.commit_all(vec![ended("c2", at(1), End::Failed("no commitment".into()))]).unwrap();
+    store.commit_all(verified("c3", "5C", at(1), "-1")).unwrap();
+    let second = scored(&mut store, at(9));
+    same_again(&store, at(2));
+    same_again(&store, at(9));
+    assert_ne!(first.scores.digest(), second.scores.digest());
+}
+
+fn began(at: Wall, hotkey: &str) -> Write {
+    Write::RoundBegan { at, passed_over: vec![worker_key(hotkey, "w1")] }
+}
+
+#[test]
+fn a_fact_that_was_changed_is_named() {
+    let mut store = a_store();
+    store.commit_all(verified("c1", "5A", NOON, "-1")).unwrap();
+    store.commit_all(verified("c2", "5B", NOON, "-1")).unwrap();
+    scored(&mut store, NOON + minutes(1));
+    let change = |sql: &str| store.connection.execute(sql, []).unwrap();
+    change("UPDATE challenges SET computation_ms = 50.0 WHERE uuid = 'c2'");
+    let (recorded, again) = store.replay(NOON + minutes(1)).unwrap().unwrap();
+    let said = recorded.mismatch(&again).unwrap().to_string();
+    assert_eq!(said, "5A: own challenge score was 1, and is 0.5 now");
+    change("UPDATE challenges SET computation_ms = 100.0 WHERE uuid = 'c2'");
+    change("UPDATE challenges SET verdict = 'failed' WHERE uuid = 'c2'");
+    change("UPDATE challenges SET verdict = 'verified' WHERE uuid = 'c2'");
+    same_again(&store, NOON + minutes(1));
+}
+
+#[test]
+fn a_change_that_only_a_worker_shows_is_found_too() {
+    let mut store = a_store();
+    store.commit_all(verified("c1", "5A", NOON, "-1")).unwrap();
+    store.commit_all(vec![created("c2", "5A", NOON)]).unwrap();
+    store.commit_all(vec![ended("c2", NOON, End::Failed("not fetched".into()))]).unwrap();
+    scored(&mut store, NOON + minutes(1));
+    store.connection.execute("UPDATE challenges SET verdict = 'void' WHERE uuid = 'c2'", []).unwrap();
+    let (recorded, again) = store.replay(NOON + minutes(1)).unwrap().unwrap();
+    assert_eq!(recorded.mismatch(&again), Some(Mismatch::Workers));
+}
+
+#[test]
+fn other_rules_under_the_same_name_are_no_difference_but_a_reason() {
+    let mut store = a_store();
+    scored(&mut store, NOON);
+    let older = r#"UPDATE scorings SET policy = replace(policy, '"version":2', '"version":1')"#;
+    assert_eq!(store.connection.execute(older, []).unwrap(), 1);
+    let (recorded, again) = store.replay(NOON).unwrap().unwrap();
+    let said = recorded.mismatch(&again).unwrap().to_string();
+    assert_eq!(
+        said,
+        "it was scored by reference-70-30/1, and this program has reference-70-30/2: replay it with the version that made it"
+    );
+}
+
+#[test]
+fn a_shadow_is_kept_beside_and_decides_nothing() {
+    let mut store = a_store();
+    store.commit_all(verified("c1", "5A", NOON, "-1")).unwrap();
+    store.commit_all(vec![Write::Leases { at: NOON, scores: vec![(worker_key("5B", "w1"), 1.0)] }]).unwrap();
+    let request = wanted(NOON);
+    let alone = calculate(&mut store, request.clone());
+    let both = calculate(&mut store, ScoreRequest { shadow: Some(Policy::named(PolicyName::LeaseOnly)), ..request });
+    assert_eq!(alone.scores, both.scores);
+    store.commit_all(vec![Write::Scored(Box::new(both))]).unwrap();
+    let sql = "SELECT group_concat(hotkey || ' ' || policy || ' ' || shadow, ', ' ORDER BY hotkey) FROM shadow_scores";
+    let kept: String = store.connection.query_row(sql, [], |row| row.get(0)).unwrap();
+    assert_eq!(kept, "5A lease-only/1 0.0, 5B lease-only/1 1.0");
+}
+
+/// What happens to a subnet of three miners, a step each.
+#[derive(Clone, Debug)]
+enum Step {
+    Beat { miner: u8, worker: u8, address: u8, gpus: u8, back_s: u64 },
+    Challenge { miner: u8, passes: bool },
+    PassedOver { miner: u8 },
+    Score,
+    Restart,
+}
+
+fn steps() -> impl Strategy<Value = Vec<(u64, Step)>> {
+    let step = prop_oneof![
+        6 => (0..3u8, 0..2u8, 0..3u8, 0..3u8, prop_oneof![9 => Just(0), 1 => 0..4000u64])
+            .prop_map(|(miner, worker, address, gpus, back_s)| Step::Beat { miner, worker, address, gpus, back_s }),
+        4 => (0..3u8, any::<bool>()).prop_map(|(miner, passes)| Step::Challenge { miner, passes }),
+        1 => (0..3u8).prop_map(|miner| Step::PassedOver { miner }),
+        2 => Just(Step::Score),
+        1 => Just(Step::Restart),
+    ];
+    prop::collection::vec((1..2000u64, step), 1..60)
+}
+
+fn hotkey(miner: u8) -> &'static str {
+    ["5A", "5B", "5C"][usize::from(miner)]
+}
+
+fn beat(at: Wall, miner: u8, worker: u8, address: u8, gpus: u8) -> Write {
+    let uuids: Vec<String> = (0..gpus).map(|n| format!("GPU-{n}")).collect();
+    let seen = WorkerSeen {
+        public_ip: (address > 0).then(|| format!("198.51.100.{address}")),
+        gpus_present: uuids.iter().cloned().collect(),
+        gpus_owned: uuids.into_iter().map(|uuid| (uuid, "H100".into())).collect(),
+        ..WorkerSeen::named(["w1", "w2"][usize::from(worker)])
+    };
+    heartbeat_of(hotkey(miner), at, vec![seen])
+}
+
+fn challenge(n: usize, at: Wall, miner: u8, passes: bool) -> Vec<Write> {
+    let id = format!("c{n}");
+    let known = heartbeat(hotkey(miner), at);
+    let mut writes = vec![known, created(&id, hotkey(miner), at), sent(&id, at), committed(&id, at, "GPU-0")];
+    let end = match passes {
+        true => End::Verified { success_count: 1, ops: 5e5, note: None, passed: vec!["GPU-0".into()] },
+        false => End::Failed("wrong".into()),
+    };
+    writes.push(ended(&id, at, end));
+    writes
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn every_score_of_any_history_is_calculated_again_to_the_bit(steps in steps()) {
+        let mut store = Store::in_memory().unwrap();
+        let mut at = NOON;
+        let mut scorings = Vec::new();
+        for (n, (after_s, step)) in steps.into_iter().enumerate() {
+            at = at + Duration::from_secs(after_s);
+            let writes = match step {
+                Step::Beat { miner, worker, address, gpus, back_s } =>
+                    vec![beat(at - Duration::from_secs(back_s), miner, worker, address, gpus)],
+                Step::Challenge { miner, passes } => challenge(n, at, miner, passes),
+                Step::PassedOver { miner } => vec![Write::RoundBegan { at, passed_over: vec![worker_key(hotkey(miner), "w1")] }],
+                Step::Score => {
+                    scored(&mut store, at);
+                    scorings.push(at);
+                    continue;
+                }
+                Step::Restart => {
+                    store.shelf = Shelf::default();
+                    continue;
+                }
+            };
+            store.commit_all(writes).unwrap();
+        }
+        for at in scorings {
+            let (recorded, again) = store.replay(at).unwrap().unwrap();
+            prop_assert_eq!(recorded.mismatch(&again), None);
+        }
+    }
+}
