@@ -15,6 +15,7 @@ pub mod clock;
 pub mod contract;
 pub mod credit;
 pub mod health;
+pub mod hub_link;
 pub mod journal;
 pub mod miner;
 pub mod score;
