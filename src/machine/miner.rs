@@ -186,7 +186,7 @@ impl Miner {
             // No door of the miner serves requests.
             Input::Received { message: Message::Request(_), .. } => {}
             Input::Closed { peer, reason } if peer.is_dialed() => self.uplink.gone(now, peer, reason, &mut self.rng),
-            Input::Closed { peer, reason } => self.worker_gone(peer, &reason),
+            Input::Closed { peer, reason } => self.worker_gone(now, peer, &reason),
             Input::DialFailed { peer, reason } => self.uplink.gone(now, peer, reason, &mut self.rng),
             Input::Event(Event::Chain(reply)) => self.chain_replied(now, reply),
             Input::Event(Event::Bulk(done)) => self.bulk_done(now, done),

@@ -10,13 +10,19 @@ mod words;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    time::Duration,
+};
 
 pub use self::words::{Ability, Computed, Decline, End, FlowKey, Kind, Proved, Stamps, Step, Task, Unasked, Wait};
 
 use crate::{
     units::{ChallengeId, Hotkey, Mono, Now, WorkerId},
-    wire::messages::Raw,
+    wire::{
+        code,
+        messages::{Raw, WorkFailure},
+    },
 };
 
 /// Challenges that may wait for one busy worker.
@@ -24,6 +30,12 @@ pub const MAX_WAITING: usize = 4;
 
 /// Ended challenges of one validator that are remembered, so that none is worked on twice.
 pub const REMEMBERED: usize = 256;
+
+/// How long a worker that lost its connection in the middle of a task may stay away: it computes on, and brings the result. It
+/// may notice only after its 30 s of patience with pings, and tries again after 5 s and 10 s.
+const AWAY: Duration = Duration::from_secs(45);
+/// How long a worker that came back and calls itself idle has for a result that it still holds.
+const IDLE: Duration = Duration::from_secs(5);
 
 /// Stamps that a worker may add to a flow.
 const MAX_STAMPS: usize = 32;
@@ -37,7 +49,18 @@ struct Flow {
     due: Mono,
     /// When the wait of this stage is over; `None` while a request to the validator has its own deadline.
     until: Option<Mono>,
+    /// Its worker may have lost it.
+    doubt: Option<Doubt>,
+    /// Its worker has come back on a new connection since.
+    returned: bool,
     stamps: Stamps,
+}
+
+/// What ends a flow that its worker does not disprove.
+#[derive(Clone, Copy, Debug)]
+struct Doubt {
+    until: Mono,
+    why: &'static str,
 }
 
 #[derive(Debug)]
@@ -107,7 +130,8 @@ impl Flows {
     }
 
     pub fn deadline(&self) -> Option<Mono> {
-        self.book.values().filter_map(|flow| flow.until).min()
+        let doubt = |flow: &Flow| flow.doubt.map(|doubt| doubt.until);
+        self.book.values().flat_map(|flow| [flow.until, doubt(flow)]).flatten().min()
     }
 
     /// A validator hands out a challenge. It is given to its worker, or waits until that one is idle; a
@@ -124,7 +148,16 @@ impl Flows {
         let (worker, kind) = (task.worker.clone(), task.kind.clone());
         let stamps = BTreeMap::from([("miner_task_received_ts".to_owned(), now.wall.as_millis())]);
         let due = now.mono + task.timeout;
-        let flow = Flow { worker: worker.clone(), kind, stage: Stage::Waiting(task), due, until: Some(due), stamps };
+        let flow = Flow {
+            worker: worker.clone(),
+            kind,
+            stage: Stage::Waiting(task),
+            due,
+            until: Some(due),
+            doubt: None,
+            returned: false,
+            stamps,
+        };
         self.book.insert(key.clone(), flow);
         self.waiting.entry(worker.clone()).or_default().push_back(key);
         Ok(self.next_for(now.mono, &worker))
@@ -179,6 +212,7 @@ impl Flows {
             return Err(Unasked::ResultTwice);
         }
         add_stamps(&mut flow.stamps, computed.stamps);
+        flow.doubt = None;
         match computed.outcome {
             Ok(commitments) => {
                 flow.stage = Stage::Committing;
@@ -251,10 +285,34 @@ impl Flows {
         if computing { self.end(now, key, end) } else { Vec::new() }
     }
 
+    /// What a worker computes, where its validator can be told that it failed.
+    fn computing(&mut self, worker: &WorkerId) -> Option<&mut Flow> {
+        let flow = self.book.get_mut(self.running.get(worker)?)?;
+        (matches!(flow.stage, Stage::Computing) && flow.kind.bears_failures()).then_some(flow)
+    }
+
+    /// A worker lost its connection. It may bring what it computes on another one.
+    pub fn gone(&mut self, now: Mono, worker: &WorkerId) {
+        if let Some(flow) = self.computing(worker) {
+            let why = "it lost its connection to the miner and has not come back";
+            flow.doubt = Some(Doubt { until: now + AWAY, why });
+        }
+    }
+
+    /// A worker says that it computes nothing. One that came back since it got a task was started anew, and has lost it.
+    pub fn idle(&mut self, now: Mono, worker: &WorkerId) {
+        if let Some(flow) = self.computing(worker).filter(|flow| flow.returned && flow.doubt.is_none()) {
+            let why = "it came back without the task: it was started anew, or never got it";
+            flow.doubt = Some(Doubt { until: now + IDLE, why });
+        }
+    }
+
     /// A worker came back on a new connection: what it was asked to prove is asked again.
-    pub fn returned(&self, worker: &WorkerId) -> Option<Step> {
+    pub fn returned(&mut self, worker: &WorkerId) -> Option<Step> {
         let key = self.running.get(worker)?;
-        match &self.book.get(key)?.stage {
+        let flow = self.book.get_mut(key)?;
+        (flow.returned, flow.doubt) = (true, None);
+        match &flow.stage {
             Stage::Proving { message_id, requests } => Some(Step::Ask {
                 key: key.clone(),
                 worker: worker.clone(),
@@ -271,7 +329,18 @@ impl Flows {
         let late: Vec<_> = over.map(|(key, flow)| (key.clone(), flow.stage.wait())).collect();
         // Those that wait go first: none of them may be given out in the moment of its own end.
         let (idle, rest): (Vec<_>, Vec<_>) = late.into_iter().partition(|(_, wait)| *wait == Wait::Idle);
-        idle.into_iter().chain(rest).flat_map(|(key, wait)| self.end(now, &key, End::Late(wait))).collect()
+        let mut steps: Vec<Step> =
+            idle.into_iter().chain(rest).flat_map(|(key, wait)| self.end(now, &key, End::Late(wait))).collect();
+        let lost = |(key, flow): (&FlowKey, &Flow)| {
+            let doubt = flow.doubt.filter(|doubt| doubt.until <= now)?;
+            Some((
+                key.clone(),
+                WorkFailure { code: code::TASK_FAILED, reason: format!("the worker is gone: {}", doubt.why) },
+            ))
+        };
+        let lost: Vec<_> = self.book.iter().filter_map(lost).collect();
+        steps.extend(lost.into_iter().flat_map(|(key, why)| self.end(now, &key, End::WorkerFailed(why))));
+        steps
     }
 
     /// Forgets what validators ended that are no longer listed.

@@ -34,8 +34,9 @@ impl Miner {
         }
     }
 
-    pub(super) fn worker_gone(&mut self, peer: PeerId, reason: &Gone) {
+    pub(super) fn worker_gone(&mut self, now: Now, peer: PeerId, reason: &Gone) {
         if let Some(worker) = self.workers.closed(peer) {
+            self.flows.gone(now.mono, &worker);
             log::info!(target: "miner", "worker {worker} gone: {reason}");
         }
     }
@@ -68,7 +69,12 @@ impl Miner {
                 let room = |validator: &Hotkey, bytes| uplink.has_room_for_proof(validator, bytes);
                 flows.proved(now.mono, &worker, &message_id, proved, room)
             }
-            Said::Beat => return self.counters.count(Metric::Heartbeats, &[]),
+            Said::Beat { worker, idle } => {
+                if idle {
+                    self.flows.idle(now.mono, &worker);
+                }
+                return self.counters.count(Metric::Heartbeats, &[]);
+            }
             Said::Alive => return,
         };
         match steps {

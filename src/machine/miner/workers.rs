@@ -114,8 +114,11 @@ pub enum Said {
         message_id: String,
         proved: Proved,
     },
-    /// A heartbeat.
-    Beat,
+    /// A heartbeat; `idle`: it computes nothing, in its own words.
+    Beat {
+        worker: WorkerId,
+        idle: bool,
+    },
     /// Nothing that concerns others.
     Alive,
 }
@@ -222,9 +225,10 @@ impl Workers {
         match frame {
             ToMiner::Register(_) => Err(Fault::SecondRegistration),
             ToMiner::Heartbeat(heartbeat) => {
+                let idle = heartbeat.active_tasks == Some(0);
                 worker.beat(now, heartbeat)?;
                 self.send(peer, ToWorker::HeartbeatAck.to_text());
-                Ok(Said::Beat)
+                Ok(Said::Beat { worker: id, idle })
             }
             ToMiner::HeartbeatResponse(answer) if answer.worker_id == id => {
                 worker.heard_at(now.mono);

@@ -153,3 +153,51 @@ fn a_proof_that_takes_its_time_is_waited_for() {
     world.pass_secs(2);
     assert_eq!(world.flows_ended("late_proof"), 1.0);
 }
+
+fn lost_reasons(world: &mut World) -> Vec<String> {
+    world.bob().commitments.iter().filter_map(|told| Some(told.failure.clone()?.reason)).collect()
+}
+
+#[test]
+fn a_worker_that_was_started_anew_has_lost_its_task_and_its_validator_hears_it_at_once() {
+    let (mut world, _) = with_task("gemm_i8", "{}");
+    let again = world.join_able("ann", &["gemm_i8"]);
+    world.pass_secs(4);
+    assert!(lost_reasons(&mut world).is_empty(), "it may still hold the result");
+    world.pass_secs(1);
+    let told = lost_reasons(&mut world);
+    assert!(told.len() == 1 && told[0].contains("came back without the task"), "{told:?}");
+    assert_eq!((world.flows_ended("worker_failed"), world.closed(again)), (1.0, None));
+}
+
+#[test]
+fn a_worker_that_comes_back_with_its_task_goes_on_with_it() {
+    let (mut world, _) = with_task("gemm_i8", "{}");
+    let again = world.join_able("ann", &["gemm_i8"]);
+    // said before the result that it held, as our workers do
+    world.says(again, &super::world::heartbeat());
+    world.pass_secs(2);
+    world.says(again, &result("ann", "c1"));
+    world.pass_secs(10);
+    assert_eq!((lost_reasons(&mut world).len(), world.told(again, "proof_request").len()), (0, 1));
+}
+
+#[test]
+fn a_worker_that_stays_away_in_the_middle_of_a_task_is_reported_before_its_time_is_over() {
+    let (mut world, ann) = with_task("gemm_i8", "{}");
+    world.cut(ann);
+    world.pass_secs(44);
+    assert!(lost_reasons(&mut world).is_empty(), "it may come back");
+    world.pass_secs(1);
+    let told = lost_reasons(&mut world);
+    assert!(told.len() == 1 && told[0].contains("has not come back"), "{told:?}");
+}
+
+#[test]
+fn a_validator_of_the_first_version_hears_nothing_of_a_restart() {
+    let (mut world, _) = with_task("cpu_matrix", "{}");
+    world.join("ann");
+    world.pass_secs(30);
+    assert!(world.bob().texts.is_empty());
+    assert_eq!(world.flows_ended("worker_failed"), 0.0, "its workers may bring the result all the same");
+}
