@@ -28,6 +28,7 @@ use cust::{
 use super::{
     artefact::Artefact,
     driver::{self, NOT_SUPPORTED, SUCCESS, Unavailable},
+    remedy,
 };
 
 /// How bad it is.
@@ -45,7 +46,7 @@ pub enum FaultKind {
 
 /// A call of the driver that failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{call}: CUDA error {code} ({text})")]
+#[error("{call}: CUDA error {code} ({text}){}", remedy::shown(*.code))]
 pub struct Fault {
     pub call: &'static str,
     /// As the driver gave it.

@@ -15,6 +15,7 @@ mod cublas_lt;
 mod driver;
 mod fence;
 mod kernels;
+mod remedy;
 
 pub use self::{
     artefact::{Artefact, Choice},

@@ -49,9 +49,8 @@ pub enum JobFault {
 fn remedy(fault: &Fault) -> &'static str {
     match fault.kind() {
         FaultKind::Sticky => "; the context is lost, and this process ends: start it again",
-        FaultKind::Memory => "; another program may have taken the memory meanwhile",
         FaultKind::Absent => "; the device has gone",
-        FaultKind::Other => "",
+        FaultKind::Memory | FaultKind::Other => "",
     }
 }
 
