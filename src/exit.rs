@@ -18,6 +18,8 @@ pub enum Code {
     Done = 0,
     /// It could not go on. A restart may help.
     Failed = 1,
+    /// Nothing that was asked for could be measured (`EX_DATAERR`): no n fits the card.
+    NothingMeasured = 65,
     /// There is no GPU to measure (`EX_NOINPUT`): no driver, no card, or a build without CUDA.
     NoGpu = 66,
     /// A GPU's context is lost to this process (`EX_UNAVAILABLE`): a new one may have it again.
@@ -135,7 +137,7 @@ mod tests {
 
     #[test]
     fn statuses_are_those_that_systemd_knows() {
-        let codes = [Code::Done, Code::Failed, Code::NoGpu, Code::GpuLost, Code::Config];
-        assert_eq!(codes.map(|code| code as u8), [0, 1, 66, 69, 78]);
+        let codes = [Code::Done, Code::Failed, Code::NothingMeasured, Code::NoGpu, Code::GpuLost, Code::Config];
+        assert_eq!(codes.map(|code| code as u8), [0, 1, 65, 66, 69, 78]);
     }
 }

@@ -72,6 +72,21 @@ fn what_is_not_there_or_does_not_fit_is_said_and_the_rest_is_measured() {
     }
 }
 
+/// A script that asks for what does not fit must not take silence for a measurement.
+#[test]
+fn a_card_that_nothing_fits_has_a_status_and_a_reason() {
+    let knobs = [("FAKE_CUDA_MEMORY", "1000000"), ("FAKE_CUDA_DEVICES", "2")];
+    let ran = bench(&["--n", "512,768"], &driver(), &knobs);
+    assert_eq!(ran.code, Some(65), "{} {}", ran.out, ran.err);
+    for number in ["000", "001"] {
+        let said = format!("nothing was measured of GPU-fa4e0000-0000-0000-0000-000000000{number}");
+        assert!(ran.err.contains(&said) && ran.err.contains("n = 512 needs 2 MiB"), "{}", ran.err);
+    }
+    let old = bench(&["--n", "256"], &driver(), &[("FAKE_CUDA_CC", "75")]);
+    assert!(old.code == Some(1) && old.err.contains("compute capability 7.5 is older than 8.0"), "{}", old.err);
+    assert!(old.out.contains("WRONG: "), "and the card is told of: {}", old.out);
+}
+
 #[test]
 fn cublas_that_has_no_way_to_multiply_is_no_figure() {
     let knobs = [("FAKE_CUBLASLT_NO_WAY", "1")];
@@ -134,4 +149,23 @@ fn the_script_for_a_real_card_runs_through() {
     let figures: Value = serde_json::from_str(&wrote("bench-json.txt")).unwrap();
     assert_eq!(figures["cards"][0]["sizes"][0]["cublas"]["agrees"], true, "{figures}");
     assert!(!wrote("machine.txt").is_empty(), "{said}");
+}
+
+#[test]
+fn the_script_says_what_it_lacks_and_what_to_do() {
+    let site = tempfile::tempdir().unwrap();
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cuda/on_gpu");
+    let built = std::path::Path::new(env!("CARGO_BIN_EXE_byteleap")).parent().unwrap();
+    let ran = |words: &[&std::path::Path], bin: &std::path::Path| {
+        let mut command = Command::new("bash");
+        command.arg(script).args(words).env("BYTELEAP_BIN", bin).env("LD_LIBRARY_PATH", "").env("SIDES", "256");
+        let ended = command.output().unwrap();
+        (ended.status.code(), String::from_utf8_lossy(&ended.stderr).into_owned())
+    };
+    let (code, said) = ran(&[], built);
+    assert!(code == Some(64) && said.contains("usage: on_gpu OUT"), "{said}");
+    let (code, said) = ran(&[site.path()], site.path());
+    assert!(code == Some(66) && said.contains("cargo build --release") && said.contains("BYTELEAP_BIN"), "{said}");
+    let (code, said) = ran(&[site.path()], built);
+    assert!(code == Some(66) && said.contains("byteleap doctor gpu"), "{said}");
 }

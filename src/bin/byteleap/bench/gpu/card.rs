@@ -19,19 +19,15 @@ struct Path {
     kernels: Kernels,
 }
 
-pub fn measure(facts: DeviceFacts, options: &Options) -> Result<Card, Fault> {
-    let (paths, mut notes) = open(&facts)?;
-    let cublas = match paths.first() {
-        Some(path) => CublasLt::open(&path.kernels.gpu).map_err(|why| why.to_string()),
-        None => Err(String::new()),
-    };
-    notes.extend(cublas.as_ref().err().cloned());
+pub fn measure(facts: DeviceFacts, options: &Options) -> Card {
+    let opened = open(&facts);
     let mut card = Card {
         peak_tops: peaks::tops(&facts.name),
-        cublas: cublas.as_ref().ok().map(CublasLt::name),
+        cublas: None,
         sizes: Vec::new(),
         fault: None,
-        notes,
+        notes: Vec::new(),
+        refused: Vec::new(),
         uuid: facts.uuid,
         name: facts.name,
         compute_capability: [facts.compute.0, facts.compute.1],
@@ -39,10 +35,28 @@ pub fn measure(facts: DeviceFacts, options: &Options) -> Result<Card, Fault> {
         multiprocessors: facts.multiprocessors,
         clock_mhz: facts.clock_mhz,
     };
+    match opened {
+        Ok((paths, notes)) => {
+            card.notes = notes;
+            fill(&mut card, &paths, options);
+        }
+        Err(why) => card.fault = Some(why.to_string()),
+    }
+    card
+}
+
+/// Each n in turn, until one fails.
+fn fill(card: &mut Card, paths: &[Path], options: &Options) {
+    let cublas = match paths.first() {
+        Some(path) => CublasLt::open(&path.kernels.gpu).map_err(|why| why.to_string()),
+        None => Err(String::new()),
+    };
+    card.notes.extend(cublas.as_ref().err().cloned());
+    card.cublas = cublas.as_ref().ok().map(CublasLt::name);
     for n in options.sides() {
-        match size(&card, &paths, &cublas, *n, options) {
+        match size(card, paths, &cublas, *n, options) {
             Ok(size) => card.sizes.push(size),
-            Err(why @ JobFault::TooLarge { .. }) => card.notes.push(why.to_string()),
+            Err(why @ JobFault::TooLarge { .. }) => card.refused.push(why.to_string()),
             // What was measured before is told all the same.
             Err(why) => {
                 card.fault = Some(format!("n = {n}: {why}"));
@@ -50,7 +64,7 @@ pub fn measure(facts: DeviceFacts, options: &Options) -> Result<Card, Fault> {
             }
         }
     }
-    Ok(card)
+    card.notes.extend(card.refused.iter().cloned());
 }
 
 /// Machine code with each of its products, and PTX as the driver compiles it.

@@ -41,6 +41,9 @@ pub struct Card {
     pub fault: Option<String>,
     /// What was not measured, and why.
     pub notes: Vec<String>,
+    /// Those of the notes that are of an n which does not fit.
+    #[serde(skip)]
+    pub refused: Vec<String>,
 }
 
 /// One n.
@@ -118,6 +121,13 @@ impl Figures {
             card.faults().iter().map(|what| named(what)).collect()
         };
         self.cards.iter().flat_map(of).collect()
+    }
+
+    /// A line for each card that nothing failed on, and nothing was measured of.
+    pub fn unmeasured(&self) -> Vec<String> {
+        let bare = self.cards.iter().filter(|card| card.sizes.is_empty() && card.fault.is_none());
+        let reason = |card: &Card| card.refused.first().cloned().unwrap_or_else(|| "no n was asked for".into());
+        bare.map(|card| format!("nothing was measured of {} ({}): {}", card.uuid, card.name, reason(card))).collect()
     }
 
     pub fn table(&self) -> String {

@@ -81,7 +81,7 @@ pub fn main(options: &Options) -> Result<(), Failure> {
     }
     let mut figures = figures::Figures::new(options.repeats);
     for facts in chosen {
-        figures.cards.push(card::measure(facts, options).map_err(Failure::failed)?);
+        figures.cards.push(card::measure(facts, options));
     }
     let text = match (options.json, options.markdown) {
         (true, _) => serde_json::to_string(&figures).map_err(Failure::failed)?,
@@ -89,9 +89,10 @@ pub fn main(options: &Options) -> Result<(), Failure> {
         (false, false) => figures.table(),
     };
     crate::print::line(&text).map_err(Failure::failed)?;
-    match figures.wrong() {
-        wrong if wrong.is_empty() => Ok(()),
-        wrong => Err(Failure::failed(wrong.join("; "))),
+    match (figures.wrong(), figures.unmeasured()) {
+        (wrong, _) if !wrong.is_empty() => Err(Failure::failed(wrong.join("; "))),
+        (_, bare) if bare.is_empty() => Ok(()),
+        (_, bare) => Err(Failure { code: Code::NothingMeasured, error: bare.join("; ").into() }),
     }
 }
 

@@ -1,9 +1,13 @@
 //! What NVIDIA says that its cards reach: dense int8, in 10¹² operations a second, at the boost clock of the data sheet.
 //!
+//! From NVIDIA's own papers, where int8 is given with sparsity, which doubles it, half of that: the data sheets of the H100 (SXM
+//! 3,958, PCIe 3,026, NVL 3,341), H200 (SXM 3,958, NVL 3,341), A100 (624 dense), L40S (733 dense) and L4 (485); the HGX page of
+//! the B200 (9,000); the white papers of GA102 (3090: 284 dense), AD102 (4090: 660.6 dense) and Blackwell's RTX (5090: 838 dense).
+//!
 //! A card that is not in the list has no share of a peak: none is made up for it.
 
 /// A card by words of its name; those that look alike and are another come first, without a figure.
-const PEAKS: [(&[&str], Option<f64>); 17] = [
+const PEAKS: [(&[&str], Option<f64>); 19] = [
     // a part of a card has a part of its peak, and its name does not say which
     (&["MIG"], None),
     (&["B200"], Some(4500.0)),
@@ -14,12 +18,14 @@ const PEAKS: [(&[&str], Option<f64>); 17] = [
     (&["H100", "80GB", "HBM3"], Some(1979.0)),
     (&["H100", "SXM5"], Some(1979.0)),
     (&["A100"], Some(624.0)),
+    (&["L40S"], Some(733.0)),
+    (&["L4"], Some(242.5)),
     (&["RTX", "5090", "D"], None),
     (&["RTX", "5090", "Laptop"], None),
     (&["RTX", "5090"], Some(838.0)),
     (&["RTX", "4090", "D"], None),
     (&["RTX", "4090", "Laptop"], None),
-    (&["RTX", "4090"], Some(661.0)),
+    (&["RTX", "4090"], Some(660.6)),
     (&["RTX", "3090", "Ti"], None),
     (&["RTX", "3090"], Some(284.0)),
 ];
@@ -47,7 +53,9 @@ mod tests {
             ("NVIDIA A100 80GB PCIe", Some(624.0)),
             ("NVIDIA B200", Some(4500.0)),
             ("NVIDIA GeForce RTX 3090", Some(284.0)),
-            ("NVIDIA GeForce RTX 4090", Some(661.0)),
+            ("NVIDIA GeForce RTX 4090", Some(660.6)),
+            ("NVIDIA L40S", Some(733.0)),
+            ("NVIDIA L4", Some(242.5)),
             ("NVIDIA GeForce RTX 5090", Some(838.0)),
         ] {
             assert_eq!(tops(name), peak, "{name}");
@@ -59,6 +67,7 @@ mod tests {
         for name in [
             "CPU emulation (cc 90)",
             "NVIDIA GH200 480GB",
+            "NVIDIA L40",
             "NVIDIA GeForce RTX 4090 D",
             "NVIDIA GeForce RTX 3090 Ti",
             "NVIDIA GeForce RTX 5090 Laptop GPU",
