@@ -53,6 +53,8 @@ pub struct Gpu {
 impl Gpu {
     /// Where the reference implementation has it.
     pub const USUAL_SOCKET: &str = "/tmp/gpu_tensor.sock";
+    /// Longest path of a Unix socket: `sun_path` without its NUL.
+    pub const SOCKET_BYTES: usize = 107;
 }
 
 /// A kind of challenge that a worker can compute.
@@ -107,7 +109,7 @@ const ONE_A_KIND: &str = "a worker does one task per compute kind at a time";
 impl Role for Config {
     const NAME: &'static str = "worker";
     const ABOUT: &'static str = "Computes challenges on this host for its miner, and reports the hardware";
-    const FILES: &'static str = "token";
+    const FILES: &'static str = "token, gpu.binary_path, gpu.socket_path";
 
     fn read(form: &mut Form) -> Config {
         let config = Config {
@@ -129,6 +131,7 @@ impl Role for Config {
         };
         let longer = config.ping_timeout > config.ping_interval;
         form.relation(longer, "ping_timeout", "ping_interval", "more than ping_interval");
+        something_to_offer(form, &config);
         form.replaced("max_concurrent_tasks", Node::Whole(2), ONE_A_KIND);
         config
     }
@@ -145,6 +148,19 @@ fn capabilities(form: &mut Form) -> Vec<Capability> {
     given.unwrap_or_else(|| Capability::ALL.to_vec())
 }
 
+/// `gpu_matrix` alone needs an executor that signs: ours does not, and without GPUs there is none.
+fn something_to_offer(form: &mut Form, config: &Config) {
+    let Gpu { enable, auto_start, binary, .. } = &config.gpu;
+    let alone = config.capabilities == [Capability::GpuMatrix];
+    let allowed = "with gpu_matrix alone there is nothing to offer where gpu.enable is false: set it to true, or add \
+                   cpu_matrix or gemm_i8";
+    form.relation(!alone || *enable, "capabilities", "gpu.enable", allowed);
+    let allowed = "with gpu_matrix alone there is nothing to offer, for our own executor signs nothing: name the vendor's \
+                   executor in gpu.binary_path, or add cpu_matrix or gemm_i8";
+    let signs = !auto_start || binary.is_some();
+    form.relation(!alone || !enable || signs, "capabilities", "gpu.binary_path", allowed);
+}
+
 fn capabilities_of(node: &Node) -> Option<Vec<Capability>> {
     let Node::List(items) = node else { return None };
     let named = items.iter().map(|item| Capability::of(&text_of(item)?)).collect::<Option<BTreeSet<_>>>()?;
@@ -156,8 +172,21 @@ fn gpu(form: &mut Form) -> Gpu {
         enable: form.flag("gpu.enable", true),
         auto_start: form.flag("gpu.auto_start", true),
         binary: form.path("gpu.binary_path"),
-        socket: form.path("gpu.socket_path"),
+        socket: socket(form),
     }
+}
+
+fn socket(form: &mut Form) -> Option<PathBuf> {
+    let allowed = "a path of at most 107 bytes, as the kernel has it for sockets, which names no directory";
+    let path = form.value("gpu.socket_path", Node::Null, allowed, |node| {
+        let text = text_of(node)?;
+        (text.len() <= Gpu::SOCKET_BYTES && !text.ends_with('/')).then(|| PathBuf::from(text))
+    })?;
+    if path.is_relative() {
+        let text = "is relative: another place in each working directory; name the whole path";
+        form.warn("gpu.socket_path", text);
+    }
+    Some(path)
 }
 
 fn worker_id(form: &mut Form) -> Option<WorkerId> {

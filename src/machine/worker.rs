@@ -8,6 +8,7 @@
 
 mod answers;
 mod gpus;
+mod idle;
 mod kept;
 mod opens;
 mod preview;
@@ -126,7 +127,7 @@ impl Worker {
     /// `token` is what the miner asks for, if it asks for one; `rng` spreads the waits between attempts.
     pub fn new(config: &Config, identity: Identity, token: Option<Secret>, rng: ChaCha20Rng) -> Worker {
         Worker {
-            gpus: Gpus::new(config.gpu.enable, rng.clone()),
+            gpus: Gpus::of(config, rng.clone()),
             tasks: Tasks::new(identity.id.clone(), config.capabilities.clone(), config.default_task_timeout),
             identity,
             miner: config.miner.clone(),

@@ -236,3 +236,31 @@ fn each_entry_of_the_whitelist_is_checked() {
     ];
     assert_eq!(paths, expected);
 }
+
+#[test]
+fn a_worker_with_nothing_to_offer_is_told_why() {
+    for (yaml, says) in [
+        ("capabilities: [gpu_matrix]", "name the vendor's executor in gpu.binary_path"),
+        ("capabilities: [gpu_matrix]\ngpu: {enable: false}", "where gpu.enable is false"),
+    ] {
+        let told = line::<worker::Config>(yaml);
+        assert!(told.starts_with("capabilities: is a list of 1; allowed: ") && told.contains(says), "{told}");
+    }
+    for good in ["gpu: {binary_path: /opt/vendor/executor}", "gpu: {auto_start: false}"] {
+        assert!(worker::Config::from_yaml(&format!("capabilities: [gpu_matrix]\n{good}")).is_ok(), "{good}");
+    }
+    assert!(worker::Config::from_yaml("capabilities: [gpu_matrix, cpu_matrix]\ngpu: {enable: false}").is_ok());
+}
+
+#[test]
+fn a_socket_is_no_directory_and_its_path_fits_the_kernels_limit() {
+    let with = |path: &str| format!("gpu: {{socket_path: \"{path}\"}}");
+    for bad in [format!("/{}", "s".repeat(107)), "/run/gpu/".to_owned()] {
+        let told = line::<worker::Config>(&with(&bad));
+        assert!(told.starts_with("gpu.socket_path: is ") && told.contains("at most 107 bytes"), "{told}");
+    }
+    let longest = worker::Config::from_yaml(&with(&format!("/{}", "s".repeat(106))));
+    assert!(longest.is_ok_and(|checked| checked.warnings.is_empty()));
+    let relative = worker::Config::from_yaml(&with("gpu.sock")).map(|checked| checked.warnings.len());
+    assert_eq!(relative.ok(), Some(1));
+}

@@ -10,7 +10,7 @@ use rand_chacha::ChaCha20Rng;
 use serde_json::Value;
 
 use crate::{
-    config::worker::Capability,
+    config::worker::{Capability, Config},
     machine::{
         backoff::Backoff,
         contract::{
@@ -23,6 +23,8 @@ use crate::{
     wire::{limits, messages::SystemInfo, websocket::GpuSummary},
 };
 
+use super::idle::why_idle;
+
 /// First and longest wait before the executor is started again.
 const AGAIN: Duration = Duration::from_secs(5);
 const AGAIN_MOST: Duration = Duration::from_secs(300);
@@ -32,8 +34,14 @@ pub(super) struct Gpus {
     stage: Stage,
     backoff: Backoff,
     rng: ChaCha20Rng,
+    /// What this worker is to offer, where it can.
+    wanted: Vec<Capability>,
     /// What was said last about an executor that is away, so that it is said once.
     complained: Option<String>,
+    /// The same of GPUs that the executor leaves out.
+    noted: Option<String>,
+    /// The same of having nothing to offer.
+    idle: Option<String>,
     /// The last reading of the cards; `None` before the first.
     inventory: Option<Inventory>,
     gate: Gate,
@@ -57,8 +65,22 @@ enum Stage {
 impl Gpus {
     pub fn new(enabled: bool, rng: ChaCha20Rng) -> Gpus {
         let stage = if enabled { Stage::Due { at: Mono::default() } } else { Stage::Off };
-        let backoff = Backoff::new(AGAIN, AGAIN_MOST);
-        Gpus { stage, backoff, rng, complained: None, inventory: None, gate: Gate::default(), deaf: None }
+        Gpus {
+            stage,
+            backoff: Backoff::new(AGAIN, AGAIN_MOST),
+            rng,
+            wanted: Capability::ALL.to_vec(),
+            complained: None,
+            noted: None,
+            idle: None,
+            inventory: None,
+            gate: Gate::default(),
+            deaf: None,
+        }
+    }
+
+    pub fn of(config: &Config, rng: ChaCha20Rng) -> Gpus {
+        Gpus { wanted: config.capabilities.clone(), ..Gpus::new(config.gpu.enable, rng) }
     }
 
     fn info(&self) -> Option<&ExecutorInfo> {
@@ -108,6 +130,18 @@ impl Gpus {
             deaf.iter().for_each(|line| log::warn!(target: "worker", "{line}"));
             self.deaf = deaf;
         }
+        let idle = self.why_idle();
+        // An executor that was not asked yet may be on its way.
+        if self.idle != idle && !matches!(self.stage, Stage::Starting) {
+            idle.iter().for_each(|line| log::warn!(target: "worker", "{line}"));
+            self.idle = idle;
+        }
+    }
+
+    /// Why this worker has nothing to offer now; `None`: it has something.
+    pub fn why_idle(&self) -> Option<String> {
+        let executor = self.info().map(|info| (info, self.offered().count()));
+        why_idle(&self.wanted, |kind| self.allow(kind), executor)
     }
 
     /// How many cards there are of each verdict.
@@ -152,7 +186,7 @@ impl Gpus {
         match (first, info.gpus.as_slice()) {
             (true, []) => {
                 let why = info.note.as_deref().unwrap_or("no reason given");
-                self.complain(&format!("the GPU executor finds no GPU ({why}); the worker serves with its CPU"));
+                self.complain(&format!("the GPU executor finds no GPU ({why}); {}", self.meanwhile()));
             }
             (true, gpus) => {
                 let names: Vec<&str> = gpus.iter().map(|gpu| gpu.name.as_str()).collect();
@@ -161,14 +195,26 @@ impl Gpus {
             }
             (false, _) => {}
         }
+        let noted = info.note.clone().filter(|_| !info.gpus.is_empty());
+        if self.noted != noted {
+            noted.iter().for_each(|note| log::warn!(target: "worker", "the GPU executor leaves out a GPU: {note}"));
+            self.noted = noted;
+        }
         self.backoff.reset();
         self.stage = Stage::Up(info);
     }
 
     fn down(&mut self, now: Mono, why: &str) {
         let wait = self.backoff.wait(&mut self.rng);
-        self.complain(&format!("no GPU executor: {why}; the worker serves with its CPU, and tries again"));
+        self.complain(&format!("no GPU executor: {why}; {}, and tries again", self.meanwhile()));
         self.stage = Stage::Due { at: now + wait };
+    }
+
+    fn meanwhile(&self) -> &'static str {
+        match self.wanted.as_slice() {
+            [Capability::GpuMatrix] => "the worker offers nothing",
+            _ => "the worker serves with its CPU",
+        }
     }
 
     /// Once for each reason: one that stays is no news.

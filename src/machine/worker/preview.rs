@@ -16,6 +16,8 @@ use crate::{
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Preview {
     pub capabilities: Vec<String>,
+    /// Why there is none.
+    pub idle: Option<String>,
     pub gpu_plugin: Vec<Value>,
     pub gpu_info: Vec<Value>,
     pub gpu_health: Vec<Value>,
@@ -24,7 +26,7 @@ pub struct Preview {
 /// `info`: what was measured of the machine without its GPUs.
 pub fn preview(config: &Config, info: &SystemInfo, executor: ExecutorReply, inventory: Inventory) -> Preview {
     // It spreads waits, of which there are none.
-    let mut gpus = Gpus::new(config.gpu.enable, ChaCha20Rng::seed_from_u64(0));
+    let mut gpus = Gpus::of(config, ChaCha20Rng::seed_from_u64(0));
     if config.gpu.enable {
         gpus.heard(Mono::default(), executor);
         gpus.read(inventory);
@@ -34,6 +36,7 @@ pub fn preview(config: &Config, info: &SystemInfo, executor: ExecutorReply, inve
     let list = |field: &str| told.get(field).and_then(Value::as_array).cloned().unwrap_or_default();
     Preview {
         capabilities: tasks.offered(&gpus),
+        idle: gpus.why_idle(),
         gpu_plugin: list("gpu_plugin"),
         gpu_info: list("gpu_info"),
         gpu_health: list("gpu_health"),
