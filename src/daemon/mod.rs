@@ -4,6 +4,7 @@
 //! to the role. The binaries of the roles and `byteleap run` both start here.
 
 pub mod chain;
+pub mod executor;
 pub mod miner;
 pub mod validator;
 pub mod worker;

@@ -1,15 +1,13 @@
 //! The worker put together.
 
-use std::{
-    ffi::OsString, num::NonZeroUsize, os::unix::fs::PermissionsExt, path::PathBuf, process::ExitCode, time::Duration,
-};
+use std::{ffi::OsString, num::NonZeroUsize, path::PathBuf, process::ExitCode, time::Duration};
 
-use super::{failures, generator, metrics, start};
+use super::{
+    executor::{gpu_program, gpu_socket, unusable_files, warn_of_socket},
+    failures, generator, metrics, start,
+};
 use crate::{
-    config::{
-        file,
-        worker::{Config, Gpu},
-    },
+    config::{file, worker::Config},
     exit::Failure,
     machine::{
         Exit,
@@ -19,7 +17,7 @@ use crate::{
     spoke::{
         self, CallOff, Full, Spoke,
         cpu::Executor,
-        gpu::{self, Client, Jobs, Program, Supervisor},
+        gpu::{self, Client, Jobs, Supervisor},
         open::Openings,
         probe::{self, Probe},
         resolve,
@@ -28,8 +26,6 @@ use crate::{
 
 /// Reports of spokes that may wait for the loop.
 const REPORTS: usize = 16;
-/// Our executor's executable.
-const GPU_EXECUTOR: &str = "byteleap-gpu";
 /// Longer than a worker drains.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -40,7 +36,9 @@ pub fn main(words: impl Iterator<Item = OsString>) -> ExitCode {
 
 fn files(config: &Config) -> Vec<Failure> {
     let token = config.token_file.as_deref().map(|path| file::token("token_file", path)).transpose();
-    failures([token.map(drop).map_err(Failure::from)])
+    let mut all = failures([token.map(drop).map_err(Failure::from)]);
+    all.extend(unusable_files(config));
+    all
 }
 
 fn run(config: Config) -> Result<Exit, Failure> {
@@ -49,6 +47,7 @@ fn run(config: Config) -> Result<Exit, Failure> {
     ::log::info!(target: "worker", "worker {} for {}", identity.id, config.miner.authority());
     let hub = Hub::new(REPORTS)?;
     let listeners = metrics(config.metrics)?.into_iter().collect();
+    warn_of_socket(&config);
     let place = gpu_socket(&config)?;
     let (dispatch, spokes) = spokes(&hub, &config, place.path.clone());
     let dials = dials(&config);
@@ -56,47 +55,6 @@ fn run(config: Config) -> Result<Exit, Failure> {
     let exit = net::run(Worker::new(&config, identity, token, generator()?), setup)?;
     drop(place);
     Ok(exit)
-}
-
-/// Where the GPU executor listens.
-#[derive(Debug)]
-pub struct Place {
-    pub path: PathBuf,
-    /// Goes with the worker.
-    _directory: Option<tempfile::TempDir>,
-}
-
-fn gpu_socket(config: &Config) -> Result<Place, Failure> {
-    named_socket(config).map_or_else(private_socket, |path| Ok(Place { path, _directory: None }))
-}
-
-/// The path that the file names, or that whoever starts the executor uses.
-pub fn named_socket(config: &Config) -> Option<PathBuf> {
-    config.gpu.socket.clone().or_else(|| (!config.gpu.auto_start).then(|| Gpu::USUAL_SOCKET.into()))
-}
-
-/// A directory of this run, which nobody else may enter.
-pub fn private_socket() -> Result<Place, Failure> {
-    let roots = ["RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR"].into_iter().filter_map(std::env::var_os).map(PathBuf::from);
-    let root = roots.into_iter().find(|root| root.is_dir()).unwrap_or_else(std::env::temp_dir);
-    let owner_only = std::fs::Permissions::from_mode(0o700);
-    let directory = tempfile::Builder::new().prefix("byteleap-worker-").permissions(owner_only).tempdir_in(&root);
-    let directory = directory.map_err(|why| {
-        Failure::failed(format!("no directory for the GPU executor's socket in {}: {why}", root.display()))
-    })?;
-    Ok(Place { path: directory.path().join("gpu.sock"), _directory: Some(directory) })
-}
-
-/// What is started for the GPUs.
-pub fn gpu_program(config: &Config) -> Program {
-    match (&config.gpu.binary, config.gpu.auto_start) {
-        (_, false) => Program::Elsewhere,
-        (Some(binary), true) => Program::Binary(binary.clone()),
-        (None, true) => {
-            let here = std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.join(GPU_EXECUTOR)));
-            Program::Binary(here.unwrap_or_else(|| GPU_EXECUTOR.into()))
-        }
-    }
 }
 
 fn identity(config: &Config) -> Result<Identity, Failure> {

@@ -13,7 +13,7 @@ use std::{
 
 use crossbeam::channel::{self, Receiver, RecvTimeoutError, Sender, TrySendError};
 
-use super::{challenge::challenge, fault::JobFault, inventory::OPEN_LIMIT, kept::Kept, open, thread};
+use super::{challenge::challenge, fault::JobFault, hold::Hold, inventory::OPEN_LIMIT, kept::Kept, open, thread};
 use crate::{
     compute::gemm_i8::{KeyPrefix, Spec},
     cuda::{Choice, DeviceFacts, FaultKind, Gpu, Kernels},
@@ -24,6 +24,9 @@ use crate::{
         messages::gemm_i8::{GemmProof, Sample},
     },
 };
+
+/// How often the free memory of a device without work is looked at.
+const LOOK: Duration = Duration::from_secs(5);
 
 /// What a device is asked. Each carries the way back; whoever went away does not hear it.
 pub enum Job {
@@ -82,17 +85,23 @@ impl Opening {
 
 impl Device {
     /// Starts its thread, which opens the device.
-    pub fn start(facts: DeviceFacts, clock: Clock, lost: Arc<OnceLock<String>>) -> io::Result<Opening> {
+    pub fn start(facts: DeviceFacts, shared: bool, clock: Clock, lost: Arc<OnceLock<String>>) -> io::Result<Opening> {
         let (jobs, inbox) = channel::bounded(1);
         let (say, opened) = channel::bounded(1);
         let free_bytes = Arc::new(AtomicU64::new(facts.total_bytes));
         let pulse = Pulse::default();
         let device = Device { facts: facts.clone(), free_bytes: free_bytes.clone(), pulse: pulse.clone(), jobs };
         thread::start(format!("gpu-{}", facts.ordinal), move || {
-            let (kernels, failed) = match kernels(&facts) {
-                Ok(kernels) => (Some(kernels), None),
-                Err(why) => (None, Some(why)),
+            let hold = if shared { Ok(None) } else { Hold::take(&facts.uuid, clock).map(Some) };
+            let opened = hold.and_then(|hold| Ok((hold, kernels(&facts)?)));
+            let (_hold, kernels, failed) = match opened {
+                Ok((hold, kernels)) => (hold, Some(kernels), None),
+                Err(why) => (None, None, Some(why)),
             };
+            // What is free is known before anybody asks for it.
+            if let Some(Ok(free)) = kernels.as_ref().map(|kernels| kernels.gpu.free_bytes()) {
+                free_bytes.store(free, Ordering::Relaxed);
+            }
             let heard = say.send(failed.map_or(Ok(()), Err));
             // Nobody has waited so long: it is not offered, and holds no memory.
             if let (Some(kernels), Ok(())) = (kernels, heard) {
@@ -160,13 +169,11 @@ struct Owner {
 
 impl Owner {
     fn work(mut self, inbox: &Receiver<Job>) {
-        self.look_at_memory();
         loop {
             let now = self.clock.mono();
-            let next = match self.kept.until() {
-                Some(until) => inbox.recv_timeout(until.since(now)),
-                None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
-            };
+            // Others take memory and give it back while this card has no work.
+            let patience = self.kept.until().map_or(LOOK, |until| until.since(now).min(LOOK));
+            let next = inbox.recv_timeout(patience);
             self.pulse.beat(self.clock.mono());
             match next {
                 Ok(job) => self.serve(job),

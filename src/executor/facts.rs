@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::room::least_bytes;
 use crate::cuda::DeviceFacts;
 
 /// The entry of one device.
@@ -12,6 +13,7 @@ pub fn entry(facts: &DeviceFacts, free_bytes: u64) -> Map<String, Value> {
         ("name", json!(facts.name)),
         ("total_memory", json!(facts.total_bytes)),
         ("free_memory", json!(free_bytes)),
+        ("least_memory", json!(least_bytes())),
         ("compute_capability", json!([major, minor])),
         ("gpu_cores", json!(facts.multiprocessors * cores(facts.compute))),
         ("gpu_clock_mhz", json!(facts.clock_mhz)),
@@ -55,6 +57,7 @@ mod tests {
         let entry = Value::Object(entry(&facts, 7));
         let expected = json!({
             "uuid": "GPU-1", "name": "NVIDIA H100 80GB HBM3", "total_memory": 85_000_000_000_u64, "free_memory": 7,
+            "least_memory": 436_906,
             "compute_capability": [9, 0], "gpu_cores": 16_896, "gpu_clock_mhz": 1980, "architecture": "Hopper",
             "pci_bus_id": "0000:3b:00.0",
         });

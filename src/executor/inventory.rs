@@ -39,6 +39,15 @@ pub struct Inventory {
     lost: Arc<OnceLock<String>>,
 }
 
+/// Which devices are opened.
+#[derive(Default)]
+pub struct Plan {
+    /// Those to do without, and why.
+    pub left_out: BTreeMap<String, String>,
+    /// Also those that another executor of this host has.
+    pub shared: bool,
+}
+
 /// The devices that opened, and why others did not.
 #[derive(Default)]
 pub struct Found {
@@ -65,9 +74,9 @@ impl Inventory {
     }
 
     /// Opens all devices but those that are left out; waits for each no longer than [`OPEN_LIMIT`].
-    pub fn fill(&self, left_out: &BTreeMap<String, String>, clock: Clock) {
+    pub fn fill(&self, plan: &Plan, clock: Clock) {
         // Filled once: by the one thread that does it.
-        let _ = self.found.set(look(left_out, clock, &self.lost));
+        let _ = self.found.set(look(plan, clock, &self.lost));
     }
 
     /// The devices, as soon as they are open. `gone`: nobody waits any longer.
@@ -87,7 +96,7 @@ impl Inventory {
     }
 }
 
-fn look(left_out: &BTreeMap<String, String>, clock: Clock, lost: &Arc<OnceLock<String>>) -> Found {
+fn look(plan: &Plan, clock: Clock, lost: &Arc<OnceLock<String>>) -> Found {
     let named = match cuda::start().and_then(|()| Ok(cuda::devices()?)) {
         Ok(named) => named,
         Err(why) => {
@@ -98,10 +107,13 @@ fn look(left_out: &BTreeMap<String, String>, clock: Clock, lost: &Arc<OnceLock<S
     if named.is_empty() {
         return Found { devices: Vec::new(), note: Some("the driver names no device".into()) };
     }
+    let left_out = &plan.left_out;
     let (left, named): (Vec<_>, Vec<_>) = named.into_iter().partition(|facts| left_out.contains_key(&facts.uuid));
     let mut notes: Vec<String> = left.iter().map(|facts| missing(facts, &left_out[&facts.uuid])).collect();
-    let opening: Vec<_> =
-        named.into_iter().map(|facts| (facts.clone(), Device::start(facts, clock, lost.clone()))).collect();
+    let opening: Vec<_> = named
+        .into_iter()
+        .map(|facts| (facts.clone(), Device::start(facts, plan.shared, clock, lost.clone())))
+        .collect();
     let (until, mut devices) = (clock.mono() + OPEN_LIMIT, Vec::new());
     for (facts, begun) in opening {
         match opened(begun, until.since(clock.mono())) {
@@ -124,14 +136,9 @@ fn missing(facts: &DeviceFacts, why: &str) -> String {
 }
 
 /// Fills the inventory on a thread of its own.
-pub fn fill_meanwhile(
-    inventory: Arc<Inventory>,
-    closing: Sender<()>,
-    left_out: BTreeMap<String, String>,
-    clock: Clock,
-) -> io::Result<()> {
+pub fn fill_meanwhile(inventory: Arc<Inventory>, closing: Sender<()>, plan: Plan, clock: Clock) -> io::Result<()> {
     thread::start("open".into(), move || {
-        inventory.fill(&left_out, clock);
+        inventory.fill(&plan, clock);
         drop(closing);
     })
 }

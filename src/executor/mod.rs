@@ -15,12 +15,14 @@
 //! along for the seconds that a restart takes. Its name is kept beside the socket (`losses`), and a card that does it
 //! three times within an hour is left out by the next process and named in `get_gpu_info`: a sick card costs the others
 //! three restarts and no more. A process for each card would save those too, at the price of a second socket protocol
-//! between them, another supervisor, and a CUDA start-up for each card.
+//! between them, another supervisor, and a CUDA start-up for each card. A card that another executor of the host has is left
+//! out as well (`hold`).
 
 mod challenge;
 mod device;
 mod facts;
 mod fault;
+mod hold;
 mod inventory;
 mod kept;
 mod losses;
@@ -51,7 +53,10 @@ use signal_hook::{
 
 /// What a device does for a challenge, for whoever measures it: the bench of the operator's tool.
 pub use self::{challenge::challenge, fault::JobFault, open::open, room::largest_n};
-use self::{inventory::Inventory, losses::Losses};
+use self::{
+    inventory::{Inventory, Plan},
+    losses::Losses,
+};
 use crate::{
     config::logging::Logging,
     exit::{self, Code, Failure},
@@ -107,11 +112,11 @@ fn run(arguments: &Arguments) -> Result<Code, Failure> {
             .and_then(|end| pipe::register(signal, std::os::fd::OwnedFd::from(end)))
             .map_err(Failure::failed)?;
     }
-    let socket = socket::bind(&arguments.socket).map_err(Failure::config)?;
+    let (socket, own) = socket::bind(&arguments.socket).map_err(Failure::config)?;
     let (clock, (inventory, closing)) = (Clock::start(), Inventory::new());
     let inventory = Arc::new(inventory);
     let mut losses = Losses::read(&arguments.socket, clock.wall());
-    inventory::fill_meanwhile(inventory.clone(), closing, losses.left_out(), clock).map_err(Failure::failed)?;
+    inventory::fill_meanwhile(inventory.clone(), closing, plan(&losses), clock).map_err(Failure::failed)?;
     serve::start(&socket, inventory.clone(), clock, &say).map_err(Failure::failed)?;
     log::info!(target: "gpu", "listening on {}", arguments.socket.display());
     let (code, lost) =
@@ -119,9 +124,16 @@ fn run(arguments: &Arguments) -> Result<Code, Failure> {
     if let Some(uuid) = lost {
         losses.add(&uuid, clock.wall());
     }
-    // What cannot be removed is replaced by the next one.
-    let _ = std::fs::remove_file(&arguments.socket);
+    // Somebody may have another one there by now.
+    if let Some(own) = own {
+        own.remove();
+    }
     Ok(code)
+}
+
+/// Which of the cards are for this process.
+fn plan(losses: &Losses) -> Plan {
+    Plan { left_out: losses.left_out(), shared: std::env::var_os(hold::SHARE).is_some() }
 }
 
 /// Waits for what ends the process; and which card it was, where it was one. A card that hangs answers nothing, so that

@@ -36,6 +36,12 @@ fn fits(rows: u32, n: u32, free: u64) -> bool {
     sizes(rows, n).iter().sum::<u64>() + SPARE_BYTES.min(free / 16) <= free
 }
 
+/// Free bytes that a device needs for the smallest product.
+pub fn least_bytes() -> u64 {
+    let sum: u64 = sizes(SIDE_STEP, SIDE_STEP).iter().sum();
+    sum + sum / 15
+}
+
 /// The side of the largest product that a device with so many free bytes computes; `None`: it has none.
 pub fn largest_n(free_bytes: u64) -> Option<u32> {
     (1..=SIDE_MAX / SIDE_STEP).rev().map(|steps| steps * SIDE_STEP).find(|n| fits(*n, *n, free_bytes))
@@ -140,5 +146,6 @@ mod tests {
         let gib = |gib: u64| largest_n(gib << 30);
         assert_eq!([gib(1), gib(24), gib(80)], [Some(12_544), Some(SIDE_MAX - SIDE_STEP * 5), Some(SIDE_MAX)]);
         assert_eq!((largest_n(0), largest_n(1 << 20)), (None, Some(256)));
+        assert_eq!([least_bytes() - 1, least_bytes()].map(largest_n), [None, Some(SIDE_STEP)]);
     }
 }

@@ -31,6 +31,7 @@ mod standing;
 mod tls;
 mod transport;
 mod turned_away;
+pub mod unix_socket;
 mod wake;
 mod ws_client;
 pub mod ws_frame;

@@ -114,6 +114,41 @@ fn a_second_executor_leaves_the_first_its_socket() {
     assert_eq!(executor.ask(&json!({"command": "ping"})), json!({"pong": true}));
 }
 
+/// Validators put a card that two workers prove into quarantine.
+#[test]
+fn a_card_that_another_executor_of_the_host_has_is_left_out_until_that_ends() {
+    // Executors of other tests share the card, and take it from nobody.
+    let first = Executor::alone();
+    assert_eq!(first.ask(&json!({"command": "get_gpu_info"}))["gpu_count"], 1);
+    let second = Executor::alone();
+    let info = second.ask(&json!({"command": "get_gpu_info"}));
+    assert_eq!(info["gpu_count"], 0, "{info}");
+    let note = info["note"].as_str().unwrap();
+    assert!(note.contains(&uuid(0)) && note.contains("another executor of this host has it"), "{note}");
+    assert!(second.log().contains("another executor of this host has it"), "{}", second.log());
+    drop(first);
+    assert_eq!(Executor::alone().ask(&json!({"command": "get_gpu_info"}))["gpu_count"], 1);
+}
+
+/// A challenge of any size would fail on it.
+#[test]
+fn a_card_says_how_little_memory_is_free_and_what_the_smallest_product_takes() {
+    let executor = Executor::start(&[("FAKE_CUDA_MEMORY", "1000")]);
+    let gpu = &executor.ask(&json!({"command": "get_gpu_info"}))["gpus"][0];
+    assert_eq!((&gpu["free_memory"], &gpu["least_memory"]), (&json!(1000), &json!(436_906)), "{gpu}");
+}
+
+#[test]
+fn a_socket_that_took_the_place_of_ones_own_stays() {
+    let mut executor = Executor::without_driver();
+    std::fs::rename(executor.socket(), executor.socket().with_extension("moved")).unwrap();
+    let another = UnixListener::bind(executor.socket()).unwrap();
+    kill_process(Pid::from_raw(executor.pid().cast_signed()).unwrap(), Signal::TERM).unwrap();
+    assert_eq!(executor.ended().code(), Some(0));
+    assert!(executor.socket().exists());
+    drop(another);
+}
+
 #[test]
 fn a_socket_that_a_dead_executor_left_is_replaced() {
     let site = tempfile::tempdir().unwrap();

@@ -65,6 +65,12 @@ impl Executor {
         )
     }
 
+    /// Over the fake driver, as a worker starts it: its cards are its own.
+    pub fn alone() -> Executor {
+        let (site, driver) = (tempfile::tempdir().unwrap(), path(fake_driver()));
+        Executor::spawn_of(Command::new(EXECUTOR), site, &[], &[("LD_LIBRARY_PATH", driver)])
+    }
+
     /// Without any driver.
     pub fn without_driver() -> Executor {
         Executor::spawn(tempfile::tempdir().unwrap(), &[], &[("LD_LIBRARY_PATH", "")])
@@ -78,8 +84,14 @@ impl Executor {
     }
 
     fn spawn(site: TempDir, words: &[&str], set: &[(&str, &str)]) -> Executor {
-        let log = std::fs::File::create(site.path().join("log")).unwrap();
         let mut command = Command::new(EXECUTOR);
+        // All tests' fake cards have the same uuids.
+        command.env("BYTELEAP_GPU_SHARE", "1");
+        Executor::spawn_of(command, site, words, set)
+    }
+
+    fn spawn_of(mut command: Command, site: TempDir, words: &[&str], set: &[(&str, &str)]) -> Executor {
+        let log = std::fs::File::create(site.path().join("log")).unwrap();
         command.arg("--socket").arg(site.path().join("run/gpu.sock")).stdin(Stdio::null()).stderr(log);
         command.args(words).envs(set.iter().copied());
         let mut executor = Executor { child: Dying(command.spawn().unwrap()), site };

@@ -166,11 +166,12 @@ fn knows(ledger: &Ledger, challenge: &Challenge) -> bool {
     ledger.challenges.iter().any(|known| known.challenge_id == challenge.challenge_id)
 }
 
-/// A program that becomes the executor, over the fake driver, with the knobs that are set when it starts.
+/// A program that becomes the executor, over the fake driver, with the knobs that are set when it starts. Fake cards of two
+/// workers, and of tests that run at the same time, have the same uuids.
 fn executor(dir: &Path) -> PathBuf {
     let path = dir.join("executor");
     let text = format!(
-        "#!/bin/sh\nset -a\n[ ! -e '{0}/knobs' ] || . '{0}/knobs'\nLD_LIBRARY_PATH='{1}'\nexec '{2}' \"$@\"\n",
+        "#!/bin/sh\nset -a\nBYTELEAP_GPU_SHARE=1\n[ ! -e '{0}/knobs' ] || . '{0}/knobs'\nLD_LIBRARY_PATH='{1}'\nexec '{2}' \"$@\"\n",
         dir.display(),
         fake_driver().display(),
         env!("CARGO_BIN_EXE_byteleap-gpu"),

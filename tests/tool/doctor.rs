@@ -101,6 +101,7 @@ fn each_fault_of_a_card_stops_it_with_its_remedy_and_the_other_is_still_told() {
         ("FAKE_NVML_ECC", "3", "3 uncorrectable memory errors", "reset the card"),
         ("FAKE_NVML_REMAP", "failed", "could not be replaced", "RMA"),
         ("FAKE_NVML_XID", "79", "XID 79", "reboot"),
+        ("FAKE_NVML_LOST", "15", "the card does not answer", "reset the card"),
         ("FAKE_NVML_MIG", "7", "MIG is enabled", "-mig 0"),
         ("FAKE_NVML_UUID", "GPU-other", "CUDA calls the card here", "libnvidia-ml.so.1"),
         ("FAKE_NVML_PCI", "00000000:77:00.0", "CUDA says it is at PCI 0000:01:00.0", "libnvidia-ml.so.1"),
@@ -112,7 +113,30 @@ fn each_fault_of_a_card_stops_it_with_its_remedy_and_the_other_is_still_told() {
         says(problem, "what", what);
         says(problem, "remedy", remedy);
         assert_eq!(uuids(&seen["told"]["gpu_plugin"]), [SECOND], "{knob}");
+        let rows = if knob == "FAKE_NVML_UUID" { 3 } else { 2 };
+        assert_eq!(seen["cards"].as_array().map(Vec::len), Some(rows), "{knob}: a row a name");
     }
+}
+
+#[test]
+fn an_error_of_the_driver_comes_with_its_own_remedy() {
+    for (code, remedy) in
+        [("100", "nvidia-smi -L"), ("802", "nvidia-fabricmanager"), ("803", "reboot"), ("999", "nvidia_uvm")]
+    {
+        let seen = object(&doctor(&["--json"], &[("FAKE_CUDA_INIT", code)]));
+        let problem = stopper(&seen);
+        says(problem, "what", &format!("CUDA error {code} "));
+        says(problem, "remedy", remedy);
+    }
+}
+
+#[test]
+fn a_card_that_is_full_is_withheld_with_what_it_lacks() {
+    let ended =
+        doctor(&["--json"], &[("FAKE_CUDA_MEMORY", "1000"), ("FAKE_CUDA_DEVICES", "1"), ("FAKE_NVML_DEVICES", "1")]);
+    let seen = object(&ended);
+    says(stopper(&seen), "what", "0 KiB of its memory are free, the smallest gemm_i8 takes 426 KiB");
+    assert_eq!((ended.status, uuids(&seen["told"]["gpu_plugin"])), (Some(1), vec![]));
 }
 
 #[test]
@@ -133,6 +157,7 @@ fn an_nvml_that_hangs_or_is_of_another_driver_is_named() {
     let hung = object(&doctor(&["--json"], &[("FAKE_NVML_HANG", "1")]));
     says(&hung["problems"][0], "what", "NVML does not answer");
     assert_eq!(uuids(&hung["told"]["gpu_info"]), [FIRST, SECOND], "as the executor knows them");
+    assert_eq!(hung["cards"][0]["verdict"], json!("unknown: NVML does not answer"));
     let mismatch = object(&doctor(&["--json"], &[("FAKE_NVML_INIT", "18")]));
     says(&mismatch["problems"][0], "what", "NVML cannot be asked");
 }
@@ -154,7 +179,16 @@ fn the_configuration_of_a_worker_is_taken_and_what_it_cannot_start_is_named() {
         doctor(&["--json", "--config", &config.display().to_string()], &[])
     };
     let off = with("gpu: {enable: false}\n");
-    says(stopper(&object(&off)), "remedy", "gpu.enable: true");
+    says(&object(&off)["problems"][0], "remedy", "gpu.enable: true");
+    assert_eq!(off.status, Some(0), "as somebody wanted it");
+    let unsigned = with("capabilities: [gpu_matrix]\n");
+    assert!(unsigned.status == Some(78) && unsigned.err.contains("gpu.binary_path"), "{}", unsigned.err);
+    let ours = Path::new(env!("CARGO_BIN_EXE_byteleap")).with_file_name("byteleap-gpu");
+    let idle = object(&with(&format!("capabilities: [gpu_matrix]\ngpu: {{binary_path: {}}}\n", ours.display())));
+    says(stopper(&idle), "what", "offers nothing");
+    says(stopper(&idle), "remedy", "the vendor's executor");
+    let inside = object(&with(&format!("gpu: {{socket_path: {}}}\n", directory.path().display())));
+    says(stopper(&inside), "what", "is a directory");
     let missing = with("gpu: {binary_path: /nowhere/byteleap-gpu}\n");
     says(stopper(&object(&missing)), "what", "/nowhere/byteleap-gpu cannot be started");
     let socket = directory.path().join("gpu.sock");

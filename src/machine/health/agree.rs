@@ -1,7 +1,9 @@
 //! What NVML, CUDA, the kernel's driver and the PCI bus say of the same cards, side by side. Each disagreement is a
 //! finding; where it leaves open which card it is, or whether it is one, the card is withheld.
 
-use super::{Finding, Grade, Report, judge};
+use std::collections::BTreeSet;
+
+use super::{Finding, Grade, Report, judge, memory, nameless};
 use crate::machine::contract::{
     gpu::ExecutorGpu,
     inventory::{BusCard, Card, Inventory, KernelCard, PciAddress},
@@ -14,7 +16,9 @@ const NVIDIA: &str = "nvidia";
 
 /// One report for each card that anybody names, by place. `cuda`: what an executor lists; `None`: there is none now.
 pub fn review(inventory: &Inventory, cuda: Option<&[ExecutorGpu]>) -> Vec<Report> {
-    let mut review = Review { reports: Vec::new(), read: inventory.reading().is_some() };
+    let inventory = &nameless::named(inventory, cuda);
+    let suspects = nameless::suspects(inventory, cuda);
+    let mut review = Review { reports: Vec::new(), read: inventory.reading().is_some(), suspects };
     inventory.cards().iter().for_each(|card| review.nvml(card));
     inventory.kernel.iter().flatten().for_each(|card| review.kernel(card));
     if let Some(listed) = inventory.kernel.as_deref().filter(|listed| !listed.is_empty()) {
@@ -25,6 +29,10 @@ pub fn review(inventory: &Inventory, cuda: Option<&[ExecutorGpu]>) -> Vec<Report
     if let Some(gpus) = cuda {
         inventory.cards().iter().for_each(|card| review.unknown_to_cuda(card, gpus));
     }
+    if !review.read {
+        // Nobody has looked at its health.
+        review.reports.iter_mut().for_each(|report| report.grade = report.grade.max(Grade::Unknown));
+    }
     review.reports.sort_by(|one, other| (one.pci, &one.uuid).cmp(&(other.pci, &other.uuid)));
     review.reports
 }
@@ -33,6 +41,8 @@ struct Review {
     reports: Vec<Report>,
     /// NVML has answered: what it does not name is not there for it.
     read: bool,
+    /// Any of these may be a card that NVML has lost and cannot name.
+    suspects: BTreeSet<String>,
 }
 
 impl Review {
@@ -120,6 +130,13 @@ impl Review {
     }
 
     fn cuda(&mut self, gpu: &ExecutorGpu, inventory: &Inventory) {
+        self.place(gpu, inventory);
+        if let (Some(finding), Some(report)) = (memory::check(gpu), self.by_uuid(&gpu.uuid)) {
+            report.find(finding);
+        }
+    }
+
+    fn place(&mut self, gpu: &ExecutorGpu, inventory: &Inventory) {
         let pci = gpu.pci();
         let read = self.read;
         if let Some(report) = self.by_uuid(&gpu.uuid) {
@@ -131,7 +148,9 @@ impl Review {
             }
             return;
         }
-        let finding = unknown_to_nvml(gpu, inventory).filter(|finding| read || finding.grade == Grade::Withheld);
+        let suspected = self.suspects.contains(&gpu.uuid).then(suspected);
+        let unknown = || unknown_to_nvml(gpu, inventory).filter(|finding| read || finding.grade == Grade::Withheld);
+        let finding = suspected.or_else(unknown);
         let (uuid, name) = (Some(gpu.uuid.clone()), Some(gpu.name.clone()).filter(|name| !name.is_empty()));
         self.add(Report { uuid, name, pci, ..Report::default() }, finding);
     }
@@ -154,6 +173,13 @@ impl Review {
 
 const OTHER_LIBRARY: &str =
     "see that libcuda.so.1 and libnvidia-ml.so.1 are those of the driver that is loaded, and reboot";
+
+fn suspected() -> Finding {
+    let reason = "NVML has lost a card and cannot say which: it may be this one";
+    let action = "see which it is: dmesg | grep -e Xid -e 'fallen off'; then stop the worker and reset that card \
+                  (nvidia-smi --gpu-reset), or reboot";
+    Finding::new("lost", Grade::Withheld, reason, action)
+}
 
 /// A device that CUDA lists under a uuid that NVML does not have.
 fn unknown_to_nvml(gpu: &ExecutorGpu, inventory: &Inventory) -> Option<Finding> {
@@ -236,6 +262,8 @@ mod tests {
         let inventory = Inventory { kernel: Some(vec![kernel("A", 1)]), ..Inventory::default() };
         assert_eq!(found(&inventory, Some(&[gpu("A", 1)])), []);
         assert_eq!(found(&Inventory::default(), Some(&[gpu("A", 1)])), []);
+        let silent = Inventory { nvml: Nvml::Silent, ..Inventory::default() };
+        assert_eq!(review(&silent, Some(&[gpu("A", 1)]))[0].grade, Grade::Unknown, "and nobody calls it healthy");
     }
 
     #[test]
@@ -270,6 +298,39 @@ mod tests {
         assert_eq!(found(&unbound, None), [(None, "no_driver", Grade::Degraded)]);
         let own = Inventory { bus: vec![bus("nvidia")], ..read(&[]) };
         assert_eq!(found(&own, None), [], "a container sees its host's bus");
+    }
+
+    fn lost(index: u32) -> Card {
+        Card { index, lost: Some("GPU is lost".into()), ..Card::default() }
+    }
+
+    #[test]
+    fn a_card_that_nvml_has_lost_from_the_start_is_one_and_withheld_under_its_name() {
+        let inventory = read(&[lost(0), card("B", 2)]);
+        let reports = review(&inventory, Some(&[gpu("A", 1), gpu("B", 2)]));
+        assert_eq!(reports.len(), 2, "{reports:?}");
+        let of = |report: &Report| (report.uuid.clone(), report.pci, report.grade);
+        assert_eq!(of(&reports[0]), (Some("A".into()), Some(pci(1)), Grade::Withheld));
+        let finding = &reports[0].findings[0];
+        assert_eq!((finding.check, reports[0].findings.len()), ("lost", 1));
+        assert!(finding.action.contains("reset the card"), "{}", finding.action);
+        assert_eq!(of(&reports[1]), (Some("B".into()), Some(pci(2)), Grade::Healthy));
+        let by_kernel = Inventory { kernel: Some(vec![kernel("A", 1), kernel("B", 2)]), ..inventory };
+        assert_eq!(found(&by_kernel, None), one("A", "lost", Grade::Withheld), "without an executor");
+        assert_eq!(review(&by_kernel, Some(&[gpu("A", 1), gpu("B", 2)])).len(), 2, "both list it");
+    }
+
+    #[test]
+    fn where_nobody_can_say_which_card_is_lost_none_of_those_is_offered() {
+        let inventory = read(&[lost(0), card("C", 3)]);
+        let cuda = [gpu("A", 1), gpu("B", 2), gpu("C", 3)];
+        let withheld = |report: &Report| report.uuid.is_some() && report.grade == Grade::Withheld;
+        let reports = review(&inventory, Some(&cuda));
+        let named: Vec<_> = reports.iter().filter(|one| withheld(one)).filter_map(|one| one.uuid.as_deref()).collect();
+        assert_eq!(named, ["A", "B"]);
+        let two = read(&[lost(0), lost(1), card("C", 3)]);
+        let both: Vec<_> = found(&two, Some(&cuda)).into_iter().filter_map(|(uuid, _, _)| uuid).collect();
+        assert_eq!(both, ["A", "B"], "as many as are left over");
     }
 
     #[test]

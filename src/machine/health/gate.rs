@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Finding, Grade, Report, review};
+use super::{Finding, Grade, Report, nameless, review};
 use crate::machine::contract::{gpu::ExecutorGpu, inventory::Inventory};
 
 /// Cards that are remembered as withheld.
@@ -22,6 +22,7 @@ pub struct Gate {
 impl Gate {
     /// Takes up what is known now, and says in the log what has changed.
     pub fn see(&mut self, inventory: &Inventory, cuda: Option<&[ExecutorGpu]>) {
+        let inventory = &nameless::named(inventory, cuda);
         let mut reports = review(inventory, cuda);
         reports.iter_mut().for_each(|report| self.hold(inventory, report));
         let lines: BTreeMap<String, (Grade, String)> = reports.iter().filter_map(line).collect();
@@ -32,7 +33,8 @@ impl Gate {
             }
         }
         for title in self.said.keys().filter(|title| !lines.contains_key(*title)) {
-            log::info!(target: "worker", "{title} has nothing wrong any more, or is gone");
+            let listed = reports.iter().any(|report| report.title() == *title);
+            log::info!(target: "worker", "{title} {}", if listed { "has nothing wrong any more" } else { "is gone: nothing lists it any more" });
         }
         self.said = lines.into_iter().map(|(title, (_, line))| (title, line)).collect();
         self.reports = reports;
@@ -75,7 +77,7 @@ fn line(report: &Report) -> Option<(String, (Grade, String))> {
     let standing = match report.grade {
         Grade::Withheld => "is not offered",
         Grade::Degraded => "has a problem",
-        Grade::Noted | Grade::Healthy => "is not this host's to offer",
+        Grade::Noted | Grade::Unknown | Grade::Healthy => "is not this host's to offer",
     };
     let findings: Vec<String> = report.findings.iter().map(ToString::to_string).collect();
     let line = format!("{title} {standing}: {}", findings.join("; "));

@@ -8,7 +8,9 @@ mod agree;
 mod ecc;
 mod gate;
 mod lost;
+mod memory;
 mod mig;
+mod nameless;
 mod pcie;
 mod remapped;
 mod throttle;
@@ -28,6 +30,8 @@ use super::contract::inventory::{Card, PciAddress};
 pub enum Grade {
     #[default]
     Healthy,
+    /// NVML tells nothing of it, and nobody else anything bad: offered.
+    Unknown,
     /// Worth knowing, and as somebody wanted it.
     Noted,
     /// It computes, slower or at risk: offered.
@@ -37,11 +41,12 @@ pub enum Grade {
 }
 
 impl Grade {
-    pub const ALL: [Grade; 4] = [Grade::Healthy, Grade::Noted, Grade::Degraded, Grade::Withheld];
+    pub const ALL: [Grade; 5] = [Grade::Healthy, Grade::Unknown, Grade::Noted, Grade::Degraded, Grade::Withheld];
 
     pub fn name(self) -> &'static str {
         match self {
             Grade::Healthy => "healthy",
+            Grade::Unknown => "unknown",
             Grade::Noted => "noted",
             Grade::Degraded => "degraded",
             Grade::Withheld => "withheld",

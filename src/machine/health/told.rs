@@ -6,7 +6,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Gate, Grade};
+use super::Gate;
 use crate::machine::contract::{
     gpu::ExecutorGpu,
     inventory::{Card, Inventory},
@@ -26,7 +26,7 @@ pub fn gpu_info(inventory: &Inventory, offered: &[&ExecutorGpu], gate: &Gate) ->
 
 /// Every card with something to say of it.
 pub fn gpu_health(gate: &Gate) -> Vec<Value> {
-    let troubled = gate.reports().iter().filter(|report| report.grade > Grade::Healthy);
+    let troubled = gate.reports().iter().filter(|report| !report.findings.is_empty());
     troubled.map(|report| json!(report)).collect()
 }
 

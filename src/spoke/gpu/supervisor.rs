@@ -5,8 +5,7 @@
 
 use std::{
     io,
-    os::unix::fs::FileTypeExt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -17,6 +16,7 @@ use serde_json::{Map, Value};
 use super::{Client, client::ClientFault};
 use crate::{
     machine::contract::gpu::{ExecutorGpu, ExecutorInfo, ExecutorReply, ExecutorRequest},
+    net::unix_socket::{self, Found, Own},
     wire::gpu_socket::{GpuInfo, Pong, Request},
 };
 
@@ -26,6 +26,8 @@ const START: Duration = Duration::from_secs(30);
 const WATCH: Duration = Duration::from_secs(5);
 /// How often it is looked whether it has ended.
 const SLICE: Duration = Duration::from_millis(250);
+/// What tells our executor to compute beside another one of this host.
+const SHARE: &str = "BYTELEAP_GPU_SHARE";
 /// Longest uuid or name that is passed on, in bytes.
 const TEXT_BYTES: usize = 128;
 
@@ -62,11 +64,21 @@ pub struct Supervisor {
     leave: Receiver<()>,
     left: bool,
     child: Option<Child>,
+    /// The socket of the executor that was started.
+    own: Option<Own>,
+    /// It computes beside another one of this host.
+    beside: bool,
 }
 
 impl Supervisor {
     pub fn new(program: Program, client: Client, leave: Receiver<()>) -> Supervisor {
-        Supervisor { program, client, leave, left: false, child: None }
+        Supervisor { program, client, leave, left: false, child: None, own: None, beside: false }
+    }
+
+    /// The same, for whoever looks at cards that a worker of this host may have.
+    pub fn beside(mut self) -> Supervisor {
+        self.beside = true;
+        self
     }
 
     pub fn serve(&mut self, request: ExecutorRequest) -> ExecutorReply {
@@ -89,9 +101,12 @@ impl Supervisor {
             return self.info().map_err(|why| why.to_string());
         };
         let socket = self.client.socket();
-        remove_stale(socket).map_err(|why| format!("gpu.socket_path {}: {why}", socket.display()))?;
+        make_way(socket).map_err(|why| format!("gpu.socket_path {}: {why}", socket.display()))?;
         let mut command = Command::new(binary);
         command.arg("--socket").arg(socket).stdin(Stdio::null());
+        if self.beside {
+            command.env(SHARE, "1");
+        }
         let started =
             command.spawn().map_err(|why| format!("cannot start {} (gpu.binary_path): {why}", binary.display()));
         self.child = Some(started?);
@@ -104,7 +119,10 @@ impl Supervisor {
         loop {
             self.check_child()?;
             match self.ask::<Pong>(&Request::Ping) {
-                Ok(_) => return self.info().map_err(|why| why.to_string()),
+                Ok(_) => {
+                    self.own = Own::of(self.client.socket());
+                    return self.info().map_err(|why| why.to_string());
+                }
                 // It has not opened its socket yet.
                 Err(ClientFault::Connect { .. }) if self.client.clock().mono() < until => self.wait(SLICE)?,
                 Err(why) => return Err(why.to_string()),
@@ -159,19 +177,25 @@ impl Supervisor {
 impl Drop for Supervisor {
     fn drop(&mut self) {
         self.end();
-        if let Program::Binary(_) = self.program {
-            let _ = remove_stale(self.client.socket());
+        // One that answers is another executor's, which has taken the place since.
+        if let Some(own) =
+            self.own.take().filter(|_| matches!(unix_socket::look(self.client.socket()), Ok(Found::Stale)))
+        {
+            own.remove();
         }
     }
 }
 
-/// A socket that an executor before has left behind. Anything else at that path is somebody's file.
-fn remove_stale(socket: &std::path::Path) -> io::Result<()> {
-    match std::fs::symlink_metadata(socket) {
-        Ok(found) if found.file_type().is_socket() => std::fs::remove_file(socket),
-        Ok(_) => Err(io::Error::other("something that is no socket is there; name another path")),
-        Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(why) => Err(why),
+/// Removes a socket that an executor before has left behind. One that answers is somebody's, as is anything else there.
+fn make_way(socket: &Path) -> io::Result<()> {
+    match unix_socket::look(socket)? {
+        Found::Nobody => Ok(()),
+        Found::Stale => std::fs::remove_file(socket),
+        Found::NotASocket => Err(io::Error::other("something that is no socket is there; name another path")),
+        Found::Live => Err(io::Error::other(
+            "another executor answers there, another worker's or one started by hand: give each worker of a host a \
+             gpu.socket_path of its own, or leave it out; to use the one that runs, set gpu.auto_start: false",
+        )),
     }
 }
 
@@ -232,6 +256,18 @@ mod tests {
         fs::write(&socket, "somebody's").unwrap();
         assert!(down(&mut supervisor, ExecutorRequest::Start).contains("no socket is there"));
         assert_eq!(fs::read_to_string(&socket).unwrap(), "somebody's");
+    }
+
+    #[test]
+    fn a_socket_that_answers_is_anothers_and_stays() {
+        let directory = tempfile::tempdir().unwrap();
+        let socket = directory.path().join("gpu.sock");
+        let _first = UnixListener::bind(&socket).unwrap();
+        let (mut second, _leave) = supervised(directory.path(), "exit 3");
+        let why = down(&mut second, ExecutorRequest::Start);
+        assert!(why.contains("another executor answers there") && why.contains("gpu.socket_path of its own"), "{why}");
+        drop(second);
+        assert_eq!(unix_socket::look(&socket).unwrap(), Found::Live, "the first one's");
     }
 
     #[test]

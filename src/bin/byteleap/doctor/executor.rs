@@ -1,17 +1,14 @@
 //! The GPU executor, asked as the worker asks it: the one that runs, or one that is started for the question and then
 //! stopped. A running worker's own is left alone; ours opens the cards beside it.
 
-use std::{
-    os::unix::fs::PermissionsExt,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use byteleap::{
     config::worker::Config,
-    daemon::worker::{gpu_program, named_socket, private_socket},
+    daemon::executor::{gpu_program, named_socket, private_socket, socket_troubles, unusable},
     exit::Failure,
     machine::contract::gpu::{ExecutorReply, ExecutorRequest},
-    net::Clock,
+    net::{Clock, unix_socket::Trouble},
     spoke::gpu::{Client, Program, Supervisor, leave},
 };
 
@@ -22,6 +19,8 @@ pub struct Executor {
     pub unusable: Option<String>,
     /// The socket that the configuration names.
     pub socket: Option<PathBuf>,
+    /// What is wrong with that place.
+    pub troubles: Vec<Trouble>,
     /// It was there already.
     pub running: bool,
     pub said: ExecutorReply,
@@ -37,6 +36,7 @@ pub fn ask(config: &Config) -> Result<Executor, Failure> {
         unusable: program.as_deref().and_then(unusable),
         program,
         socket,
+        troubles: socket_troubles(config),
         running: false,
         said: ExecutorReply::Down("gpu.enable is false".into()),
     };
@@ -57,14 +57,6 @@ pub fn ask(config: &Config) -> Result<Executor, Failure> {
 fn serve(program: Program, socket: &Path) -> ExecutorReply {
     // Nobody leaves: the question has its own time limits.
     let (_leave, left) = leave();
-    Supervisor::new(program, Client::new(socket.to_owned(), Clock::start()), left).serve(ExecutorRequest::Start)
-}
-
-fn unusable(path: &Path) -> Option<String> {
-    match std::fs::metadata(path) {
-        Err(why) => Some(why.to_string()),
-        Ok(found) if !found.is_file() => Some("it is no file".into()),
-        Ok(found) if found.permissions().mode() & 0o111 == 0 => Some("it is not executable".into()),
-        Ok(_) => None,
-    }
+    let supervisor = Supervisor::new(program, Client::new(socket.to_owned(), Clock::start()), left);
+    supervisor.beside().serve(ExecutorRequest::Start)
 }

@@ -26,9 +26,12 @@ fn hampers(what: impl Into<String>, remedy: impl Into<String>) -> Problem {
 
 pub fn problems(seen: &Seen) -> Vec<Problem> {
     if !seen.config.gpu.enable {
-        return vec![stops("gpu.enable is false: the worker leaves the GPUs alone", "set gpu.enable: true")];
+        // It is as somebody wanted it.
+        let what = "gpu.enable is false: the worker leaves the GPUs alone, and none was looked for";
+        return vec![hampers(what, "nothing if that is wanted; else set gpu.enable: true")];
     }
-    let parts = [driver(seen), devices(seen), executor(seen), nvml(seen), cards(seen), logged(seen)];
+    let parts =
+        [driver(seen), devices(seen), socket(seen), executor(seen), nvml(seen), cards(seen), logged(seen), idle(seen)];
     let mut all: Vec<Problem> = parts.into_iter().flatten().collect();
     all.sort_by_key(|problem| !problem.stops);
     all
@@ -91,27 +94,43 @@ fn executor(seen: &Seen) -> Vec<Problem> {
         }
         ExecutorReply::Up(info) if info.gpus.is_empty() => {
             let why = info.note.as_deref().unwrap_or("it gives no reason");
-            let remedy = match why.starts_with("no CUDA driver") {
-                true => {
-                    "install NVIDIA's driver, or give libcuda.so.1 to this container; a worker without it serves with its CPU"
-                }
-                false => "see what it says above, and the kernel's log: dmesg | grep NVRM",
-            };
-            let what = if why.starts_with("no CUDA driver") {
-                why.to_owned()
-            } else {
-                format!("the executor finds no GPU: {why}")
-            };
-            vec![stops(what, remedy)]
+            if why.starts_with("no CUDA driver") {
+                let remedy = "install NVIDIA's driver, or give libcuda.so.1 to this container; a worker without it serves \
+                              with its CPU";
+                return vec![stops(why, remedy)];
+            }
+            let (why, remedy) = with_remedy(why, "see what it says above, and the kernel's log: dmesg | grep NVRM");
+            vec![stops(format!("the executor finds no GPU: {why}"), remedy)]
         }
         ExecutorReply::Up(info) => {
-            let some = info
-                .note
-                .as_ref()
-                .map(|note| stops(format!("the executor leaves out a GPU: {note}"), "see what it says above"));
+            let some = info.note.as_deref().map(|note| {
+                let (note, remedy) = with_remedy(note, "see what it says above");
+                stops(format!("the executor leaves out a GPU: {note}"), remedy)
+            });
             some.into_iter().collect()
         }
     }
+}
+
+/// An error of the driver brings its own remedy; `otherwise`: what else there is to do.
+fn with_remedy<'a>(note: &'a str, otherwise: &'a str) -> (&'a str, &'a str) {
+    note.split_once("; to do: ").unwrap_or((note, otherwise))
+}
+
+fn socket(seen: &Seen) -> Vec<Problem> {
+    let each = seen.executor.troubles.iter().map(|trouble| {
+        let (what, remedy) = (format!("gpu.socket_path: {trouble}"), trouble.remedy());
+        if trouble.stops() { stops(what, remedy) } else { hampers(what, remedy) }
+    });
+    each.collect()
+}
+
+/// Where an executor is missing, its own problem says so.
+fn idle(seen: &Seen) -> Vec<Problem> {
+    let answers = matches!(seen.executor.said, ExecutorReply::Up(_));
+    let told = seen.told.idle.as_deref().filter(|_| answers);
+    let split = told.map(|told| told.rsplit_once("; ").unwrap_or((told, "change capabilities")));
+    split.map(|(what, remedy)| stops(what, remedy)).into_iter().collect()
 }
 
 fn nvml(seen: &Seen) -> Vec<Problem> {

@@ -134,7 +134,7 @@ fn row(seen: &Seen, report: &Report) -> Vec<String> {
     vec![
         or_unknown(report.name.as_ref()),
         or_unknown(report.pci),
-        verdict(report.grade).to_owned(),
+        verdict(seen, report.grade),
         mib(readings.and_then(|readings| readings.memory_total_bytes)),
         mib(readings.and_then(|readings| readings.memory_used_bytes)),
         or_unknown(readings.and_then(|readings| readings.temperature_c)),
@@ -159,12 +159,12 @@ fn xids(seen: &Seen, report: &Report, heard: Option<&Vec<u64>>) -> Option<String
     if all.is_empty() { log.map(|_| "none".to_owned()) } else { Some(said) }
 }
 
-fn verdict(grade: Grade) -> &'static str {
-    match grade {
-        Grade::Healthy => "healthy",
-        Grade::Noted => "not ours",
-        Grade::Degraded => "degraded",
-        Grade::Withheld => "withheld",
+fn verdict(seen: &Seen, grade: Grade) -> String {
+    match (grade, &seen.inventory.nvml) {
+        (Grade::Unknown, Nvml::Silent) => "unknown: NVML does not answer".into(),
+        (Grade::Unknown, _) => "unknown: no NVML".into(),
+        (Grade::Noted, _) => "not ours".into(),
+        (grade, _) => grade.name().into(),
     }
 }
 
@@ -205,7 +205,8 @@ fn uuids(list: &[Value]) -> String {
 fn told(seen: &Seen) -> Facts {
     let told = &seen.told;
     let mut facts = Facts::of("what a validator would see");
-    facts.add("capabilities", told.capabilities.join(", "));
+    let capabilities = told.capabilities.join(", ");
+    facts.add("capabilities", if capabilities.is_empty() { "none".to_owned() } else { capabilities });
     facts.add("gpu_plugin (owned)", uuids(&told.gpu_plugin));
     facts.add("gpu_info (there)", uuids(&told.gpu_info));
     facts.add("gpu_health (troubled)", uuids(&told.gpu_health));
@@ -227,7 +228,7 @@ pub fn json(seen: &Seen) -> Value {
     let reading = seen.inventory.reading();
     let cards = seen.reports.iter().map(|report| {
         let (card, gpu) = behind(seen, report);
-        json!({"report": report, "nvml": card, "executor": gpu, "largest_gemm_i8_n": largest(gpu)})
+        json!({"report": report, "verdict": verdict(seen, report.grade), "nvml": card, "executor": gpu, "largest_gemm_i8_n": largest(gpu)})
     });
     let devices = seen.limits.devices.iter().map(
         |device| json!({"path": device.path, "access": access(&device.access), "open": device.access == Access::Open}),
@@ -236,6 +237,7 @@ pub fn json(seen: &Seen) -> Value {
         ExecutorReply::Up(info) => (true, info.note.clone()),
         ExecutorReply::Down(why) => (false, Some(why.clone())),
     };
+    let troubles: Vec<String> = seen.executor.troubles.iter().map(ToString::to_string).collect();
     let told = &seen.told;
     let logged = seen.logged.as_ref().map(|logged| {
         let each = logged.iter().map(|(pci, xids)| (pci.to_string(), json!(xids)));
@@ -248,11 +250,11 @@ pub fn json(seen: &Seen) -> Value {
             "nvml": nvml(seen),
             "cuda": reading.and_then(|reading| reading.cuda.as_ref()),
         },
-        "executor": {"program": seen.executor.program, "socket": seen.executor.socket, "running": seen.executor.running, "answers": up, "note": said},
+        "executor": {"program": seen.executor.program, "socket": seen.executor.socket, "socket_troubles": troubles, "running": seen.executor.running, "answers": up, "note": said},
         "cards": cards.collect::<Vec<_>>(),
         "limits": {"memlock_bytes": seen.limits.memlock_bytes, "devices": devices.collect::<Vec<_>>()},
         "xids_since_boot": logged,
-        "told": {"capabilities": told.capabilities, "gpu_plugin": told.gpu_plugin, "gpu_info": told.gpu_info, "gpu_health": told.gpu_health},
+        "told": {"capabilities": told.capabilities, "idle": told.idle, "gpu_plugin": told.gpu_plugin, "gpu_info": told.gpu_info, "gpu_health": told.gpu_health},
         "problems": seen.problems,
         "stopped": seen.problems.iter().any(|problem| problem.stops),
     })
