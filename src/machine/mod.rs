@@ -16,6 +16,7 @@ pub mod contract;
 pub mod credit;
 pub mod health;
 pub mod hub_link;
+pub mod hub_reports;
 pub mod journal;
 pub mod miner;
 pub mod score;
