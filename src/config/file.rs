@@ -26,6 +26,8 @@ pub enum FileError {
     TokenUnreadable { key: &'static str, path: PathBuf, source: std::io::Error },
     #[error("{key}: {} holds no token: one line of 16 to 512 visible ASCII characters", path.display())]
     Token { key: &'static str, path: PathBuf },
+    #[error("{key}: {} holds no access token: one line of visible ASCII characters", path.display())]
+    AccessToken { key: &'static str, path: PathBuf },
 }
 
 /// Reads and checks a role's file.
@@ -45,6 +47,15 @@ pub fn token(key: &'static str, path: &Path) -> Result<Secret, FileError> {
     let bytes = bytes.map_err(|source| FileError::TokenUnreadable { key, path: path.clone(), source })?;
     let token = str::from_utf8(&bytes).ok().and_then(super::shared::token_of);
     token.ok_or(FileError::Token { key, path })
+}
+
+/// Reads the marketplace's access token, whose form is the marketplace's.
+pub fn access_token(path: &Path) -> Result<Secret, FileError> {
+    let (path, key) = (from_home(path), super::meshhub::TOKEN_KEY);
+    let bytes = secret(&path);
+    let bytes = bytes.map_err(|source| FileError::TokenUnreadable { key, path: path.clone(), source })?;
+    let token = str::from_utf8(&bytes).ok().and_then(super::meshhub::access_token_of);
+    token.ok_or(FileError::AccessToken { key, path })
 }
 
 /// Larger than any key, token or password.

@@ -9,6 +9,7 @@ pub mod file;
 pub mod form;
 mod gpu_matrix;
 pub mod logging;
+pub mod meshhub;
 pub mod miner;
 pub mod networks;
 pub mod on_chain;

@@ -13,6 +13,7 @@ use super::{
     Role,
     form::{Form, text_of},
     logging::{self, Logging},
+    meshhub::{self, MeshHub},
     scoring,
     shared::{self, ANY, DAY_S},
     subtensor::{self, Subtensor},
@@ -36,6 +37,8 @@ pub struct Config {
     pub store: Store,
     pub validation: Validation,
     pub scoring: Scoring,
+    /// The marketplace; `None`: nothing is leased.
+    pub meshhub: Option<MeshHub>,
     pub weights: Weights,
     pub security: Security,
     pub metrics: Option<SocketAddr>,
@@ -89,7 +92,7 @@ impl Role for Config {
     const NAME: &'static str = "validator";
     const ABOUT: &'static str =
         "Makes challenges for the workers of all miners, verifies them, scores, and sets weights on the chain";
-    const FILES: &'static str = "hotkey, database";
+    const FILES: &'static str = "hotkey, database, access token and CA of the marketplace";
 
     fn read(form: &mut Form) -> Config {
         let listen = SocketAddr::new(form.ip("host", ANY), shared::port(form, "port", 9091));
@@ -104,6 +107,7 @@ impl Role for Config {
             store: store(form),
             validation: validation::read(form),
             scoring: scoring::read(form),
+            meshhub: meshhub::read(form),
             weights: weights(form),
             security: security(form),
             metrics: shared::metrics(form),

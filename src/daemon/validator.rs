@@ -4,16 +4,16 @@ use std::{ffi::OsString, process::ExitCode, thread, time::Duration};
 
 use super::{chain, failures, generator, metrics, start};
 use crate::{
-    config::validator::Config,
+    config::{file, meshhub::MeshHub, validator::Config},
     exit::Failure,
     machine::{
         Exit, Link,
         contract::{store::StoreRequest, validator_bulk},
         validator::{CHAIN_DEPTH, Command, Event, STORE_DEPTH, Validator},
     },
-    net::{self, Connections, DialOptions, HttpOptions, Hub, Listener, Serve, Setup},
+    net::{self, Connections, DialOptions, HttpOptions, Hub, Listener, Serve, Setup, TlsClient},
     spoke::{
-        self,
+        self, resolve,
         store::{Keeper, Store},
         verify,
     },
@@ -40,7 +40,23 @@ pub fn main(words: impl Iterator<Item = OsString>) -> ExitCode {
 fn files(config: &Config) -> Vec<Failure> {
     let key = wallet::load(&config.wallet);
     let store = Store::look(&config.store.path, key.as_ref().ok().map(Keypair::hotkey));
-    failures([key.map(drop).map_err(Failure::from), store.map_err(Failure::from)])
+    let market = config.meshhub.as_ref().map(|hub| file::access_token(&hub.token_file)).transpose();
+    let tls = config.meshhub.as_ref().map(tls).transpose();
+    failures([
+        key.map(drop).map_err(Failure::from),
+        store.map_err(Failure::from),
+        market.map(drop).map_err(Failure::from),
+        tls.map(drop),
+    ])
+}
+
+/// Whose certificates count on the way to the marketplace.
+fn tls(hub: &MeshHub) -> Result<TlsClient, Failure> {
+    let Some(path) = &hub.ca_file else { return Ok(TlsClient::public()) };
+    let path = file::from_home(path);
+    let named = |why: String| Failure::config(format!("meshhub.ca_file: {}: {why}", path.display()));
+    let pem = file::public(&path).map_err(|why| named(why.to_string()))?;
+    TlsClient::with_authorities(&pem).map_err(|why| named(why.to_string()))
 }
 
 fn run(config: Config) -> Result<Exit, Failure> {
@@ -52,16 +68,14 @@ fn run(config: Config) -> Result<Exit, Failure> {
     let mut listeners = vec![axon(&config)?];
     listeners.extend(metrics(config.metrics)?);
     let (dispatch, spokes) = spokes(&hub, &config, &key, verifiers)?;
-    let setup = Setup {
-        hub,
-        listeners,
-        dials: DialOptions::default(),
-        dispatch,
-        spokes,
-        stop_timeout: STOP_TIMEOUT,
-        signals: true,
-    };
-    Ok(net::run(Validator::new(key, config, verifiers, generator()?), setup)?)
+    let mut dials = DialOptions::default();
+    let mut validator = Validator::new(key, config.clone(), verifiers, generator()?);
+    if let Some(hub) = &config.meshhub {
+        dials.tls = tls(hub)?;
+        validator = validator.with_market(hub, file::access_token(&hub.token_file)?, generator()?);
+    }
+    let setup = Setup { hub, listeners, dials, dispatch, spokes, stop_timeout: STOP_TIMEOUT, signals: true };
+    Ok(net::run(validator, setup)?)
 }
 
 fn axon(config: &Config) -> Result<Listener, Failure> {
@@ -94,12 +108,15 @@ fn spokes(
         spoke::spawn("store", STORE_DEPTH, &outbox, move |request| Event::Store(store.serve(request)));
     let (to_scoring, scoring) =
         spoke::spawn("scoring", SCORING_DEPTH, &outbox, move |request: Box<_>| Event::Store(keeper.score(&request)));
+    let (to_resolve, resolve) =
+        spoke::spawn("resolve", resolve::DEPTH, &outbox, |name| Event::Resolved(resolve::serve(name)));
     let dispatch = move |command| match command {
         Command::Store(StoreRequest::Score(request)) => to_scoring.send(request),
         Command::Store(request) => to_store.send(request),
         Command::Chain(request) => to_chain.send(request),
         Command::Verify(request) => to_verify.send(request),
         Command::Bulk(request) => to_bulk.send(request),
+        Command::Resolve(request) => to_resolve.send(request),
     };
-    Ok((Box::new(dispatch), vec![verify, bulk, chain, scoring, store]))
+    Ok((Box::new(dispatch), vec![verify, bulk, chain, resolve, scoring, store]))
 }

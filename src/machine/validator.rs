@@ -15,7 +15,8 @@
 //! | `verification` | proofs that wait for a verifier |
 //! | `ledger` | what becomes durable, in order |
 //! | `chain` (`heads`, `preflight`) | the subnet as it was last read, what its runtime can do |
-//! | `extrinsics`, `announce` | the one extrinsic on its way, the announcement of the axon |
+//! | `extrinsics`, `announce` (`to_chain`) | the one extrinsic on its way, the announcement of the axon |
+//! | `market` | the marketplace: leases in, reports out |
 //! | `scoring`, `epoch` (`blocked`, `reveals`, `overdue`) | scores, and weights on their way to the chain |
 //!
 //! It never touches a socket, a clock, a disk or a thread, and computes no proof itself.
@@ -40,6 +41,7 @@ pub mod incoming;
 mod issue;
 mod ledger;
 pub mod lines;
+mod market;
 mod nonces;
 mod observe;
 mod overdue;
@@ -54,6 +56,7 @@ mod sources;
 #[cfg(test)]
 mod tests;
 mod timers;
+mod to_chain;
 mod verification;
 
 use std::{collections::VecDeque, time::Duration};
@@ -68,11 +71,12 @@ use self::{
     capacity::Capacity,
     chain::{Chain, Heard, Identity},
     challenges::{Challenges, Limits},
-    epoch::{Epoch, MECHANISM, View},
+    epoch::{Epoch, View},
     extrinsics::Lane,
     fleet::Fleet,
     gate::Gate,
     ledger::{Ledger, Settled, Waiter},
+    market::Market,
     round::Round,
     scoring::Scoring,
     sessions::Sessions,
@@ -86,7 +90,8 @@ use crate::{
         clock::{Drift, DriftChange},
         contract::{
             chain::{ChainReply, ChainRequest},
-            store::{Errand, Snapshot, StoreFault, StoreReply, StoreRequest, Write},
+            resolve::{ResolveReply, ResolveRequest},
+            store::{Snapshot, StoreFault, StoreReply, StoreRequest, Write},
             validator_bulk::{ValidatorBulk, ValidatorBulkDone},
             verify::{VerifyReply, VerifyRequest},
         },
@@ -114,6 +119,8 @@ pub enum Command {
     Verify(Box<VerifyRequest>),
     /// At most [`crate::machine::contract::validator_bulk::DEPTH`].
     Bulk(ValidatorBulk),
+    /// The marketplace's name, one at a time.
+    Resolve(ResolveRequest),
 }
 
 /// What its spokes report.
@@ -123,6 +130,7 @@ pub enum Event {
     Chain(ChainReply),
     Verified(VerifyReply),
     Bulk(ValidatorBulkDone),
+    Resolved(ResolveReply),
 }
 
 /// Requests to the store that may be in flight.
@@ -162,6 +170,7 @@ pub struct Validator {
     announcement: Announcement,
     epoch: Epoch,
     scoring: Scoring,
+    market: Market,
     drift: Drift,
     timers: Timers,
     counters: Counters,
@@ -199,6 +208,7 @@ impl Validator {
             announcement: Announcement::new(config.announce, config.sync_interval),
             epoch: Epoch::new(config.weights.update_tempo_blocks, config.weights.commit_reveal, look_every),
             scoring: Scoring::new(&config),
+            market: Market::default(),
             drift: Drift::default(),
             timers: Timers::default(),
             counters: Counters::default(),
@@ -220,6 +230,8 @@ impl Validator {
             Event::Chain(reply) => self.chain_said(now, reply),
             Event::Verified(reply) => self.verified(now, reply),
             Event::Bulk(ValidatorBulkDone::Synapse { job, outcome }) => self.unpacked(now, job, outcome),
+            // Only a marketplace asks, and takes its answer before.
+            Event::Resolved(_) => {}
         }
     }
 
@@ -235,6 +247,7 @@ impl Validator {
             StoreReply::Scored(calculation) => {
                 self.counters.count(Metric::Scorings, &["done"]);
                 self.scoring.scored(now.mono, &calculation);
+                self.report_scores(now, &calculation.scores);
                 self.ledger.note(now, Write::Scored(calculation));
                 self.consider_weights(now);
             }
@@ -356,35 +369,6 @@ impl Validator {
         self.epoch.consider(now, View { ground, weights, basis, judged });
     }
 
-    /// What is on its way to the chain goes on: the lane first, then what waits for it.
-    fn carry_extrinsics(&mut self, now: Now) {
-        let ground = Ground::of(&self.chain, &self.drift, now);
-        self.lane.tick(now.mono, ground.head, ground.may_send().is_ok());
-        let mut ended = false;
-        while let Some((errand, news)) = self.lane.next_news() {
-            ended = true;
-            match errand {
-                Errand::Axon => self.announcement.ended(now.mono, news, &mut self.rng),
-                errand => self.epoch.ended(now, errand, news, &mut self.rng),
-            }
-        }
-        if self.phase == Phase::Running && self.lane.is_free() {
-            let axon = |call| (Errand::Axon, call);
-            let job = self.epoch.next_job(now, &ground, &mut self.rng);
-            let job = job.or_else(|| self.announcement.next_call(now.mono, &ground).map(axon));
-            job.into_iter().for_each(|(errand, call)| self.lane.begin(errand, call));
-        }
-        let me = ground.me.filter(|_| ground.head);
-        let standing = me.filter(|_| self.epoch.reveals.ask(now.mono, ground.block)).map(|me| me.uid);
-        if let Some(uid) = standing {
-            let (netuid, hotkey) = (self.config.netuid, self.me.hotkey().clone());
-            self.chain.ask(ChainRequest::Standing { netuid, mechanism: MECHANISM, uid, hotkey });
-        }
-        if ended {
-            self.chain.refresh(now.mono);
-        }
-    }
-
     fn verified(&mut self, now: Now, reply: VerifyReply) {
         let VerifyReply { id, verdicts, verify_ms } = reply;
         if let Some(shape) = self.verification.done(&id) {
@@ -445,6 +429,7 @@ impl Validator {
 
     /// Hands on what the sub-machines want, after every input.
     fn carry_on(&mut self, now: Now) {
+        self.carry_market(now);
         self.carry_extrinsics(now);
         // What the store knows decides which chain is ours.
         if self.phase != Phase::Loading {
@@ -475,29 +460,13 @@ impl Validator {
         }
     }
 
-    /// What must be durable before anything follows from it waits for the store; the rest only must not be lost.
-    fn write_weights(&mut self, now: Now, write: Write) {
-        match &write {
-            Write::WeightIntent { .. } => {
-                if !self.ledger.first(now, write, Waiter::Intent) {
-                    self.epoch.stored(now, false, &mut self.rng);
-                }
-            }
-            Write::ExtrinsicSigned { .. } => {
-                if !self.ledger.first(now, write, Waiter::Extrinsic) {
-                    self.lane.stored(now, false);
-                }
-            }
-            _ => self.ledger.must(write),
-        }
-    }
-
     /// Ends so, once the store has what it must have.
     fn stop(&mut self, exit: Exit) {
         if self.phase == Phase::Loading {
             return self.end(exit);
         }
         (self.phase, self.ends_with) = (Phase::Stopping, exit);
+        self.market.stop();
         self.ledger.hurry();
     }
 
@@ -538,6 +507,7 @@ impl Machine for Validator {
             return;
         }
         self.compare_clocks(now);
+        let Some(input) = self.market_input(now, input) else { return self.carry_on(now) };
         match input {
             Input::Opened { peer, remote, .. } => self.gate.opened(peer, remote.ip()),
             Input::Closed { peer, .. } | Input::DialFailed { peer, .. } => self.gate.closed(peer),
@@ -558,7 +528,7 @@ impl Machine for Validator {
 
     fn deadline(&self) -> Option<Mono> {
         // What only a running one does must not wake a stopping one: it would spin until the store answers.
-        let running = [self.timers.next(), self.challenges.deadline()].into_iter();
+        let running = [self.timers.next(), self.challenges.deadline(), self.market.deadline()].into_iter();
         let running = running.filter(|_| self.phase == Phase::Running);
         let loaded = [self.ledger.deadline(), Some(self.chain.deadline())].into_iter();
         let loaded = loaded.filter(|_| self.phase != Phase::Loading);

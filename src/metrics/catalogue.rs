@@ -76,6 +76,14 @@ catalogue! {
     HotkeyRegistered Gauge "hotkey_registered" [] "1 when the metagraph has our hotkey, 0 when it has not."
     ChainPreflight Gauge "chain_preflight" ["kind", "name"] "1 when the chain's runtime has what is used of it in the shape that is known, 0 when not."
 
+    // validator: the marketplace
+    MarketplaceUp Gauge "marketplace_up" [] "1 while there is a session with the marketplace, 0 while there is none; left out without one in the configuration."
+    MarketplaceFrames Counter "marketplace_frames_total" ["direction", "type"] "Messages from (in) and to (out) the marketplace."
+    MarketplaceFaults Counter "marketplace_faults_total" ["fault"] "Frames and messages of the marketplace that were dropped, by what was wrong."
+    MarketplaceLosses Counter "marketplace_losses_total" ["reason"] "Sessions and attempts that ended."
+    LeasesSkipped Counter "leases_skipped_total" ["reason"] "Published leases that were passed over, by what was wrong."
+    LeasesAgeSeconds Gauge "leases_age_seconds" [] "Time since leases were last published."
+
     // validator: the axon
     Requests Counter "requests_total" ["synapse"] "Requests of miners, by synapse, answered or refused."
     Refusals Counter "refusals_total" ["code", "reason"] "Requests refused, by code of the answer and reason."

@@ -50,7 +50,7 @@ fn same(left: &Node, right: &Node) -> bool {
 }
 
 fn without_effect(key: &Key) -> bool {
-    key.path.starts_with("meshhub.") || key.replaced_by.is_some()
+    key.replaced_by.is_some()
 }
 
 fn shows_every_key_with_its_default<R: Role>() {

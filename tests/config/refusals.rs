@@ -196,6 +196,16 @@ fn a_token_in_the_file_is_refused_and_not_quoted() {
 }
 
 #[test]
+fn a_marketplace_without_token_or_with_bad_values_is_refused() {
+    let told = line::<validator::Config>("meshhub: {ws_url: 'wss://hub.example/ws'}");
+    assert!(told.starts_with("meshhub.access_token_file: is null by default; allowed: a path"), "{told}");
+    let told = line::<validator::Config>("meshhub: {ws_url: 'https://hub.example/ws', access_token_file: /t}");
+    assert!(told.starts_with("meshhub.ws_url: is ") && told.contains("allowed: ws://"), "{told}");
+    let told = line::<validator::Config>("meshhub: {server_hotkey: 5Fwrong}");
+    assert!(told.starts_with("meshhub.server_hotkey: is ") && told.contains("SS58"), "{told}");
+}
+
+#[test]
 fn addresses_and_urls_are_checked() {
     for text in ["wss://a:1", "http://a:1", "ws://", "ws://a:0", "ws://a:x", "ws://[::1", "ws://a b", "ws://u@a"] {
         assert!(line::<worker::Config>(&format!("miner_url: \"{text}\"")).starts_with("miner_url: is"), "{text}");

@@ -254,11 +254,22 @@ fn an_old_file_works_and_says_what_has_no_effect() {
 }
 
 #[test]
-fn the_marketplace_is_checked_and_announced_as_missing() {
-    let text = "external_ip: 192.0.2.7\nmeshhub: {ws_url: 'wss://hub.example/ws', access_token: ''}\n";
-    let warnings = warnings::<validator::Config>(text);
-    assert_eq!(warnings.len(), 1, "{warnings:?}");
-    assert!(warnings[0].starts_with("meshhub.ws_url: this version has no marketplace client"));
+fn the_marketplace_has_a_url_and_a_token_in_a_file() {
+    let text =
+        "external_ip: 192.0.2.7\nmeshhub: {ws_url: 'wss://hub.example/ws', access_token: '', access_token_file: /t}\n";
+    let checked = accepted::<validator::Config>(text);
+    assert!(checked.warnings.is_empty(), "{:?}", checked.warnings);
+    let hub = checked.config.meshhub.unwrap();
+    assert_eq!(
+        (hub.url.host.as_str(), hub.url.port, hub.url.path.as_str(), hub.url.tls),
+        ("hub.example", 443, "/ws", true)
+    );
+    assert_eq!((hub.reconnect_delay.as_secs(), hub.heartbeat_interval.as_secs()), (30, 60));
+    let plain = text.replace("wss://", "ws://");
+    assert!(warnings::<validator::Config>(&plain)[0].contains("sends the access token in clear"));
+    assert!(warnings::<validator::Config>(&plain.replace("hub.example", "127.0.0.1:9510")).is_empty());
+    let off = accepted::<validator::Config>("external_ip: 192.0.2.7\n");
+    assert_eq!(off.config.meshhub, None);
 }
 
 #[test]

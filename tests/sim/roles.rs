@@ -30,6 +30,7 @@ use byteleap::{
     spoke::{
         bulk,
         chain::Chain,
+        resolve,
         store::Store,
         subtensor_sim::{InProcess, Node},
         verify,
@@ -97,6 +98,9 @@ impl Spokes<Validator> for ValidatorSpokes {
             validator_machine::Command::Bulk(_) => {
                 Route { spoke: "bulk", depth: validator_bulk::DEPTH, takes: (ms(1), ms(40)) }
             }
+            validator_machine::Command::Resolve(_) => {
+                Route { spoke: "resolve", depth: resolve::DEPTH, takes: (ms(1), ms(200)) }
+            }
         }
     }
 
@@ -115,6 +119,7 @@ impl Spokes<Validator> for ValidatorSpokes {
             validator_machine::Command::Bulk(request) => {
                 validator_machine::Event::Bulk(validator_machine::serve_bulk(request))
             }
+            validator_machine::Command::Resolve(request) => validator_machine::Event::Resolved(resolve::serve(request)),
         })
     }
 

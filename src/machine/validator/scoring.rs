@@ -50,6 +50,10 @@ impl Scoring {
         }
     }
 
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
     /// From now on miners are heard.
     pub fn listen(&mut self, now: Mono) {
         self.listening = Some(now);

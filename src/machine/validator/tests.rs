@@ -6,6 +6,7 @@ mod gate;
 mod gemm;
 mod gpu_matrix;
 mod life;
+mod market;
 mod node;
 mod recorded;
 mod rounds;

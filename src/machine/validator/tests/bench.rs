@@ -22,7 +22,7 @@ use crate::{
         validator::{Command, Event, Validator, serve_bulk},
     },
     metrics::{Metric, Page},
-    units::{Hotkey, Mono, Netuid, Now, PeerId, Uid, Wall, WorkerId},
+    units::{Hotkey, Mono, Netuid, Now, PeerId, Secret, Uid, Wall, WorkerId},
     wire::{
         http, json,
         keys::Keypair,
@@ -73,6 +73,8 @@ pub struct Bench {
     pub facts: Facts,
     pub exit: Option<Exit>,
     pub answers: VecDeque<(PeerId, http::Response)>,
+    /// What went out to the marketplace, and what was asked of the resolver.
+    pub to_hub: VecDeque<Output<Command>>,
     peers: u64,
 }
 
@@ -90,7 +92,12 @@ impl Bench {
         let hotkey = me.hotkey().clone();
         let hotkeys = [&hotkey].into_iter().chain(miners.iter().map(|keys| keys.hotkey()));
         let graph = metagraph(hotkeys);
-        let validator = Validator::new(me, config(config_text), 1, ChaCha20Rng::seed_from_u64(7));
+        let config = config(config_text);
+        let market = config.meshhub.clone();
+        let mut validator = Validator::new(me, config, 1, ChaCha20Rng::seed_from_u64(7));
+        if let Some(hub) = market {
+            validator = validator.with_market(&hub, Secret::new("right".into()), ChaCha20Rng::seed_from_u64(8));
+        }
         let mut bench = Bench {
             now: Now { mono: Mono(1_000_000_000), wall: NOON },
             validator,
@@ -106,6 +113,7 @@ impl Bench {
             facts: Facts::default(),
             exit: None,
             answers: VecDeque::new(),
+            to_hub: VecDeque::new(),
             peers: 0,
         };
         bench.snapshot(snapshot);
@@ -147,6 +155,10 @@ impl Bench {
                 self.held.push_back(*request);
                 return if self.hold_verdicts { None } else { self.held.pop_front().map(verdict) };
             }
+            Output::Send { message: Message::Text(_), .. }
+            | Output::Dial { .. }
+            | Output::Close { .. }
+            | Output::Command(Command::Resolve(_)) => self.to_hub.push_back(output),
             other => panic!("a validator does not {other:?}"),
         }
         None
