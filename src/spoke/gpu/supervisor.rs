@@ -26,6 +26,8 @@ const START: Duration = Duration::from_secs(30);
 const WATCH: Duration = Duration::from_secs(5);
 /// How often it is looked whether it has ended.
 const SLICE: Duration = Duration::from_millis(250);
+/// So many slices a process may take from its last connection to its end.
+const ENDING: u32 = 8;
 /// What tells our executor to compute beside another one of this host.
 const SHARE: &str = "BYTELEAP_GPU_SHARE";
 /// Longest uuid or name that is passed on, in bytes.
@@ -136,7 +138,18 @@ impl Supervisor {
             self.check_child()?;
             self.wait(SLICE)?;
         }
-        self.ask::<Pong>(&Request::Ping).and_then(|_| self.info()).map_err(|why| why.to_string())
+        self.ask::<Pong>(&Request::Ping).and_then(|_| self.info()).map_err(|why| self.end_behind(&why))
+    }
+
+    /// A connection that breaks is what its process's end looks like first: how that ended says more.
+    fn end_behind(&mut self, why: &ClientFault) -> String {
+        let broke = matches!(why, ClientFault::Connect { .. } | ClientFault::Ended) && self.child.is_some();
+        for _ in 0..if broke { ENDING } else { 0 } {
+            if let Err(ended) = self.check_child().and_then(|()| self.wait(SLICE)) {
+                return ended;
+            }
+        }
+        why.to_string()
     }
 
     fn ask<T: serde::de::DeserializeOwned>(&self, request: &Request) -> Result<T, ClientFault> {
@@ -244,6 +257,17 @@ mod tests {
         let mut elsewhere = Supervisor::new(Program::Elsewhere, client, left);
         let why = down(&mut elsewhere, ExecutorRequest::Start);
         assert!(why.starts_with("no executor answers at "), "{why}");
+    }
+
+    #[test]
+    fn a_connection_that_breaks_is_told_by_how_the_process_ended() {
+        let directory = tempfile::tempdir().unwrap();
+        let (mut supervisor, _leave) = supervised(directory.path(), "");
+        let ends = Command::new("sh").args(["-c", "kill -9 $$"]).spawn().unwrap();
+        supervisor.child = Some(ends);
+        assert_eq!(supervisor.end_behind(&ClientFault::Ended), "the executor has ended (signal: 9 (SIGKILL))");
+        supervisor.end();
+        assert!(supervisor.end_behind(&ClientFault::Ended).contains("without an answer"), "nobody's child");
     }
 
     #[test]
