@@ -341,6 +341,22 @@ mod tests {
     }
 
     #[test]
+    fn a_worker_with_nothing_to_offer_says_why_as_long_as_it_is_so() {
+        let mut gpus = Gpus { wanted: vec![Capability::GpuMatrix], ..gpus() };
+        let why = |gpus: &Gpus| gpus.idle.clone().unwrap_or_default();
+        gpus.wants(at(0));
+        gpus.read(Inventory::default());
+        assert_eq!(why(&gpus), "", "the executor is on its way");
+        gpus.heard(at(1), info(true, &["G"]));
+        assert!(why(&gpus).contains("signs nothing") && why(&gpus).contains("gpu.binary_path"), "{}", why(&gpus));
+        gpus.heard(at(2), info(false, &["G"]));
+        assert_eq!(gpus.idle, None);
+        gpus.heard(at(3), ExecutorReply::Down("it died".into()));
+        assert!(why(&gpus).contains("no GPU executor answers"), "{}", why(&gpus));
+        assert!(gpus.complained.as_deref().is_some_and(|said| said.contains("the worker offers nothing")));
+    }
+
+    #[test]
     fn a_library_that_tells_nothing_is_news_only_where_there_are_gpus() {
         let with = |nvml| Inventory { nvml, ..Inventory::default() };
         let ExecutorReply::Up(info) = info(true, &["G"]) else { panic!("it is up") };
