@@ -18,7 +18,7 @@ use std::{
 use blake2::{Blake2b512, Digest};
 use serde::{Deserialize, Serialize};
 
-pub use self::calendar::civil;
+pub use self::calendar::{civil, from_date};
 pub use self::chains::{FINNEY_GENESIS, known_chain};
 pub use self::signer::Signer;
 

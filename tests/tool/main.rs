@@ -9,5 +9,6 @@ mod lost;
 mod meshhub_sim;
 mod no_cuda;
 mod reads;
+mod records;
 mod stage;
 mod which;

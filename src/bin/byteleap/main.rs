@@ -6,8 +6,10 @@ mod devnet;
 mod doctor;
 mod meshhub_sim;
 mod print;
+mod records;
 mod run;
 mod subtensor_sim;
+mod table;
 mod wallet;
 
 use std::{
@@ -51,6 +53,14 @@ enum Tool {
     MeshhubSim(meshhub_sim::Arguments),
     /// Ask the chain, or act on it, by hand
     Chain(Box<chain::Arguments>),
+    /// Calculate again what a validator has scored and set, from its database, and compare
+    Replay(records::Replay),
+    /// What the shadow policy makes of the newest scores, miner by miner
+    Shadow(records::Shadow),
+    /// Copy a validator's database, running or not, into one file
+    Export(records::Export),
+    /// Put an exported file in the place of a validator's database
+    Import(records::Import),
     /// Make a hotkey, or say whose it is
     Wallet(wallet::Arguments),
     /// Measure this build on this machine
@@ -99,6 +109,10 @@ fn work(tool: Tool) -> Result<(), Failure> {
             warn();
             chain::main(*arguments)
         }
+        Tool::Replay(options) => records::replay(&options),
+        Tool::Shadow(options) => records::shadow(&options),
+        Tool::Export(options) => records::export(&options),
+        Tool::Import(options) => records::import(&options),
         Tool::Wallet(arguments) => {
             warn();
             wallet::run(arguments)

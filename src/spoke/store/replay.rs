@@ -5,7 +5,9 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
-    path::Path,
+    fs::OpenOptions,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -20,7 +22,7 @@ use super::{
 use crate::{
     machine::{
         contract::store::{IntentId, Reach},
-        score::{self, Facts, Policy, Scores},
+        score::{self, Difference, Facts, Policy, Scores},
         validator::blocked::clipped,
     },
     units::{BlockNumber, Hotkey, Uid, Wall},
@@ -58,6 +60,23 @@ pub struct RecordedWeights {
     pub left_out: Vec<(Hotkey, String)>,
     /// The largest share that the chain allowed, of 65535.
     pub limit: u16,
+}
+
+/// Another policy's weights beside those of the newest calculation, the largest change first.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RecordedShadow {
+    pub at: Wall,
+    pub policy: String,
+    pub differences: Vec<Difference>,
+}
+
+/// Why a database was not copied.
+#[derive(Debug, thiserror::Error)]
+pub enum CopyError {
+    #[error("cannot make {}", .path.display())]
+    File { path: PathBuf, source: std::io::Error },
+    #[error("cannot copy the database to {}", .path.display())]
+    Sqlite { path: PathBuf, source: rusqlite::Error },
 }
 
 /// The first place in which a second calculation is not the first.
@@ -132,6 +151,40 @@ impl Archive {
     /// Weights by their number, the newest when none is given.
     pub fn weights(&self, id: Option<IntentId>) -> rusqlite::Result<Option<RecordedWeights>> {
         weights(&self.connection, id)
+    }
+
+    /// Numbers of all weights, oldest first.
+    pub fn epochs(&self) -> rusqlite::Result<Vec<IntentId>> {
+        let mut statement =
+            self.connection.prepare("SELECT id FROM weight_intents WHERE scored_at IS NOT NULL ORDER BY id")?;
+        statement.query_map([], |row| Ok(row.get::<_, i64>(0)?.unsigned_abs()))?.collect()
+    }
+
+    /// What the shadow policy makes of the newest scores; `None` without a shadow.
+    pub fn shadow(&self) -> rusqlite::Result<Option<RecordedShadow>> {
+        let sql =
+            "SELECT at, policy, hotkey, weight, shadow FROM shadow_scores ORDER BY abs(shadow - weight) DESC, hotkey";
+        let mut statement = self.connection.prepare(sql)?;
+        let mut found = statement.query([])?;
+        let mut shadow: Option<RecordedShadow> = None;
+        while let Some(row) = found.next()? {
+            let hotkey = Hotkey::label(row.get_ref(2)?.as_str()?);
+            let difference = Difference { hotkey, weight: row.get(3)?, shadow: row.get(4)? };
+            let (at, policy) = (wall(row.get(0)?), row.get(1)?);
+            shadow.get_or_insert(RecordedShadow { at, policy, differences: Vec::new() }).differences.push(difference);
+        }
+        Ok(shadow)
+    }
+
+    /// Writes a moment of the whole database into a new file, which only its owner may read.
+    pub fn copy(&self, to: &Path) -> Result<(), CopyError> {
+        let failed = |source| CopyError::File { path: to.to_path_buf(), source };
+        OpenOptions::new().write(true).create_new(true).mode(0o600).open(to).map_err(failed)?;
+        let name = to.to_str().ok_or_else(|| failed(std::io::ErrorKind::InvalidFilename.into()))?;
+        self.connection
+            .execute("VACUUM INTO ?1", [name])
+            .map(drop)
+            .map_err(|source| CopyError::Sqlite { path: to.to_path_buf(), source })
     }
 
     /// The same calculation, made again.

@@ -14,7 +14,6 @@ mod preflight;
 mod register;
 mod replace;
 mod serve;
-pub mod table;
 mod terminal;
 mod timelock;
 mod weights;
@@ -23,7 +22,7 @@ mod which;
 use byteleap::exit::Failure;
 use serde_json::Value;
 
-use crate::print;
+use crate::{print, table};
 
 #[derive(clap::Args)]
 pub struct Arguments {

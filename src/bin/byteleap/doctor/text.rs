@@ -12,7 +12,7 @@ use byteleap::machine::{
 use serde_json::{Value, json};
 
 use super::{devices::Access, gpu::Seen};
-use crate::chain::table::{Column, Facts, Table};
+use crate::table::{Column, Facts, Table};
 
 const UNKNOWN: &str = "-";
 
