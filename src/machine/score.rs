@@ -10,6 +10,7 @@ pub mod outcome;
 mod ownership;
 pub mod policy;
 mod presence;
+pub mod reasons;
 pub mod report;
 mod shadow;
 mod worker;

@@ -1,6 +1,6 @@
 //! What scoring says, with everything that explains it: no number without the numbers it was made of.
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -20,7 +20,7 @@ pub struct Scores {
     pub unit: &'static str,
     /// Scored miners, by hotkey.
     pub miners: Vec<MinerScore>,
-    /// Workers with a challenge in the window: first the ranked ones in order, then the others by key.
+    /// Known workers: first the ranked ones in order, then those of whom no challenge counted, by key.
     pub workers: Vec<WorkerScore>,
     /// Sum of the best workers, of every hotkey with a ranked worker (also offline, also outside the metagraph).
     pub raw: BTreeMap<Hotkey, f64>,
@@ -75,6 +75,8 @@ pub struct MinerScore {
     pub online: bool,
     /// Workers that are not removed.
     pub workers: u32,
+    /// Of these, how many have a lease that counts.
+    pub leased: u32,
     /// Of these and removed ones, how many are in the ranking.
     pub ranked: u32,
     /// Sum of its best workers' performance.
@@ -108,6 +110,12 @@ pub struct WorkerScore {
     pub quarantined: u32,
     /// Void ones. Those that the validator left without a verdict are not expected of it; the others have no effect.
     pub void: u32,
+    /// Of these, those that its miner never asked for.
+    pub not_fetched: u32,
+    /// Failed ones.
+    pub failed: u32,
+    /// Why challenges failed, the most frequent first, and how many did so.
+    pub failures: Vec<(Arc<str>, u32)>,
     /// t: mean time of a challenge per passed device, ms; 0 when none counted.
     pub time_ms: f64,
     /// Mean number of passed devices; 0 when none counted.
@@ -142,6 +150,8 @@ pub struct Availability {
     pub buckets: u32,
     /// … of this many.
     pub of: u32,
+    /// Those with a heartbeat of its own, whatever GPUs it showed.
+    pub own: u32,
     /// GPUs that its miner had to show in a bucket; 0 for a CPU worker.
     pub gpus_required: u32,
     pub address_changes: u32,

@@ -334,6 +334,7 @@ fn a_failed_challenge_lowers_the_share_of_successes() {
 }
 
 mod ownership;
+mod reasons;
 mod throughput;
 
 mod facts_of {
@@ -535,7 +536,7 @@ proptest! {
         }
         let (without, with) = (score(&facts, &policy), score(&with_void, &policy));
         prop_assert_eq!(without.miners, with.miners);
-        let forget = |worker: &WorkerScore| WorkerScore { void: 0, ..worker.clone() };
+        let forget = |worker: &WorkerScore| WorkerScore { void: 0, not_fetched: 0, ..worker.clone() };
         let without: Vec<_> = without.workers.iter().filter(|worker| worker.rank.is_some()).map(forget).collect();
         let with: Vec<_> = with.workers.iter().filter(|worker| worker.rank.is_some()).map(forget).collect();
         prop_assert_eq!(without, with);

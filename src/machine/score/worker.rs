@@ -1,6 +1,9 @@
 //! One worker's performance: how fast, how often, how present.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use super::{
     facts::{ChallengeFact, Facts, NOT_FETCHED, Outcome, WorkerFacts},
@@ -16,6 +19,8 @@ use crate::{
 
 /// A mean time below this, in ms, was measured by no clock.
 const LEAST_TIME_MS: f64 = 1e-12;
+/// Reasons of failures that a score names.
+const REASONS_NAMED: usize = 3;
 /// 10⁹ operations a second.
 const OPS_PER_MS: f64 = 1e6;
 
@@ -27,6 +32,8 @@ struct Tally {
     disowned: u32,
     quarantined: u32,
     void: u32,
+    not_fetched: u32,
+    failures: BTreeMap<Arc<str>, u32>,
     /// Of these, those that the worker could not have ended otherwise.
     excused: u32,
     /// Each by its devices.
@@ -53,10 +60,15 @@ impl Tally {
     fn add(&mut self, fact: &ChallengeFact, base: Base, share: &impl Fn(GpuSetId) -> Share) {
         match fact.outcome {
             Outcome::Void(ref reason) => {
+                let not_fetched = reason.starts_with(NOT_FETCHED);
                 self.void += 1;
-                self.excused += u32::from(!reason.starts_with(NOT_FETCHED));
+                self.not_fetched += u32::from(not_fetched);
+                self.excused += u32::from(!not_fetched);
             }
-            Outcome::Failed(_) => self.attempts += 1,
+            Outcome::Failed(ref reason) => {
+                self.attempts += 1;
+                *self.failures.entry(Arc::clone(reason)).or_default() += 1;
+            }
             Outcome::Verified { computation_ms, success_count, gpus, ops } => {
                 self.proved.extend(gpus);
                 let (out, of) = match gpus.map(share) {
@@ -89,6 +101,13 @@ impl Tally {
         self.busy_ms += time_ms;
         self.ops += ops;
         self.devices_sum += devices;
+    }
+
+    fn frequent_failures(&self) -> Vec<(Arc<str>, u32)> {
+        let mut all: Vec<_> = self.failures.iter().map(|(reason, count)| (Arc::clone(reason), *count)).collect();
+        all.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));
+        all.truncate(REASONS_NAMED);
+        all
     }
 
     fn mean(&self, sum: f64) -> f64 {
@@ -135,18 +154,16 @@ impl<'a> Fleet<'a> {
         Fleet { facts, policy, workers, window, presence: None }
     }
 
-    /// Scores of the hotkey's workers that had a challenge in the window.
+    /// Scores of the hotkey's workers.
     pub(super) fn scores(mut self, owners: &Owners) -> Vec<Unranked> {
         let from = self.facts.at - self.policy.ranking_window;
         let mut scores = Vec::new();
         for (key, worker) in self.workers {
             let tally = Tally::of(&worker.challenges, from, self.policy.base, |set| owners.share(set, key));
-            if tally.attempts + tally.disowned + tally.quarantined + tally.void > 0 {
-                let availability = self.availability(key, &tally.proved);
-                let mut scored = unranked(key, worker, from, &tally, availability, self.policy);
-                scored.score.lease_share = owners.lease_share(key);
-                scores.push(scored);
-            }
+            let availability = self.availability(key, &tally.proved);
+            let mut scored = unranked(key, worker, from, &tally, availability, self.policy);
+            scored.score.lease_share = owners.lease_share(key);
+            scores.push(scored);
         }
         scores
     }
@@ -163,7 +180,8 @@ impl<'a> Fleet<'a> {
             Some((own, _)) if uuids.is_empty() => own,
             Some(_) => presence.showing_all(&uuids),
         };
-        itemised(counted, uuids.len(), own.map_or(0, |(_, changes)| changes), self.window, self.policy)
+        let (own, changes) = own.unwrap_or_default();
+        Availability { own, ..itemised(counted, uuids.len(), changes, self.window, self.policy) }
     }
 }
 
@@ -174,6 +192,7 @@ fn itemised(counted: u32, gpus: usize, changes: u32, window: Window, policy: &Po
     Availability {
         buckets: counted,
         of,
+        own: 0,
         gpus_required: u32::try_from(gpus).unwrap_or(u32::MAX),
         address_changes: changes,
         address_factor,
@@ -211,6 +230,9 @@ fn unranked(
         disowned: tally.disowned,
         quarantined: tally.quarantined,
         void: tally.void,
+        not_fetched: tally.not_fetched,
+        failed: tally.failures.values().sum(),
+        failures: tally.frequent_failures(),
         time_ms: tally.mean(tally.time_sum_ms),
         devices: tally.mean(tally.devices_sum),
         busy_ms: tally.busy_ms,
