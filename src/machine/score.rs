@@ -11,6 +11,7 @@ mod ownership;
 pub mod policy;
 mod presence;
 pub mod reasons;
+pub mod receipts;
 pub mod report;
 mod shadow;
 mod worker;

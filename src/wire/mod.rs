@@ -23,6 +23,7 @@ pub mod keys;
 pub mod limits;
 pub mod marketplace;
 pub mod messages;
+pub mod receipt;
 pub mod session;
 pub mod synapse;
 pub mod websocket;
