@@ -32,6 +32,7 @@ pub struct Config {
     /// For a whole request to a validator.
     pub request_timeout: Duration,
     pub workers: Workers,
+    pub receipts: Receipts,
     pub metrics: Option<SocketAddr>,
 }
 
@@ -45,6 +46,16 @@ pub struct Validators {
     /// Failures in a row that put a validator on the passive blacklist.
     pub blacklist_threshold: u32,
     pub blacklist_ttl: Duration,
+}
+
+/// What validators say of our workers' scores.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipts {
+    /// Where they are kept; `None`: they are not asked for.
+    pub directory: Option<PathBuf>,
+    pub interval: Duration,
+    /// Calculations of one validator that are kept.
+    pub kept: usize,
 }
 
 /// The door for workers.
@@ -85,6 +96,13 @@ impl Role for Config {
             connection_timeout: form.seconds("communication.connection_timeout", 10, 0.1..=300.0),
             request_timeout: form.seconds("communication.request_timeout", 30, 0.1..=300.0),
             workers: workers(form),
+            receipts: Receipts {
+                directory: Some(form.text_or("receipts.directory", "./receipts"))
+                    .filter(|directory| directory != "none")
+                    .map(PathBuf::from),
+                interval: form.seconds("receipts.interval", 420, 1.0..=DAY_S),
+                kept: form.whole::<u16>("receipts.kept", 24, 1..=1000).into(),
+            },
             metrics: shared::metrics(form),
         };
         relations(form, &config);

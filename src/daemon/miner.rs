@@ -8,13 +8,14 @@ use crate::{
     exit::Failure,
     machine::{
         Exit, Link,
+        contract::receipts::{self, ReceiptsKeep, ReceiptsKept},
         miner::{
             BULK_DEPTH, CHAIN_DEPTH, Command, Event, Miner,
             admission::{Admission, Turned},
         },
     },
     net::{self, Connections, DialOptions, Hub, Listener, Refusal, Serve, Setup, WebSocketOptions},
-    spoke::{self, bulk},
+    spoke::{self, bulk, receipts::Drawer},
     wallet,
 };
 
@@ -82,9 +83,18 @@ fn spokes(hub: &Hub<Event>, config: &Config) -> Result<(Dispatch, Vec<spoke::Spo
     // A miner reads the chain; it signs nothing there.
     let (to_chain, chain) = chain::spawn(&config.subtensor, None, CHAIN_DEPTH, &outbox, Event::Chain)?;
     let (to_bulk, bulk) = spoke::spawn("bulk", BULK_DEPTH, &outbox, |request| Event::Bulk(bulk::serve_miner(request)));
+    let mut drawer = config.receipts.directory.clone().map(|directory| Drawer::new(directory, config.receipts.kept));
+    let (to_receipts, receipts) =
+        spoke::spawn("receipts", receipts::DEPTH, &outbox, move |request: Box<ReceiptsKeep>| {
+            Event::Receipts(match &mut drawer {
+                Some(drawer) => drawer.keep(&request),
+                None => ReceiptsKept { validator: request.validator, kept: 0, at: None, faults: Vec::new() },
+            })
+        });
     let dispatch = move |command| match command {
         Command::Chain(request) => to_chain.send(request),
         Command::Bulk(request) => to_bulk.send(request),
+        Command::Receipts(request) => to_receipts.send(request),
     };
-    Ok((Box::new(dispatch), vec![bulk, chain]))
+    Ok((Box::new(dispatch), vec![bulk, receipts, chain]))
 }

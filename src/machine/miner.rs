@@ -23,6 +23,7 @@ mod flows;
 mod lanes;
 mod metagraph;
 mod observe;
+mod receipts;
 mod registration;
 mod report;
 mod runtime;
@@ -49,7 +50,7 @@ use self::{
     metagraph::Sync,
     registration::Registration,
     runtime::Runtime,
-    schedule::{Reason, Schedule},
+    schedule::Schedule,
     uplink::{Patience, Uplink},
     validators::{Choice, PassingOver, Validators},
     workers::{Rules, Workers},
@@ -62,6 +63,7 @@ use crate::{
         contract::{
             bulk::{MinerBulk, MinerBulkDone},
             chain::{ChainReply, ChainRequest},
+            receipts::{ReceiptsKeep, ReceiptsKept},
         },
         credit::Credit,
     },
@@ -87,6 +89,7 @@ const STOP_GRACE: Duration = Duration::from_secs(3);
 pub enum Command {
     Chain(ChainRequest),
     Bulk(MinerBulk),
+    Receipts(Box<ReceiptsKeep>),
 }
 
 /// What its spokes report.
@@ -94,6 +97,7 @@ pub enum Command {
 pub enum Event {
     Chain(ChainReply),
     Bulk(MinerBulkDone),
+    Receipts(ReceiptsKept),
 }
 
 type Wish = Output<Command>;
@@ -115,6 +119,8 @@ pub struct Miner {
     outbox: VecDeque<Wish>,
     last: Now,
     registration: Registration,
+    /// There is a place for them.
+    wants_receipts: bool,
     neurons: Option<usize>,
     stop: Stop,
 }
@@ -153,7 +159,7 @@ impl Miner {
             workers: Workers::new(rules),
             flows: Flows::default(),
             validators: Validators::new(choice),
-            schedule: Schedule::new(config.heartbeat_interval, config.task_poll_interval),
+            schedule: Schedule::new(config.heartbeat_interval, config.task_poll_interval, config.receipts.interval),
             sync: Sync::new(config.validators.sync_interval),
             runtime: Runtime::default(),
             uplink: Uplink::new(key, patience),
@@ -163,6 +169,7 @@ impl Miner {
             outbox: VecDeque::new(),
             last: now,
             registration: Registration::default(),
+            wants_receipts: config.receipts.directory.is_some(),
             neurons: None,
             stop: Stop::No,
         };
@@ -190,6 +197,7 @@ impl Miner {
             Input::DialFailed { peer, reason } => self.uplink.gone(now, peer, reason, &mut self.rng),
             Input::Event(Event::Chain(reply)) => self.chain_replied(now, reply),
             Input::Event(Event::Bulk(done)) => self.bulk_done(now, done),
+            Input::Event(Event::Receipts(kept)) => self.receipts_kept(kept),
             Input::Deadline => {}
             Input::Stop => self.begin_stop(now.mono),
         }
@@ -208,6 +216,7 @@ impl Miner {
         }
         self.uplink.expire(now, &mut self.rng);
         self.work_uplink(now);
+        self.keep_receipts();
         self.outbox.extend(self.workers.take_wishes());
         while let Some(request) = self.bulk.take() {
             self.counters.count(Metric::SpokeRequests, &["bulk"]);
@@ -285,9 +294,8 @@ impl Machine for Miner {
     fn deadline(&self) -> Option<Mono> {
         let now = self.last.mono;
         let going = [self.workers.deadline(), self.flows.deadline(), self.uplink.deadline(now)];
-        let reason = Reason { heartbeat: !self.workers.is_empty(), poll: self.idle_count() > 0 };
         let rounds = match self.stop {
-            Stop::No => [self.sync.deadline(), self.schedule.next(reason)],
+            Stop::No => [self.sync.deadline(), self.schedule.next(self.reason())],
             Stop::Until(until) => [Some(until), None],
             Stop::Done => return None,
         };

@@ -48,6 +48,7 @@ mod overdue;
 mod phases;
 mod preflight;
 mod rate;
+mod receipts;
 mod reveals;
 mod round;
 mod scoring;
@@ -77,6 +78,7 @@ use self::{
     gate::Gate,
     ledger::{Ledger, Settled, Waiter},
     market::Market,
+    receipts::Receipts,
     round::Round,
     scoring::Scoring,
     sessions::Sessions,
@@ -171,6 +173,7 @@ pub struct Validator {
     epoch: Epoch,
     scoring: Scoring,
     market: Market,
+    receipts: Receipts,
     drift: Drift,
     timers: Timers,
     counters: Counters,
@@ -209,6 +212,7 @@ impl Validator {
             epoch: Epoch::new(config.weights.update_tempo_blocks, config.weights.commit_reveal, look_every),
             scoring: Scoring::new(&config),
             market: Market::default(),
+            receipts: Receipts::default(),
             drift: Drift::default(),
             timers: Timers::default(),
             counters: Counters::default(),
@@ -232,6 +236,7 @@ impl Validator {
             Event::Bulk(ValidatorBulkDone::Synapse { job, outcome }) => self.unpacked(now, job, outcome),
             // Only a marketplace asks, and takes its answer before.
             Event::Resolved(_) => {}
+            Event::Bulk(ValidatorBulkDone::Receipts { job, text }) => self.receipts_signed(now, job, &text),
         }
     }
 
@@ -248,6 +253,7 @@ impl Validator {
                 self.counters.count(Metric::Scorings, &["done"]);
                 self.scoring.scored(now.mono, &calculation);
                 self.report_scores(now, &calculation.scores);
+                self.receipts.scored(self.book(&calculation));
                 self.ledger.note(now, Write::Scored(calculation));
                 self.consider_weights(now);
             }
@@ -486,6 +492,7 @@ impl Validator {
         self.fleet.check_invariants();
         self.chain.check_invariants();
         self.axon.check_invariants();
+        self.receipts.check_invariants();
         assert!(self.ledger.backlog() <= ledger::MOST_BACKLOG, "the backlog is over its bound");
         let ends = self.challenges.ends();
         let open = self.challenges.open().count() as u64;

@@ -11,6 +11,7 @@ pub mod gpu;
 pub mod meshhub_sim;
 pub mod open;
 pub mod probe;
+pub mod receipts;
 pub mod resolve;
 pub mod store;
 pub mod subtensor_sim;

@@ -14,6 +14,8 @@ use crate::units::{Hotkey, WorkerId};
 
 /// What `receipt` says, and what is signed begins with: a signature over anything else of ours is none over a receipt.
 pub const FORMAT: &str = "byteleap-receipt/1";
+/// A header of the answers of those who serve receipts; its value is [`FORMAT`].
+pub const ANNOUNCEMENT: &str = "byteleap-receipts";
 /// Receipts in one answer.
 pub const PAGE: usize = 100;
 /// Of one receipt's text.

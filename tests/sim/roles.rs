@@ -18,6 +18,7 @@ use byteleap::{
             gpu::ExecutorReply,
             open::{OpenOutcome, OpenReply, OpenRequest, ToOpen},
             probe::ProbeReply,
+            receipts::{self, ReceiptsKeep, ReceiptsKept},
             resolve::ResolveReply,
             store::{StoreReply, StoreRequest, Write},
             validator_bulk,
@@ -35,7 +36,7 @@ use byteleap::{
         subtensor_sim::{InProcess, Node},
         verify,
     },
-    units::{Now, WorkerId},
+    units::{Now, Wall, WorkerId},
     wire::{
         keys::Keypair,
         messages::{Raw, SystemInfo},
@@ -161,6 +162,15 @@ pub struct MinerSpokes {
     node: SharedNode,
 }
 
+/// What an honest validator gives verifies, whatever came in between.
+fn verified(request: &ReceiptsKeep) -> ReceiptsKept {
+    let ReceiptsKeep { validator, miner, receipts } = request;
+    let opened: Vec<_> =
+        receipts.iter().map(|signed| signed.open(validator, miner).expect("a receipt that verifies")).collect();
+    let at = opened.iter().map(|receipt| Wall::from_secs(receipt.at_s)).max();
+    ReceiptsKept { validator: validator.clone(), kept: opened.len(), at, faults: Vec::new() }
+}
+
 impl Spokes<Miner> for MinerSpokes {
     fn route(&mut self, command: &miner_machine::Command) -> Route {
         match command {
@@ -169,6 +179,9 @@ impl Spokes<Miner> for MinerSpokes {
             }
             miner_machine::Command::Bulk(_) => {
                 Route { spoke: "bulk", depth: miner_machine::BULK_DEPTH, takes: (ms(1), ms(40)) }
+            }
+            miner_machine::Command::Receipts(_) => {
+                Route { spoke: "receipts", depth: receipts::DEPTH, takes: (ms(1), ms(400)) }
             }
         }
     }
@@ -180,6 +193,7 @@ impl Spokes<Miner> for MinerSpokes {
                 miner_machine::Event::Chain(self.chain.serve(request))
             }
             miner_machine::Command::Bulk(request) => miner_machine::Event::Bulk(bulk::serve_miner(request)),
+            miner_machine::Command::Receipts(request) => miner_machine::Event::Receipts(verified(&request)),
         })
     }
 

@@ -59,6 +59,8 @@ enum Tool {
     Shadow(records::Shadow),
     /// Copy a validator's database, running or not, into one file
     Export(records::Export),
+    /// Why the scores of this miner's workers are what they are, by the validators' receipts
+    Why(records::Why),
     /// Put an exported file in the place of a validator's database
     Import(records::Import),
     /// Make a hotkey, or say whose it is
@@ -112,6 +114,7 @@ fn work(tool: Tool) -> Result<(), Failure> {
         Tool::Replay(options) => records::replay(&options),
         Tool::Shadow(options) => records::shadow(&options),
         Tool::Export(options) => records::export(&options),
+        Tool::Why(options) => records::why(&options),
         Tool::Import(options) => records::import(&options),
         Tool::Wallet(arguments) => {
             warn();

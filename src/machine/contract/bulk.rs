@@ -12,6 +12,7 @@ use crate::{
         http,
         json::JsonFault,
         messages::{Answer, HeartbeatResponse, ProofRequests, Raw, StatusAnswer, TaskResponse},
+        receipt::ReceiptResponse,
         session::{Opener, Refusal, Sealer, SessionFault},
         synapse::{CallFault, OpenCall, SignedCall, SynapseKind, btauth::Unsigned, parse_answer},
         websocket::{FrameFault, Register, RegisterRefusal, ToMiner},
@@ -134,6 +135,7 @@ pub enum Reply {
     /// What to prove goes to the worker as it came.
     Requests(Answer<ProofRequests<Raw>>),
     Status(Answer<StatusAnswer>),
+    Receipts(Answer<ReceiptResponse>),
 }
 
 /// A response that says nothing to us.
@@ -165,6 +167,7 @@ impl Reply {
             SynapseKind::Task => Reply::Tasks(Answer::parse(plaintext)?),
             SynapseKind::Challenge => Reply::Requests(Answer::parse(plaintext)?),
             SynapseKind::ChallengeProof => Reply::Status(Answer::parse(plaintext)?),
+            SynapseKind::Receipt => Reply::Receipts(Answer::parse(plaintext)?),
             SynapseKind::SessionInit => return Err(JsonFault::Shape("a handshake is not encrypted".into())),
         })
     }

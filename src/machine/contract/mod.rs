@@ -10,6 +10,7 @@ pub mod gpu;
 pub mod inventory;
 pub mod open;
 pub mod probe;
+pub mod receipts;
 pub mod resolve;
 pub mod store;
 pub mod validator_bulk;

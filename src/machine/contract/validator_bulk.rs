@@ -7,9 +7,10 @@
 use std::sync::Arc;
 
 use crate::{
-    machine::validator::incoming::Incoming,
-    units::Hotkey,
+    machine::{score::receipts::Book, validator::incoming::Incoming},
+    units::{Hotkey, WorkerId},
     wire::{
+        keys::Keypair,
         session::{Opener, SessionFault},
         synapse::{AxonRefusal, SynapseKind, btauth::Claim},
     },
@@ -22,6 +23,18 @@ pub const DEPTH: usize = 264;
 pub enum ValidatorBulk {
     /// Read the body of a verified synapse, decrypt and type its request.
     Synapse(Box<SynapseWork>),
+    /// Make and sign one page of a miner's receipts.
+    Receipts(Box<ReceiptWork>),
+}
+
+#[derive(Debug)]
+pub struct ReceiptWork {
+    pub job: u64,
+    pub book: Arc<Book>,
+    pub hotkey: Hotkey,
+    /// Receipts of workers behind this one.
+    pub after: Option<WorkerId>,
+    pub key: Keypair,
 }
 
 #[derive(Debug)]
@@ -39,7 +52,15 @@ pub struct SynapseWork {
 
 #[derive(Debug)]
 pub enum ValidatorBulkDone {
-    Synapse { job: u64, outcome: Result<Unpacked, Unfit> },
+    Synapse {
+        job: u64,
+        outcome: Result<Unpacked, Unfit>,
+    },
+    /// The answer, not encrypted yet.
+    Receipts {
+        job: u64,
+        text: String,
+    },
 }
 
 /// A request whose tag was good. Its sequence number must still be taken.

@@ -1,4 +1,4 @@
-//! The lanes to each validator: heartbeats, task polls, commitments and proofs each go their own way, so a
+//! The lanes to each validator: heartbeats, task polls, commitments, proofs and receipts each go their own way, so a
 //! validator that stalls one of them stalls nothing else.
 //!
 //! Owns what waits and how much is in flight on each lane. It decides neither when something is sent nor
@@ -26,6 +26,7 @@ pub enum Lane {
     Poll,
     Commitment,
     Proof,
+    Receipts,
 }
 
 /// What a message to a validator is for.
@@ -37,6 +38,7 @@ pub enum Purpose {
     /// Says that there will be no commitment; nothing follows from the answer.
     Report(FlowKey),
     Submit(FlowKey),
+    Receipts,
 }
 
 impl Purpose {
@@ -46,12 +48,13 @@ impl Purpose {
             Purpose::Poll => Lane::Poll,
             Purpose::Commit(_) | Purpose::Report(_) => Lane::Commitment,
             Purpose::Submit(_) => Lane::Proof,
+            Purpose::Receipts => Lane::Receipts,
         }
     }
 }
 
 impl Lane {
-    pub const ALL: [Lane; 4] = [Lane::Heartbeat, Lane::Poll, Lane::Commitment, Lane::Proof];
+    pub const ALL: [Lane; 5] = [Lane::Heartbeat, Lane::Poll, Lane::Commitment, Lane::Proof, Lane::Receipts];
 
     pub fn kind(self) -> SynapseKind {
         match self {
@@ -59,6 +62,7 @@ impl Lane {
             Lane::Poll => SynapseKind::Task,
             Lane::Commitment => SynapseKind::Challenge,
             Lane::Proof => SynapseKind::ChallengeProof,
+            Lane::Receipts => SynapseKind::Receipt,
         }
     }
 
@@ -66,7 +70,7 @@ impl Lane {
     /// worker's time counts until its commitment has arrived.
     fn width(self) -> usize {
         match self {
-            Lane::Heartbeat | Lane::Poll => 1,
+            Lane::Heartbeat | Lane::Poll | Lane::Receipts => 1,
             Lane::Commitment => 16,
             Lane::Proof => 4,
         }
@@ -75,7 +79,7 @@ impl Lane {
     /// How long an answer is waited for. `usual` is the operator's `communication.request_timeout`.
     pub fn timeout(self, usual: Duration) -> Duration {
         match self {
-            Lane::Heartbeat | Lane::Commitment => usual,
+            Lane::Heartbeat | Lane::Commitment | Lane::Receipts => usual,
             Lane::Poll => usual.min(TASK_TIMEOUT),
             Lane::Proof => usual.max(PROOF_TIMEOUT),
         }

@@ -1,4 +1,4 @@
-//! When each validator is next sent a heartbeat and next asked for tasks.
+//! When each validator is next sent a heartbeat, next asked for tasks, and next for receipts.
 //!
 //! Owns one pair of due times a validator, so none waits for another. It sends nothing and knows nothing of
 //! answers; what cannot be sent when it is due is skipped, not queued.
@@ -16,6 +16,7 @@ const SPREAD: Duration = Duration::from_millis(500);
 pub enum Round {
     Heartbeat,
     Poll,
+    Receipts,
 }
 
 /// Which rounds there is reason for: without workers there is nothing to report, without idle ones nothing
@@ -24,6 +25,7 @@ pub enum Round {
 pub struct Reason {
     pub heartbeat: bool,
     pub poll: bool,
+    pub receipts: bool,
 }
 
 impl Reason {
@@ -31,6 +33,7 @@ impl Reason {
         match round {
             Round::Heartbeat => self.heartbeat,
             Round::Poll => self.poll,
+            Round::Receipts => self.receipts,
         }
     }
 }
@@ -39,19 +42,20 @@ impl Reason {
 pub struct Schedule {
     heartbeat_every: Duration,
     poll_every: Duration,
+    receipts_every: Duration,
     due: BTreeMap<(Hotkey, Round), Mono>,
 }
 
 impl Schedule {
-    pub fn new(heartbeat_every: Duration, poll_every: Duration) -> Schedule {
-        Schedule { heartbeat_every, poll_every, due: BTreeMap::new() }
+    pub fn new(heartbeat_every: Duration, poll_every: Duration, receipts_every: Duration) -> Schedule {
+        Schedule { heartbeat_every, poll_every, receipts_every, due: BTreeMap::new() }
     }
 
     /// Keeps exactly these validators; new ones are due at once, spread a little.
     pub fn keep<'a>(&mut self, now: Mono, listed: impl Iterator<Item = &'a Hotkey>, rng: &mut impl RngCore) {
         let mut old = std::mem::take(&mut self.due);
         for hotkey in listed {
-            for round in [Round::Heartbeat, Round::Poll] {
+            for round in [Round::Heartbeat, Round::Poll, Round::Receipts] {
                 let key = (hotkey.clone(), round);
                 let due =
                     old.remove(&key).unwrap_or_else(|| now + SPREAD.mul_f64(rng.next_u32() as f64 / 2f64.powi(32)));
@@ -62,8 +66,13 @@ impl Schedule {
 
     /// Every round that is due and has a reason, each moved on by its interval.
     pub fn take_due(&mut self, now: Mono, reason: Reason) -> Vec<(Hotkey, Round)> {
-        let (heartbeat_every, poll_every) = (self.heartbeat_every, self.poll_every);
-        let every = |round| if round == Round::Heartbeat { heartbeat_every } else { poll_every };
+        let (heartbeat_every, poll_every, receipts_every) =
+            (self.heartbeat_every, self.poll_every, self.receipts_every);
+        let every = |round| match round {
+            Round::Heartbeat => heartbeat_every,
+            Round::Poll => poll_every,
+            Round::Receipts => receipts_every,
+        };
         let ready = self.due.iter_mut().filter(|((_, round), due)| reason.holds(*round) && **due <= now);
         ready
             .map(|(key, due)| {
@@ -92,14 +101,14 @@ mod tests {
 
     use super::*;
 
-    const BOTH: Reason = Reason { heartbeat: true, poll: true };
+    const BOTH: Reason = Reason { heartbeat: true, poll: true, receipts: false };
 
     fn at(secs: u64) -> Mono {
         Mono(secs * 1_000_000_000)
     }
 
     fn schedule(names: &[&str]) -> Schedule {
-        let mut schedule = Schedule::new(Duration::from_secs(60), Duration::from_secs(30));
+        let mut schedule = Schedule::new(Duration::from_secs(60), Duration::from_secs(30), Duration::from_secs(300));
         let listed: Vec<_> = names.iter().map(|name| Hotkey::label(name)).collect();
         schedule.keep(at(0), listed.iter(), &mut ChaCha20Rng::seed_from_u64(1));
         schedule
@@ -118,7 +127,7 @@ mod tests {
     #[test]
     fn without_a_reason_a_round_waits_and_then_goes_at_once() {
         let mut schedule = schedule(&["bob"]);
-        let no_idle = Reason { heartbeat: true, poll: false };
+        let no_idle = Reason { heartbeat: true, ..Reason::default() };
         assert_eq!(schedule.take_due(at(40), no_idle), [(Hotkey::label("bob"), Round::Heartbeat)]);
         assert_eq!(schedule.next(no_idle), Some(at(100)));
         assert_eq!(schedule.next(Reason::default()), None);

@@ -4,6 +4,7 @@
 mod btauth;
 mod ends;
 mod passing_on;
+mod receipts;
 mod recordings;
 mod rounds;
 mod two_phases;

@@ -17,6 +17,7 @@ use super::{
     failure::Failure,
     flows::FlowKey,
     lanes::{Job, Lane, Lanes, Purpose},
+    receipts::Receipts,
     sessions::{HandshakeFault, Sessions},
     signing::Signing,
 };
@@ -117,6 +118,7 @@ pub struct Uplink {
     lanes: Lanes,
     sessions: Sessions,
     signing: Signing,
+    pub receipts: Receipts,
     flights: BTreeMap<u64, Flight>,
     peers: BTreeMap<PeerId, u64>,
     flights_made: u64,
@@ -133,6 +135,7 @@ impl Uplink {
             lanes: Lanes::default(),
             sessions: Sessions::default(),
             signing: Signing::default(),
+            receipts: Receipts::default(),
             flights: BTreeMap::new(),
             peers: BTreeMap::new(),
             flights_made: 0,
@@ -347,6 +350,7 @@ impl Uplink {
     ) {
         let Some(id) = self.peers.remove(&peer) else { return };
         let Some(flight) = self.flights.get_mut(&id) else { return };
+        self.receipts.heard(&flight.to, &response);
         let again = self.signing.heard(&flight.to, now.mono, flight.signed_body, &response);
         if again && matches!(flight.cargo, Cargo::Message { .. }) {
             return self.send_again(now.mono, id);
@@ -495,10 +499,11 @@ impl Uplink {
 
     /// Forgets the sessions of validators that are neither listed nor in use.
     pub fn keep(&mut self, listed: impl Fn(&Hotkey) -> bool) {
-        let Uplink { sessions, signing, lanes, flights, .. } = self;
+        let Uplink { sessions, signing, receipts, lanes, flights, .. } = self;
         let wanted = |to: &Hotkey| listed(to) || lanes.is_used(to) || flights.values().any(|flight| flight.to == *to);
         sessions.keep(wanted);
         signing.keep(wanted);
+        receipts.keep(wanted);
     }
 
     pub fn deadline(&self, now: Mono) -> Option<Mono> {

@@ -27,20 +27,30 @@ impl Miner {
     /// Heartbeats and polls that are due.
     pub(super) fn make_rounds(&mut self, now: Now) {
         let idle = self.idle_workers();
-        let reason = Reason { heartbeat: !self.workers.is_empty(), poll: !idle.is_empty() };
-        for (to, round) in self.schedule.take_due(now.mono, reason) {
-            let lane = if round == Round::Heartbeat { Lane::Heartbeat } else { Lane::Poll };
+        for (to, round) in self.schedule.take_due(now.mono, self.reason()) {
+            let lane = match round {
+                Round::Heartbeat => Lane::Heartbeat,
+                Round::Poll => Lane::Poll,
+                Round::Receipts => Lane::Receipts,
+            };
             if self.validators.passed_over_until(&to, now.mono).is_some() || !self.uplink.is_idle(&to, lane) {
                 continue;
             }
             match round {
                 Round::Heartbeat => self.send_heartbeat(now, &to),
+                Round::Receipts if !self.uplink.receipts.gives(&to) => {}
+                Round::Receipts => self.ask_for_receipts(now, &to),
                 Round::Poll => {
                     let request = TaskRequest::poll(self.uplink.hotkey(), Some(idle.clone()), now.wall);
                     self.uplink.submit(now.mono, &to, Purpose::Poll, json::text(&request));
                 }
             }
         }
+    }
+
+    /// Which rounds there is reason for.
+    pub(super) fn reason(&self) -> Reason {
+        Reason { heartbeat: !self.workers.is_empty(), poll: self.idle_count() > 0, receipts: self.wants_receipts }
     }
 
     pub(super) fn send_heartbeat(&mut self, now: Now, to: &Hotkey) {
@@ -69,6 +79,7 @@ impl Miner {
                 let steps = self.flows.submitted(now.mono, &key, end_of(outcome));
                 self.follow(now, steps);
             }
+            (Some(Purpose::Receipts), Ok(Some(Reply::Receipts(answer)))) => self.receipts_given(now, &to, answer),
             (Some(Purpose::Report(key)), Ok(reply)) => match reply {
                 Some(Reply::Requests(Answer::Refused(why))) => {
                     log::debug!(target: "miner", "{to} does not hear why challenge {} failed: {}", key.challenge, shortened(&why));
@@ -79,7 +90,9 @@ impl Miner {
             (purpose, Err(failure)) => {
                 log::debug!(target: "miner", "{to}, {}: {}", said_of(&purpose), shortened(&failure.to_string()))
             }
-            (Some(Purpose::Heartbeat | Purpose::Poll), Ok(_)) => log::debug!(target: "miner", "{to}: foreign answer"),
+            (Some(Purpose::Heartbeat | Purpose::Poll | Purpose::Receipts), Ok(_)) => {
+                log::debug!(target: "miner", "{to}: foreign answer")
+            }
         }
     }
 
@@ -164,5 +177,6 @@ fn said_of(purpose: &Option<Purpose>) -> &'static str {
         Lane::Poll => "poll",
         Lane::Commitment => "commitment",
         Lane::Proof => "proof",
+        Lane::Receipts => "receipts",
     })
 }

@@ -200,6 +200,7 @@ impl Validator {
     fn understood(&mut self, now: Now, pending: Pending, session: sessions::SessionId, incoming: Incoming) {
         let done = match incoming {
             Incoming::Heartbeat(data) => return self.heartbeat(now, pending, session, &data),
+            Incoming::Receipts(request) => return self.receipts(now, pending, session, request),
             Incoming::Task(request) => Ok(self.hand_out(now, &pending, &request)),
             Incoming::Commitment(data) => self.commitment(now, &pending, &data).map(|answer| json::text(&answer)),
             Incoming::Proof(data) => self.proof(now, &pending, *data).map(|answer| json::text(&answer)),
@@ -242,13 +243,13 @@ impl Validator {
     }
 
     /// What goes back, encrypted like any answer, when a processing failed.
-    fn failure(&mut self, pending: &Pending, fault: &Fault) -> String {
+    pub(super) fn failure(&mut self, pending: &Pending, fault: &Fault) -> String {
         log::debug!(target: "validator", "{} of {}: {fault}", pending.kind.class(), pending.head.hotkey);
         self.counters.count(Metric::Faults, &[fault.label()]);
         json::text(&Failure { error: fault.to_string() })
     }
 
-    fn answer_sealed(&mut self, now: Now, pending: &Pending, session: &Arc<str>, text: &str) {
+    pub(super) fn answer_sealed(&mut self, now: Now, pending: &Pending, session: &Arc<str>, text: &str) {
         match self.sessions.seal(now.mono, &pending.head.hotkey, session, pending.kind, text) {
             Ok(package) => self.answer(now, pending, &package),
             Err(fault) => self.answer_fault(now, pending, &fault),

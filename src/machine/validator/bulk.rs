@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{axon::Pending, incoming};
+use super::{axon::Pending, incoming, receipts};
 use crate::{
     machine::contract::validator_bulk::{DEPTH, SynapseWork, Unfit, Unpacked, ValidatorBulk, ValidatorBulkDone},
     units::{Hotkey, Mono},
@@ -14,8 +14,8 @@ use crate::{
     },
 };
 
-/// Bodies that may be with the spoke at once; the rest of its depth is for scoring.
-pub const MOST_JOBS: usize = DEPTH - 8;
+/// Bodies that may be with the spoke at once; the rest of its depth is for receipts.
+pub const MOST_JOBS: usize = DEPTH - receipts::MOST_JOBS;
 /// Bytes of these bodies together.
 pub const MOST_BYTES: usize = 128 << 20;
 /// A hotkey has at most one part in this many of both; the longest body fits into one.
@@ -94,6 +94,7 @@ impl Waiting {
 pub fn serve(request: ValidatorBulk) -> ValidatorBulkDone {
     match request {
         ValidatorBulk::Synapse(work) => ValidatorBulkDone::Synapse { job: work.job, outcome: unpack(&work) },
+        ValidatorBulk::Receipts(work) => ValidatorBulkDone::Receipts { job: work.job, text: receipts::serve(&work) },
     }
 }
 

@@ -40,6 +40,10 @@ pub enum Fault {
     BadProof { id: ChallengeId, reason: String },
     #[error("Challenge {0} is void: too many proofs wait for verification")]
     QueueFull(ChallengeId),
+    #[error("Receipts are being signed already; ask again in a few seconds")]
+    ReceiptsBusy,
+    #[error("Receipts were asked for too often since the last calculation; they do not change before the next")]
+    ReceiptsAskedOften,
 }
 
 impl Fault {
@@ -61,6 +65,8 @@ impl Fault {
             Fault::OtherKind { .. } => "other_kind",
             Fault::BadProof { .. } => "bad_proof",
             Fault::QueueFull(_) => "queue_full",
+            Fault::ReceiptsBusy => "receipts_busy",
+            Fault::ReceiptsAskedOften => "receipts_asked_often",
         }
     }
 }

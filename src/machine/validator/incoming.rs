@@ -19,6 +19,7 @@ use crate::{
             self, CommitmentData, DeviceProof, HeartbeatData, ProofData, REQUEST_CHALLENGE, Raw, TaskRequest,
             gemm_i8::{GemmProof, GemmProofFault},
         },
+        receipt::ReceiptRequest,
         session::SessionFault,
         synapse::SynapseKind,
     },
@@ -31,6 +32,7 @@ pub enum Incoming {
     Task(TaskRequest),
     Commitment(CommitmentData),
     Proof(Box<ProofData<Proofs>>),
+    Receipts(ReceiptRequest),
 }
 
 /// The proofs of a challenge's devices, by the kind that they have the shape of.
@@ -65,6 +67,7 @@ pub fn read(kind: SynapseKind, plaintext: &str) -> Result<Incoming, SessionFault
         SynapseKind::Task => task(messages::parse_request(plaintext)?),
         SynapseKind::Challenge => messages::parse_request(plaintext).map(Incoming::Commitment),
         SynapseKind::ChallengeProof => proof(messages::parse_request(plaintext)?),
+        SynapseKind::Receipt => messages::parse_request(plaintext).map(Incoming::Receipts),
         SynapseKind::SessionInit => Err(SessionFault::Body("a handshake is not encrypted".into())),
     }
 }

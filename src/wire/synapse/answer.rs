@@ -11,6 +11,7 @@ use crate::wire::{
     http::{Headers, Response},
     json,
     keys::signature_text,
+    receipt,
 };
 
 #[derive(Serialize)]
@@ -91,6 +92,7 @@ pub fn answer(kind: SynapseKind, head: &Head, response: &str, process_time: Dura
     let body = json::text(&synapse).into_bytes();
     let mut headers = headers(&synapse, body.len());
     headers.push(btauth::ANNOUNCEMENT, btauth::PROTOCOL);
+    headers.push(receipt::ANNOUNCEMENT, receipt::FORMAT);
     Response { status: 200, headers, body }
 }
 

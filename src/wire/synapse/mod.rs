@@ -20,13 +20,13 @@ pub use self::{
     refusal::AxonRefusal,
 };
 
-/// SHA3-256 of the empty text: none of the five classes names fields to hash.
+/// SHA3-256 of the empty text: none of the classes names fields to hash.
 pub const BODY_HASH: &str = "a7ffc6f8bf1ed76651c14756a061d662f580ff4de43b49fa82d80a4b80f8434a";
 
 /// Bittensor 9.10.0, as its `version` headers count.
 pub const BITTENSOR_VERSION: u32 = 9_010_000;
 
-/// The five classes of synapses.
+/// The classes of synapses: five of the network's, and ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SynapseKind {
     SessionInit,
@@ -34,15 +34,18 @@ pub enum SynapseKind {
     Task,
     Challenge,
     ChallengeProof,
+    /// Of ours: a peer that knows it not answers that it is unknown. Asked only of those that announce it.
+    Receipt,
 }
 
 impl SynapseKind {
-    pub const ALL: [SynapseKind; 5] = [
+    pub const ALL: [SynapseKind; 6] = [
         SynapseKind::SessionInit,
         SynapseKind::Heartbeat,
         SynapseKind::Task,
         SynapseKind::Challenge,
         SynapseKind::ChallengeProof,
+        SynapseKind::Receipt,
     ];
 
     /// The class name: the URL path without its slash, and the field `name`.
@@ -57,6 +60,7 @@ impl SynapseKind {
             SynapseKind::Task => "/TaskSynapse",
             SynapseKind::Challenge => "/ChallengeSynapse",
             SynapseKind::ChallengeProof => "/ChallengeProofSynapse",
+            SynapseKind::Receipt => "/ReceiptSynapse",
         }
     }
 
@@ -68,6 +72,7 @@ impl SynapseKind {
             SynapseKind::Task => "TASK_V1",
             SynapseKind::Challenge => "CHALLENGE_V1",
             SynapseKind::ChallengeProof => "CHALLENGE_PROOF_V1",
+            SynapseKind::Receipt => "RECEIPT_V1",
         }
     }
 

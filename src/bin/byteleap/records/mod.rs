@@ -4,6 +4,7 @@
 mod carry;
 mod replay;
 mod shadow;
+mod why;
 
 use std::path::{Path, PathBuf};
 
@@ -21,6 +22,7 @@ pub use self::{
     carry::{Export, Import, export, import},
     replay::{Replay, replay},
     shadow::{Shadow, shadow},
+    why::{Why, why},
 };
 
 /// Which database.

@@ -17,6 +17,7 @@ use crate::{
             ChallengeSpec, CommitmentData, HeartbeatData, HeartbeatResponse, ProofData, Raw, StatusAnswer, TaskRequest,
             TaskResponse,
         },
+        receipt::{ReceiptRequest, ReceiptResponse, SignedReceipt},
         session::{Offer, Package, Session, SessionFault},
         synapse::{
             self, AxonRefusal, Body, Head, SynapseKind,
@@ -60,6 +61,9 @@ pub struct Validator {
     /// All commitments and proofs, as they came.
     pub texts: Vec<String>,
     pub proofs: Vec<ProofData<Raw>>,
+    /// Workers that it has receipts of, in order; two a page.
+    pub receipts: Vec<String>,
+    pub receipts_asked: Vec<ReceiptRequest>,
     /// Every (nonce, uuid) that came; without a uuid, the body was signed.
     pub nonces: Vec<(u64, String)>,
     /// It says that it takes requests whose bodies are signed.
@@ -88,6 +92,8 @@ impl Validator {
             commitments: Vec::new(),
             texts: Vec::new(),
             proofs: Vec::new(),
+            receipts: Vec::new(),
+            receipts_asked: Vec::new(),
             nonces: Vec::new(),
             announces: false,
             takes_signed_bodies: false,
@@ -223,6 +229,17 @@ impl Validator {
                 let answer = StatusAnswer::queued(&proof.challenge_id);
                 self.proofs.push(proof);
                 write(&answer)
+            }
+            SynapseKind::Receipt => {
+                let asked: ReceiptRequest = read(plaintext);
+                let behind =
+                    |worker: &String| asked.after.as_ref().is_none_or(|after| worker.as_str() > after.as_str());
+                let named: Vec<&String> = self.receipts.iter().filter(|worker| behind(worker)).collect();
+                self.receipts_asked.push(asked);
+                let text = |worker: &&String| json!({"worker": worker}).to_string();
+                let signed = |worker| SignedReceipt { text: text(worker), signature: "0x".into() };
+                let receipts = named.iter().take(2).map(signed).collect();
+                write(&ReceiptResponse { receipts, more: named.len() > 2 })
             }
             SynapseKind::SessionInit => unreachable!("a handshake is no package"),
         }

@@ -19,6 +19,7 @@ use crate::{
                 ChainFault, ChainFaultKind, ChainReply, ChainRequest, Feature, Head, Metagraph, Neuron, Preflight,
                 PreflightRow, PreflightState,
             },
+            receipts::{ReceiptsKeep, ReceiptsKept},
         },
         miner::{BULK_DEPTH, Command, Event, Miner},
     },
@@ -58,6 +59,8 @@ pub struct World {
     /// The next metagraph is refused, because the runtime changed since the head.
     pub mid_upgrade: bool,
     pub bulk_done: u32,
+    /// What was handed to the disk.
+    pub receipts: Vec<ReceiptsKeep>,
     /// The bulk spoke is slow: its work waits for [`World::work_bulk`].
     pub slow_bulk: bool,
     bulk: VecDeque<MinerBulk>,
@@ -103,6 +106,7 @@ impl World {
             preflight: vec![row(PreflightState::Good)],
             mid_upgrade: false,
             bulk_done: 0,
+            receipts: Vec::new(),
             slow_bulk: false,
             bulk: VecDeque::new(),
             slow_close: false,
@@ -182,6 +186,12 @@ impl World {
             Output::Command(Command::Chain(request)) => {
                 let reply = self.ask_chain(&request);
                 self.inputs.push_back(Input::Event(Event::Chain(reply)));
+            }
+            Output::Command(Command::Receipts(request)) => {
+                let (validator, kept) = (request.validator.clone(), request.receipts.len());
+                self.receipts.push(*request);
+                let kept = ReceiptsKept { validator, kept, at: None, faults: Vec::new() };
+                self.inputs.push_back(Input::Event(Event::Receipts(kept)));
             }
             Output::Command(Command::Bulk(request)) if self.slow_bulk => {
                 self.bulk.push_back(request);

@@ -90,7 +90,7 @@ const CASES: [Case; 20] = [
     ),
     (
         "beyond_worker_cap",
-        |facts| (2..=101).for_each(|n| drop(facts_of::worker(facts, "5A", &format!("w{n}")).lease)),
+        |facts| (2..=101).for_each(|n| facts_of::worker(facts, "5A", &format!("w{n}")).lease = None),
         "the miner has 101 workers, and 100 count",
     ),
     ("on_lease", |facts| first(facts).lease = Some(0.5), "on lease with a score of 0.5"),
