@@ -14,7 +14,7 @@ use std::{
 
 use log::{Level, LevelFilter, Metadata, Record};
 
-use crate::{config::logging::Logging, units::civil};
+use crate::config::logging::Logging;
 
 struct Logger {
     level: LevelFilter,
@@ -122,6 +122,20 @@ impl fmt::Display for Stamp {
         let millis = self.0.subsec_millis();
         write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
     }
+}
+
+/// Days since 1970-01-01 as a date of the Gregorian calendar. Years are counted from March, so that the leap
+/// day is the last of a year.
+fn civil(days: u64) -> (u64, u64, u64) {
+    let days = days + 719_468;
+    let era = days / 146_097;
+    let of_era = days % 146_097;
+    let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * month + 2) / 5 + 1;
+    let (month, wrapped) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
+    (era * 400 + year + wrapped, month, day)
 }
 
 #[cfg(test)]
