@@ -1,7 +1,7 @@
 //! A subnet on one machine: its files, its processes, and what its validator has written down.
 //!
 //! For the operator's tool and for the tests that try the real daemons; no daemon uses it. It runs on the thread
-//! that asks, starts no thread itself, and only the chain that it starts is simulated.
+//! that asks, starts no thread itself, and only the chain and the marketplace that it starts are simulated.
 
 pub mod dendrite;
 pub mod ledger;
@@ -26,7 +26,7 @@ pub enum Fault {
     Database(#[from] rusqlite::Error),
     #[error("the axon: {0}")]
     Axon(String),
-    #[error("the simulated chain announced no address")]
+    #[error("a simulation announced no address")]
     NoAddress,
     #[error("no process is called {0}")]
     Unknown(String),

@@ -17,7 +17,7 @@ use serde::Serialize;
 const PARENT: &str = "BYTELEAP_END_WITH";
 
 pub struct Process {
-    /// `validator`, `miner-0`, `worker-0-1`, `chain`.
+    /// `validator`, `miner-0`, `worker-0-1`, `chain`, `hub`.
     pub name: String,
     pub role: &'static str,
     child: Child,

@@ -7,6 +7,7 @@ use std::{
     fs,
     io::{self, BufRead, BufReader},
     net::{Ipv4Addr, SocketAddr, TcpListener},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -107,6 +108,17 @@ impl Site {
         self.dir.join("validator.db")
     }
 
+    /// Files of the simulated marketplace: the access token, and its script.
+    pub fn lay_out_hub(&self, script: &Value) -> Result<(PathBuf, PathBuf), Fault> {
+        let (token, leases) = (self.dir.join("hub-token"), self.dir.join("leases.json"));
+        let mut random = [0; 16];
+        getrandom::fill(&mut random).map_err(io::Error::other)?;
+        fs::write(&token, hex::encode(random))?;
+        fs::set_permissions(&token, fs::Permissions::from_mode(0o600))?;
+        fs::write(&leases, serde_json::to_vec_pretty(script)?)?;
+        Ok((token, leases))
+    }
+
     fn neurons(&self) -> Value {
         let neuron = |uid: usize, member: &Member, permit: bool| {
             json!({
@@ -191,7 +203,7 @@ fn worker_settings(miner: &Member, index: usize, worker: usize) -> Value {
 }
 
 /// Objects are merged key by key, everything else is replaced.
-fn merge(base: &mut Value, over: &Value) {
+pub fn merge(base: &mut Value, over: &Value) {
     match (base, over) {
         (Value::Object(base), Value::Object(over)) => {
             for (key, value) in over {
@@ -207,7 +219,7 @@ fn free_address() -> io::Result<SocketAddr> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
 }
 
-/// The address that a simulated chain announces on its standard output, once it has.
+/// The address that a simulation announces on its standard output, once it has.
 pub fn announced_url(log: &Path) -> Option<String> {
     let file = fs::File::open(log).ok()?;
     let line = BufReader::new(file).lines().map_while(Result::ok).find(|line| line.contains("listening on http://"))?;

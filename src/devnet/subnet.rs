@@ -1,4 +1,4 @@
-//! A subnet's processes: the simulated chain and the daemons, started in order, watched, stopped in order.
+//! A subnet's processes: the simulated chain and marketplace and the daemons, started in order, watched, stopped in order.
 //!
 //! Every wait has an end; every child that dies unasked is named, with the end of its log.
 
@@ -9,13 +9,14 @@ use std::{
 };
 
 use crossbeam::channel::tick;
+use serde_json::{Value, json};
 
 use super::{
     Fault,
     process::{Process, Usage},
     site::{self, NETUID, Plan, Site},
 };
-use crate::{net::Clock, units::Mono};
+use crate::{net::Clock, spoke::meshhub_sim::PATH, units::Mono};
 
 const LOOK: Duration = Duration::from_millis(100);
 const START_PATIENCE: Duration = Duration::from_secs(20);
@@ -24,6 +25,8 @@ const STOP_PATIENCE: Duration = Duration::from_secs(15);
 pub struct Subnet {
     pub site: Site,
     pub chain_url: String,
+    /// Of the simulated marketplace's control; empty without one.
+    pub hub_url: String,
     pub processes: Vec<Process>,
     /// The operator's tool: every process is one of its subcommands.
     exe: PathBuf,
@@ -35,9 +38,10 @@ impl Subnet {
     /// started is stopped again when one does not start.
     pub fn start(exe: &Path, site: Site, plan: &Plan, roles: &[&str]) -> Result<Subnet, Fault> {
         let (exe, clock) = (exe.to_owned(), Clock::start());
-        let mut subnet = Subnet { site, chain_url: String::new(), processes: Vec::new(), exe, clock };
+        let mut subnet =
+            Subnet { site, chain_url: String::new(), hub_url: String::new(), processes: Vec::new(), exe, clock };
         subnet.spawn("chain", "chain", &subnet.chain_arguments(plan.block_time))?;
-        subnet.chain_url = subnet.chain_address()?;
+        subnet.chain_url = subnet.address_of("chain")?;
         subnet.site.configure(plan, &subnet.chain_url)?;
         subnet.add(plan, roles)?;
         Ok(subnet)
@@ -92,10 +96,22 @@ impl Subnet {
         self.daemon(name, role)
     }
 
-    fn chain_address(&mut self) -> Result<String, Fault> {
-        let log = self.site.log_path("chain");
+    /// Starts a simulated marketplace that plays this script; what a validator's settings need to meet it.
+    pub fn start_hub(&mut self, script: &Value) -> Result<Value, Fault> {
+        let (token, leases) = self.site.lay_out_hub(script)?;
+        let files = [leases.display().to_string(), token.display().to_string()];
+        let words = ["meshhub-sim", "--listen", "127.0.0.1:0", "--leases", &files[0], "--token-file", &files[1]];
+        self.spawn("hub", "hub", &words.map(str::to_owned))?;
+        self.hub_url = self.address_of("hub")?;
+        let ws_url = format!("{}{PATH}", self.hub_url.replacen("http://", "ws://", 1));
+        Ok(json!({"meshhub": {"ws_url": ws_url, "access_token_file": token, "reconnect_delay_seconds": 0.5}}))
+    }
+
+    /// The address that a simulation announces in its log.
+    fn address_of(&mut self, name: &str) -> Result<String, Fault> {
+        let log = self.site.log_path(name);
         let mut url = None;
-        self.until(START_PATIENCE, "the simulated chain's address", |subnet| {
+        self.until(START_PATIENCE, "the address of a simulation", |subnet| {
             subnet.all_alive()?;
             url = site::announced_url(&log);
             Ok::<_, Fault>(url.is_some())
@@ -141,9 +157,9 @@ impl Subnet {
         self.processes.iter_mut().find(|process| process.name == name).map(Process::measure).unwrap_or_default()
     }
 
-    /// Workers first, the chain last: each says goodbye to those that it depends on.
+    /// Workers first, what is simulated last: each says goodbye to those that it depends on.
     pub fn stop(&mut self) -> Result<(), Fault> {
-        for role in ["worker", "miner", "validator", "chain"] {
+        for role in ["worker", "miner", "validator", "hub", "chain"] {
             self.processes.iter().filter(|process| process.role == role).for_each(Process::terminate);
             self.until(STOP_PATIENCE, &format!("every {role} to stop"), |subnet| {
                 let mut of_role = subnet.processes.iter_mut().filter(|process| process.role == role);

@@ -58,6 +58,31 @@ fn a_devnet_that_cannot_begin_says_so_in_its_object() {
 }
 
 #[test]
+fn leased_workers_are_not_challenged_and_their_leases_count() {
+    let arguments =
+        ["--json", "--leases", "1", "--rounds", "1", "--matrix-size", "100", "--challenge-type", "cpu_matrix"];
+    let output = devnet(&arguments).output().unwrap();
+    let printed: Value = serde_json::from_slice(&output.stdout).expect("one JSON object");
+    assert_eq!((output.status.code(), &printed["fault"]), (Some(0), &Value::Null), "{printed}");
+    let workers: Vec<(bool, bool)> = printed["workers"]
+        .as_array()
+        .expect("two workers")
+        .iter()
+        .map(|worker| (worker["leased"] == true, worker["verified"] == 0))
+        .collect();
+    assert_eq!(workers, [(true, true), (false, false)]);
+    assert!(printed["scores"][0]["lease"].as_f64().is_some_and(|lease| lease > 0.0), "{printed}");
+    assert!(printed["marketplace"]["score_reports"].as_u64().is_some_and(|reports| reports > 0), "{printed}");
+}
+
+#[test]
+fn more_leases_than_workers_are_refused() {
+    let output = devnet(&["--leases", "3", "--workers", "2"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--leases 3: there are fewer workers"));
+}
+
+#[test]
 fn nothing_outlives_a_devnet_that_was_killed() {
     let dir = tempfile::tempdir().unwrap();
     let arguments = ["--workers", "1", "--rounds", "1000", "--keep", dir.path().to_str().unwrap()];

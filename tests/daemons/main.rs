@@ -9,4 +9,5 @@ mod chain_weather;
 mod devnet;
 mod doors;
 mod kill;
+mod meshhub;
 mod weights;

@@ -22,7 +22,7 @@ const ROOMS: [(&str, &[&str]); 18] = [
     ("cuda", &[]),
     ("executor", &["units", "wire", "compute", "config", "cuda", "exit", "log", "net"]),
     ("daemon", &["wire", "machine", "config", "log", "wallet", "exit", "net", "spoke"]),
-    ("devnet", &["units", "wire", "config", "wallet", "net"]),
+    ("devnet", &["units", "wire", "config", "wallet", "net", "spoke"]),
     ("lib", &[]),
     ("bin", &[]),
 ];

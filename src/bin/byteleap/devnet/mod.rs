@@ -1,8 +1,10 @@
 //! `byteleap devnet`: a whole subnet on this machine, as real processes on loopback.
 //!
 //! Starts the simulated chain, the miners with their workers and the validator, waits until every worker has its
-//! verified challenges and the chain has the weights, then stops everything. Only the chain is simulated.
+//! verified challenges and the chain has the weights, then stops everything. Only the chain is simulated, and the
+//! marketplace where one is asked for.
 
+mod hub;
 mod report;
 mod run;
 
@@ -42,6 +44,9 @@ pub struct Options {
     /// workers prove earns for none of them
     #[arg(long)]
     gpu: bool,
+    /// Start a simulated marketplace too, which leases the first N workers: they get no challenges, and their leases count
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=1024))]
+    leases: u16,
     /// Give up after this many seconds
     #[arg(long, default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     timeout_s: u64,
@@ -121,6 +126,10 @@ fn course(options: &Options) -> Result<report::Outcome, Fault> {
         (None, Some(dir)) => dir.path().to_owned(),
         (None, None) => return Err("no directory to run in".into()),
     };
+    let leased = usize::from(options.leases);
+    if leased > usize::from(options.miners) * usize::from(options.workers) {
+        return Err(format!("--leases {leased}: there are fewer workers").into());
+    }
     let (kind, miners, workers) = (options.challenge_type, options.miners.into(), options.workers.into());
     let plan = Plan {
         miners,
@@ -133,8 +142,9 @@ fn course(options: &Options) -> Result<report::Outcome, Fault> {
         last_worker: kind.last_worker(miners * workers, options.gpu),
     };
     let kinds = (0..miners * workers).map(|worker| kind.kind(worker, miners * workers, options.gpu)).collect();
-    let goal = run::Goal { rounds: options.rounds.into(), kinds, patience: Duration::from_secs(options.timeout_s) };
-    run::run(&dir, &plan, &goal, &report::Show { json: options.json })
+    let patience = Duration::from_secs(options.timeout_s);
+    let goal = run::Goal { rounds: options.rounds.into(), kinds, leased, patience };
+    run::run(&dir, plan, &goal, &report::Show { json: options.json })
 }
 
 /// The directory to keep, absolute: the daemons get paths in it.

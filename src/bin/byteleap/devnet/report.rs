@@ -13,7 +13,7 @@ use byteleap::{
     units::Uid,
 };
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::run::Worker;
 use crate::{Fault, print};
@@ -39,6 +39,8 @@ pub struct Outcome {
     pub read_back: Vec<(Uid, u16)>,
     pub processes: Vec<ProcessReport>,
     pub rounds: usize,
+    /// What the simulated marketplace heard, where there is one.
+    pub hub: Option<Value>,
     /// Why not everything was verified and confirmed.
     pub fault: Option<String>,
 }
@@ -110,16 +112,16 @@ impl Show {
     }
 }
 
-fn as_json(outcome: &Outcome) -> serde_json::Value {
+fn as_json(outcome: &Outcome) -> Value {
     let submitted = outcome.ledger.confirmed.as_ref();
     let read_back: Vec<(u16, u16)> = outcome.read_back.iter().map(|(uid, share)| (uid.0, *share)).collect();
     let (ended, open): (Vec<_>, Vec<_>) = outcome.ledger.challenges.iter().partition(|challenge| challenge.has_ended());
     let worker = |worker: &Worker| {
         let verified = outcome.ledger.verified(&worker.hotkey, &worker.worker_id);
-        let Worker { hotkey, worker_id, kind } = worker;
-        json!({"hotkey": hotkey, "worker_id": worker_id, "challenge_type": kind, "verified": verified})
+        let Worker { hotkey, worker_id, kind, leased } = worker;
+        json!({"hotkey": hotkey, "worker_id": worker_id, "challenge_type": kind, "leased": leased, "verified": verified})
     };
-    let workers: Vec<serde_json::Value> = outcome.workers.iter().map(worker).collect();
+    let workers: Vec<Value> = outcome.workers.iter().map(worker).collect();
     json!({
         "fault": outcome.fault,
         "rounds": outcome.rounds,
@@ -129,6 +131,7 @@ fn as_json(outcome: &Outcome) -> serde_json::Value {
         "challenges_open": open.len(),
         "scores": outcome.ledger.scores,
         "weights": {"submitted": submitted, "on_chain": read_back},
+        "marketplace": outcome.hub,
         "processes": outcome.processes,
     })
 }
@@ -137,7 +140,8 @@ fn table(outcome: &Outcome) -> String {
     let (head, kind) = (["verified", "computed ms", "checked ms"], "challenge");
     let mut text =
         format!("\n{:<50} {:<18} {kind:<12} {:>8} {:>12} {:>11}\n", "miner", "worker", head[0], head[1], head[2]);
-    for Worker { hotkey, worker_id, kind } in &outcome.workers {
+    for Worker { hotkey, worker_id, kind, leased } in &outcome.workers {
+        let kind = if *leased { "leased" } else { *kind };
         let of_worker = |c: &&Challenge| c.hotkey == *hotkey && c.worker_id == *worker_id;
         let challenges: Vec<_> = outcome.ledger.challenges.iter().filter(of_worker).collect();
         let verified = outcome.ledger.verified(hotkey, worker_id);

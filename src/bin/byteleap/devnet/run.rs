@@ -27,7 +27,10 @@ use signal_hook::{
     flag,
 };
 
-use super::report::{Outcome, ProcessReport, Show, Told};
+use super::{
+    hub,
+    report::{Outcome, ProcessReport, Show, Told},
+};
 use crate::Fault;
 
 /// When the devnet has shown what it is to show.
@@ -36,19 +39,31 @@ pub struct Goal {
     pub rounds: usize,
     /// Which kind of challenge each worker is to get.
     pub kinds: Vec<&'static str>,
+    /// So many workers, the first ones, are leased: they are to get none.
+    pub leased: usize,
     pub patience: Duration,
 }
 
 /// What was seen, also when it was not what was to be shown; a fault of its own is a subnet that never stood.
-pub fn run(dir: &Path, plan: &Plan, goal: &Goal, show: &Show) -> Result<Outcome, Fault> {
+pub fn run(dir: &Path, mut plan: Plan, goal: &Goal, show: &Show) -> Result<Outcome, Fault> {
     let asked_to_stop = asked_to_stop()?;
-    let site = Site::lay_out(dir, plan)?;
-    let mut subnet = Subnet::start(&std::env::current_exe()?, site, plan, &["validator", "miner", "worker"])?;
+    let site = Site::lay_out(dir, &plan)?;
+    let mut subnet = Subnet::start(&std::env::current_exe()?, site, &plan, &[])?;
     show.line(&format!("chain: simulated subtensor on {}", subnet.chain_url));
+    if goal.leased > 0 {
+        let leases = hub::leases(&subnet.site, &plan, goal.leased);
+        let settings = subnet.start_hub(&leases)?;
+        show.line(&format!("marketplace: simulated MeshHub on {}, {} workers leased", subnet.hub_url, goal.leased));
+        site::merge(&mut plan.validator, &settings);
+        subnet.site.configure(&plan, &subnet.chain_url)?;
+    }
+    let plan = &plan;
+    subnet.add(plan, &["validator", "miner", "worker"])?;
     let (miners, workers, dir) = (plan.miners, plan.miners * plan.workers, subnet.site.dir.display());
     show.line(&format!("started: 1 validator, {miners} miners, {workers} workers; files in {dir}"));
     let mut watch = Watch::new(&subnet.site, plan, goal, asked_to_stop);
     let reached = watch.run(&mut subnet, show);
+    let hub = (goal.leased > 0).then(|| hub::heard(&subnet.hub_url));
     let processes = subnet.processes.iter_mut().map(process_report).collect();
     let stopped = subnet.stop();
     let (read_back, fault) = match (reached, stopped) {
@@ -57,7 +72,8 @@ pub fn run(dir: &Path, plan: &Plan, goal: &Goal, show: &Show) -> Result<Outcome,
         (Err(why), _) => (Vec::new(), Some(why.to_string())),
     };
     show.line("stopped");
-    Ok(Outcome { ledger: watch.ledger, workers: watch.workers, read_back, processes, rounds: goal.rounds, fault })
+    let (ledger, workers) = (watch.ledger, watch.workers);
+    Ok(Outcome { ledger, workers, read_back, processes, rounds: goal.rounds, hub, fault })
 }
 
 /// Raised by SIGINT or SIGTERM: the children must not outlive us.
@@ -80,6 +96,8 @@ pub struct Worker {
     pub worker_id: String,
     /// The kind of challenge that it is to get: the strongest that it offers.
     pub kind: &'static str,
+    /// By the marketplace: it is to get none.
+    pub leased: bool,
 }
 
 /// What is waited for, and how far it has come.
@@ -96,12 +114,12 @@ struct Watch<'a> {
 impl<'a> Watch<'a> {
     fn new(site: &Site, plan: &Plan, goal: &'a Goal, asked_to_stop: Arc<AtomicBool>) -> Watch<'a> {
         let of_miner = |miner: usize| (0..plan.workers).map(move |worker| (miner, worker));
-        let who = |((miner, worker), kind): ((usize, usize), &&'static str)| {
+        let who = |(number, ((miner, worker), kind)): (usize, ((usize, usize), &&'static str))| {
             let (hotkey, worker_id) =
                 (site.miners[miner].hotkey.to_string(), site::worker_id(miner, worker).to_string());
-            Worker { hotkey, worker_id, kind }
+            Worker { hotkey, worker_id, kind, leased: number < goal.leased }
         };
-        let workers = (0..plan.miners).flat_map(of_miner).zip(&goal.kinds).map(who).collect();
+        let workers = (0..plan.miners).flat_map(of_miner).zip(&goal.kinds).enumerate().map(who).collect();
         Watch { goal, workers, ledger: Ledger::default(), told: Told::default(), complete_at: None, asked_to_stop }
     }
 
@@ -135,7 +153,10 @@ impl<'a> Watch<'a> {
             let Worker { worker_id, kind, .. } = worker;
             return Err(format!("worker {worker_id} got {} where {kind} is the strongest it offers", other.kind).into());
         }
-        if self.complete_at.is_none() && self.every_worker_is_done() {
+        if let Some(leased) = self.workers.iter().find(|worker| worker.leased && self.was_challenged(worker)) {
+            return Err(format!("worker {} is leased, and got a challenge", leased.worker_id).into());
+        }
+        if self.complete_at.is_none() && self.every_worker_is_done() && self.every_lease_counts() {
             self.complete_at = Some(self.ledger.last_verdict);
             show.line("every worker has its verified challenges; waiting for the chain to confirm the weights");
         }
@@ -145,7 +166,19 @@ impl<'a> Watch<'a> {
 
     fn every_worker_is_done(&self) -> bool {
         let verified = |worker: &Worker| self.ledger.verified(&worker.hotkey, &worker.worker_id);
-        self.workers.iter().all(|worker| verified(worker) >= self.goal.rounds)
+        self.workers.iter().all(|worker| worker.leased || verified(worker) >= self.goal.rounds)
+    }
+
+    fn was_challenged(&self, worker: &Worker) -> bool {
+        let of_worker = |c: &Challenge| c.hotkey == worker.hotkey && c.worker_id == worker.worker_id;
+        self.ledger.challenges.iter().any(of_worker)
+    }
+
+    /// In the scores of each miner that has a leased worker.
+    fn every_lease_counts(&self) -> bool {
+        let counts =
+            |worker: &Worker| self.ledger.scores.iter().any(|score| score.hotkey == worker.hotkey && score.lease > 0.0);
+        self.workers.iter().filter(|worker| worker.leased).all(counts)
     }
 
     /// A challenge of another kind than its worker is to get.
@@ -164,7 +197,7 @@ impl<'a> Watch<'a> {
             text += &format!("the end of {}'s log:\n{}\n", process.name, process.last_lines(5));
         }
         text += "verified so far:\n";
-        for Worker { hotkey, worker_id, kind } in &self.workers {
+        for Worker { hotkey, worker_id, kind, .. } in self.workers.iter().filter(|worker| !worker.leased) {
             let verified = self.ledger.verified(hotkey, worker_id);
             text += &format!("  {hotkey} {worker_id}: {verified} of {} {kind}\n", self.goal.rounds);
         }

@@ -1,0 +1,167 @@
+//! A real validator and a real simulated hub: leases that arrive and stay, outages, bad frames, wrong keys.
+
+use std::{fs, path::Path, time::Duration};
+
+use byteleap::{
+    devnet::{
+        Fault,
+        site::{self, Plan, Site},
+        subnet::Subnet,
+    },
+    units::Hotkey,
+    wire::{keys::Keypair, marketplace::kind},
+};
+use rusqlite::{Connection, OpenFlags};
+use serde_json::{Value, json};
+
+use crate::weights::{BLOCK_TIME, ask};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+struct Stage {
+    subnet: Subnet,
+    worker: String,
+}
+
+/// A validator whose settings for the marketplace are changed by `over`.
+fn start(dir: &Path, over: impl FnOnce(&Path, &mut Value)) -> Stage {
+    let mut plan = Plan {
+        miners: 1,
+        workers: 1,
+        matrix_size: 100,
+        block_time: BLOCK_TIME,
+        validator: json!({}),
+        miner: json!({}),
+        worker: json!({}),
+        last_worker: json!({}),
+    };
+    let site = Site::lay_out(dir, &plan).expect("wallets and files");
+    let worker = format!("{}:{}", site.miners[0].hotkey, site::worker_id(0, 0));
+    let exe = Path::new(env!("CARGO_BIN_EXE_byteleap"));
+    let mut subnet = Subnet::start(exe, site, &plan, &[]).expect("a chain");
+    let mut settings = subnet.start_hub(&json!({"leases": {&worker: 0.5}})).expect("a hub");
+    over(dir, &mut settings["meshhub"]);
+    plan.validator = settings;
+    subnet.site.configure(&plan, &subnet.chain_url).expect("configurations");
+    subnet.add(&plan, &["validator"]).expect("a validator");
+    Stage { subnet, worker }
+}
+
+impl Stage {
+    fn hub(&self, method: &str, params: &Value) -> Value {
+        ask(&self.subnet.hub_url, method, params)
+    }
+
+    fn until(&mut self, what: &str, mut done: impl FnMut(&Stage) -> bool) {
+        // the subnet's own wait lends itself to its processes, and this asks the hub as well
+        let ticks = crossbeam::channel::tick(Duration::from_millis(50));
+        let end = crossbeam::channel::after(PATIENCE);
+        while !done(self) {
+            if let Err(fault) = self.subnet.all_alive() {
+                panic!("waiting for {what}: {fault}");
+            }
+            crossbeam::select! {
+                recv(ticks) -> _ => {},
+                recv(end) -> _ => panic!("not in time: {what}\n{}", self.log()),
+            }
+        }
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.subnet.site.log_path("validator")).unwrap_or_default()
+    }
+
+    fn sessions(&self) -> usize {
+        self.hub("sim_status", &json!([]))["sessions"].as_array().map_or(0, Vec::len)
+    }
+
+    /// The lease that the validator has written down.
+    fn lease(&self) -> Option<f64> {
+        let database = self.subnet.site.database_path();
+        let db = Connection::open_with_flags(database, OpenFlags::SQLITE_OPEN_READ_ONLY).ok()?;
+        db.busy_timeout(Duration::from_secs(5)).expect("a time-out");
+        db.query_row("SELECT score FROM leases", [], |row| row.get(0)).ok()
+    }
+
+    fn heard(&self, kind: &str) -> usize {
+        self.hub("sim_received", &json!([kind]))["records"].as_array().map_or(0, Vec::len)
+    }
+}
+
+#[test]
+fn leases_arrive_and_stay_through_outages_and_a_kill() -> Result<(), Fault> {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut stage = start(dir.path(), |_, _| {});
+    stage.until("the first lease", |stage| stage.lease() == Some(0.5));
+    stage.until("a score report", |stage| stage.heard(kind::SCORE_REPORT) > 0);
+
+    stage.hub("sim_outage", &json!([1]));
+    stage.until("the end of the session", |stage| stage.sessions() == 0);
+    assert_eq!(stage.lease(), Some(0.5));
+    stage.until("another session", |stage| stage.sessions() == 1);
+    stage.hub("sim_leases", &json!([{stage.worker.as_str(): 0.75}]));
+    stage.until("the next lease", |stage| stage.lease() == Some(0.75));
+
+    stage.subnet.kill("validator")?;
+    stage.subnet.restart("validator")?;
+    stage.until("the session after the restart", |stage| stage.sessions() == 1);
+    assert_eq!(stage.lease(), Some(0.75));
+    assert_eq!(stage.heard("fault"), 0);
+    stage.subnet.stop()
+}
+
+#[test]
+fn bad_frames_change_nothing_and_each_is_named() -> Result<(), Fault> {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut stage = start(dir.path(), |_, _| {});
+    stage.until("the first lease", |stage| stage.lease() == Some(0.5));
+    let worker = stage.worker.clone();
+    stage.hub("sim_leases", &json!([{&worker: 0.25}]));
+    stage.until("the second lease", |stage| stage.lease() == Some(0.25));
+    stage.hub("sim_replay", &json!([2]));
+    stage.hub("sim_tamper", &json!([{&worker: 1}]));
+    stage.hub("sim_mislabel", &json!([{&worker: 1}]));
+    stage.hub("sim_say", &json!(["no frame"]));
+    stage.hub("sim_leases", &json!([{&worker: 7.5}]));
+    stage.until("a line for each", |stage| {
+        let log = stage.log();
+        let named = ["(replayed)", "(package)", "(type_mismatch)", "(not_json)", "out_of_range"];
+        named.iter().all(|name| log.contains(name))
+    });
+    assert_eq!((stage.lease(), stage.sessions()), (Some(0.25), 1));
+    // and a real one still counts
+    stage.hub("sim_leases", &json!([{&worker: 0.5}]));
+    stage.until("the third lease", |stage| stage.lease() == Some(0.5));
+    // the one that is not done is acknowledged as failed
+    stage.hub("sim_config", &json!([{"security": {"rate_limit": {"max_requests": 1}}}]));
+    stage.until("the acknowledgement", |stage| stage.heard(kind::ACK) == 1);
+    let ack = &stage.hub("sim_received", &json!([kind::ACK]))["records"][0]["data"];
+    assert_eq!((&ack["status"], &ack["messageId"]), (&json!("failed"), &json!("cfg-1")), "{ack}");
+    stage.subnet.stop()
+}
+
+#[test]
+fn a_wrong_token_is_said_with_what_to_do_and_stops_nothing() -> Result<(), Fault> {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut stage = start(dir.path(), |dir, settings| {
+        let token = dir.join("wrong-token");
+        fs::write(&token, "hunter2-hunter2").expect("a file");
+        settings["access_token_file"] = json!(token);
+    });
+    stage.until("the reason", |stage| stage.log().contains("check meshhub.access_token_file"));
+    stage.until("the axon", |stage| stage.subnet.validator_is_ready());
+    assert!(!stage.log().contains("hunter2"));
+    assert_eq!((stage.sessions(), stage.lease()), (0, None));
+    stage.subnet.stop()
+}
+
+#[test]
+fn another_hub_than_the_pinned_one_is_refused() -> Result<(), Fault> {
+    let dir = tempfile::tempdir().expect("a directory");
+    let pinned: Hotkey = Keypair::from_seed([77; 32]).expect("a seed").hotkey().clone();
+    let mut stage = start(dir.path(), |_, settings| settings["server_hotkey"] = json!(pinned));
+    stage.until("the reason", |stage| stage.log().contains("meshhub.server_hotkey pins"));
+    stage.until("the axon", |stage| stage.subnet.validator_is_ready());
+    assert_eq!(stage.lease(), None);
+    stage.subnet.stop()
+}
