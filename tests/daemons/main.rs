@@ -10,4 +10,5 @@ mod devnet;
 mod doors;
 mod kill;
 mod meshhub;
+mod tls_front;
 mod weights;

@@ -1,6 +1,6 @@
 //! A real validator and a real simulated hub: leases that arrive and stay, outages, bad frames, wrong keys.
 
-use std::{fs, path::Path, time::Duration};
+use std::{fs, net::SocketAddr, path::Path, time::Duration};
 
 use byteleap::{
     devnet::{
@@ -14,7 +14,10 @@ use byteleap::{
 use rusqlite::{Connection, OpenFlags};
 use serde_json::{Value, json};
 
-use crate::weights::{BLOCK_TIME, ask};
+use crate::{
+    tls_front,
+    weights::{BLOCK_TIME, ask},
+};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -25,6 +28,11 @@ struct Stage {
 
 /// A validator whose settings for the marketplace are changed by `over`.
 fn start(dir: &Path, over: impl FnOnce(&Path, &mut Value)) -> Stage {
+    start_behind(dir, |_, dir, settings| over(dir, settings))
+}
+
+/// `over` gets the address of the hub, too.
+fn start_behind(dir: &Path, over: impl FnOnce(SocketAddr, &Path, &mut Value)) -> Stage {
     let mut plan = Plan {
         miners: 1,
         workers: 1,
@@ -40,7 +48,8 @@ fn start(dir: &Path, over: impl FnOnce(&Path, &mut Value)) -> Stage {
     let exe = Path::new(env!("CARGO_BIN_EXE_byteleap"));
     let mut subnet = Subnet::start(exe, site, &plan, &[]).expect("a chain");
     let mut settings = subnet.start_hub(&json!({"leases": {&worker: 0.5}})).expect("a hub");
-    over(dir, &mut settings["meshhub"]);
+    let hub = subnet.hub_url.trim_start_matches("http://").parse().expect("an address");
+    over(hub, dir, &mut settings["meshhub"]);
     plan.validator = settings;
     subnet.site.configure(&plan, &subnet.chain_url).expect("configurations");
     subnet.add(&plan, &["validator"]).expect("a validator");
@@ -162,6 +171,34 @@ fn another_hub_than_the_pinned_one_is_refused() -> Result<(), Fault> {
     let mut stage = start(dir.path(), |_, settings| settings["server_hotkey"] = json!(pinned));
     stage.until("the reason", |stage| stage.log().contains("meshhub.server_hotkey pins"));
     stage.until("the axon", |stage| stage.subnet.validator_is_ready());
+    assert_eq!(stage.lease(), None);
+    stage.subnet.stop()
+}
+
+#[test]
+fn a_hub_behind_tls_is_met_where_its_authority_is_named_and_only_there() -> Result<(), Fault> {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut stage = start_behind(dir.path(), |hub, dir, settings| {
+        let front = tls_front::before(hub, "127.0.0.1");
+        let ca = dir.join("ca.pem");
+        fs::write(&ca, &front.ca_pem).expect("a file");
+        settings["ws_url"] = json!(format!("wss://{}/ws/mesh", front.address));
+        settings["ca_file"] = json!(ca);
+    });
+    stage.until("the lease", |stage| stage.lease() == Some(0.5));
+    stage.hub("sim_close", &json!([]));
+    let worker = stage.worker.clone();
+    stage.until("another session", |stage| stage.sessions() == 1);
+    stage.hub("sim_leases", &json!([{&worker: 0.75}]));
+    stage.until("the next lease", |stage| stage.lease() == Some(0.75));
+    stage.subnet.stop()?;
+
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut stage = start_behind(dir.path(), |hub, _, settings| {
+        let front = tls_front::before(hub, "127.0.0.1");
+        settings["ws_url"] = json!(format!("wss://{}/ws/mesh", front.address));
+    });
+    stage.until("the reason", |stage| stage.log().contains("signed by no authority that we know"));
     assert_eq!(stage.lease(), None);
     stage.subnet.stop()
 }
