@@ -188,6 +188,7 @@ impl Site {
             "heartbeat_interval": 1,
             "task_poll_interval": 0.5,
             "worker_management": {"host": "127.0.0.1", "port": miner.listen.port()},
+            "receipts": {"directory": self.dir.join(format!("{}-receipts", miner.name)), "interval": 2},
         })
     }
 }

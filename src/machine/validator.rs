@@ -17,6 +17,7 @@
 //! | `chain` (`heads`, `preflight`) | the subnet as it was last read, what its runtime can do |
 //! | `extrinsics`, `announce` (`to_chain`) | the one extrinsic on its way, the announcement of the axon |
 //! | `market` | the marketplace: leases in, reports out |
+//! | `receipts` | what a miner is told of its workers' scores |
 //! | `scoring`, `epoch` (`blocked`, `reveals`, `overdue`) | scores, and weights on their way to the chain |
 //!
 //! It never touches a socket, a clock, a disk or a thread, and computes no proof itself.

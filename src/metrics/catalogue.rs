@@ -112,6 +112,7 @@ catalogue! {
     Scorings Counter "scorings_total" ["outcome"] "Score calculations."
     ScoringPaused Gauge "scoring_paused" ["reason"] "1 while scores and weights pause, by reason."
     GpusQuarantined Gauge "gpus_quarantined" [] "GPUs that several workers proved in the last calculation: they earn for none of them."
+    ShadowWeightChange Gauge "shadow_weight_change" ["hotkey"] "What a miner's share of all weight would change by under the shadow policy, in the last calculation."
     MinersScored Gauge "miners_scored" [] "Miners with a weight above 0 in the last calculation."
     WeightSubmissions Counter "weight_submissions_total" ["outcome"] "Weight vectors and their extrinsics, by outcome."
     WeightsAwaited Gauge "weights_awaited" [] "Weight vectors that are in a block, and that the finalized chain does not show yet."

@@ -105,8 +105,7 @@ fn fill(path: &Path) {
     let worker =
         format!("SELECT i + 1, i / {WORKERS} + 1, 'worker-' || (i % {WORKERS}), NULL, NULL, '[]', 'idle', {now}, 1");
     run(&format!("{count} workers {worker} FROM n"), all);
-    let entries =
-        format!("(SELECT json_group_array(json_array(id, 1, 0, 0)) FROM workers WHERE miner = n.i + 1 ORDER BY id)");
+    let entries = "(SELECT json_group_array(json_array(id, 1, 0, 0)) FROM workers WHERE miner = n.i + 1 ORDER BY id)";
     run(&format!("{count} rosters SELECT i + 1, {entries}, {hour} FROM n"), MINERS);
     // Miner after miner within each minute, oldest first.
     let ago = format!("{now} - ({beats} - 1 - i) / {MINERS} * 60000000000");

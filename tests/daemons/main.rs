@@ -10,5 +10,6 @@ mod devnet;
 mod doors;
 mod kill;
 mod meshhub;
+mod records;
 mod tls_front;
 mod weights;

@@ -70,6 +70,9 @@ impl Validator {
         let above = scored.map(|scores| scores.miners.iter().filter(|miner| miner.weight > 0.0).count() as f64);
         page.set_known(Metric::MinersScored, &[], above);
         page.set_known(Metric::GpusQuarantined, &[], scored.map(|scores| scores.contested.len() as f64));
+        for of in self.scoring.differences() {
+            page.set(Metric::ShadowWeightChange, &[of.hotkey.as_str()], of.change());
+        }
         let unconfirmed = self.epoch.unconfirmed(now).map(|age| age.as_secs_f64());
         page.set_known(Metric::SecondsSinceConfirmedWeights, &[], unconfirmed);
         if let Some(blocked) = self.epoch.blocked().filter(|blocked| blocked.is_pause()) {

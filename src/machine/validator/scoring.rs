@@ -18,6 +18,9 @@ use crate::{
     units::{Hotkey, Mono, Uid, Wall},
 };
 
+/// Whom, and how much of 65535.
+pub type Weights = Vec<(Uid, Hotkey, u16)>;
+
 #[derive(Debug)]
 pub struct Scoring {
     policy: Policy,
@@ -108,6 +111,11 @@ impl Scoring {
         }
     }
 
+    /// What the shadow makes of the last scores, the largest change first; empty without one.
+    pub fn differences(&self) -> &[Difference] {
+        &self.differences
+    }
+
     /// The last scores, unless they are too old to act on.
     pub fn current(&self, now: Mono) -> Option<&Scores> {
         let (scores, at) = self.last.as_ref()?;
@@ -116,7 +124,7 @@ impl Scoring {
 
     /// The current scores as the chain takes them: miners that are offline by now, and zeros, left out. And what it takes
     /// to make them again.
-    pub fn weights(&self, now: Mono, chain: &Chain, fleet: &Fleet) -> Option<(Vec<(Uid, Hotkey, u16)>, WeightBasis)> {
+    pub fn weights(&self, now: Mono, chain: &Chain, fleet: &Fleet) -> Option<(Weights, WeightBasis)> {
         let scores = self.current(now)?;
         let graph = chain.graph()?;
         let uids: BTreeMap<Hotkey, Uid> =
