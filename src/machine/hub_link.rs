@@ -4,6 +4,9 @@
 //! Owns the one connection, its session and the waits between attempts. It knows nothing of leases, configuration or
 //! tasks, and writes no log: what happened is [`News`], in order. The hub being away costs the validator nothing but
 //! news; no message waits here for a hub that is not there.
+//!
+//! A frame over [`limits::BULK_BYTES`] is read elsewhere, one at a time ([`Want::Open`]); those behind it wait for it,
+//! within bounds, so that news stay in the order of the frames.
 
 #[cfg(test)]
 mod tests;
@@ -13,12 +16,13 @@ use std::{collections::VecDeque, net::SocketAddr, time::Duration};
 use rand_chacha::ChaCha20Rng;
 use rand_core::RngCore;
 
+use crate::wire::limits;
 use crate::{
     machine::{Dial, Gone, backoff::Backoff, contract::resolve::ResolveRequest},
     units::{Hotkey, Mono, Now, PeerId, Secret},
     wire::marketplace::{
-        BodyFault, FrameFault, FromHub, HandshakeFault, Hello, HubError, HubSession, Incoming, InitResponse, Reaction,
-        Reply, ToHub,
+        BodyFault, FrameFault, FromHub, HandshakeFault, Hello, HubError, HubOpener, HubSession, Incoming, InitResponse,
+        Opened, Reaction, Reply, ToHub,
     },
 };
 
@@ -30,6 +34,10 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 const CEILING: u32 = 10;
 /// A session that held so long was a success; a shorter one counts as one more failure.
 const HELD: Duration = Duration::from_secs(60);
+
+/// Frames that may wait behind one that is read elsewhere, and their bytes; with more the connection ends.
+const WAITING_FRAMES: usize = 256;
+const WAITING_BYTES: usize = 2 * limits::MARKETPLACE_BYTES;
 
 /// Close code of whoever goes away.
 const GOING_AWAY: u16 = 1001;
@@ -56,9 +64,24 @@ pub struct Settings {
 #[derive(Debug)]
 pub enum Want {
     Resolve(ResolveRequest),
-    Dial { peer: PeerId, dial: Dial },
-    Send { peer: PeerId, text: String },
-    Close { peer: PeerId, code: u16, reason: String },
+    Dial {
+        peer: PeerId,
+        dial: Dial,
+    },
+    Send {
+        peer: PeerId,
+        text: String,
+    },
+    Close {
+        peer: PeerId,
+        code: u16,
+        reason: String,
+    },
+    /// A big frame is to be opened; [`HubLink::read`] takes what came out. One at a time.
+    Open {
+        opener: HubOpener,
+        text: String,
+    },
 }
 
 /// What happened.
@@ -166,6 +189,10 @@ pub struct HubLink {
     dials: u64,
     backoff: Backoff,
     rng: ChaCha20Rng,
+    /// Whose frame is being read elsewhere; that connection may be gone.
+    reading: Option<PeerId>,
+    /// Frames of this session behind it.
+    waiting: VecDeque<String>,
     wants: VecDeque<Want>,
     news: VecDeque<News>,
 }
@@ -182,6 +209,8 @@ impl HubLink {
             dials: 0,
             backoff: Backoff::new(delay, delay * CEILING),
             rng,
+            reading: None,
+            waiting: VecDeque::new(),
             wants: VecDeque::new(),
             news: VecDeque::new(),
         }
@@ -272,17 +301,52 @@ impl HubLink {
     }
 
     /// A text of the hub. `false` when it came on a connection of somebody else.
-    pub fn heard(&mut self, now: Mono, peer: PeerId, text: &str) -> bool {
+    pub fn heard(&mut self, now: Mono, peer: PeerId, text: String) -> bool {
         match &mut self.state {
-            State::Greeting { peer: current, .. } if *current == peer => self.answered(now, text),
-            State::Talking { peer: current, session, .. } if *current == peer => {
-                let opened = session.open(text);
-                self.opened_frame(now, opened);
-            }
+            State::Greeting { peer: current, .. } if *current == peer => self.answered(now, &text),
+            State::Talking { peer: current, .. } if *current == peer => self.frame(now, text),
             State::Closing { peer: current, .. } if *current == peer => {}
             _ => return false,
         }
         true
+    }
+
+    /// The next frame of the session: it waits for its turn.
+    fn frame(&mut self, now: Mono, text: String) {
+        self.waiting.push_back(text);
+        self.read_on(now);
+        let bytes: usize = self.waiting.iter().map(String::len).sum();
+        if self.waiting.len() > WAITING_FRAMES || bytes > WAITING_BYTES {
+            self.hang_up(now, LossClass::Transport, format!("{bytes} bytes of frames wait to be read: too many"));
+        }
+    }
+
+    fn read_on(&mut self, now: Mono) {
+        while self.reading.is_none() {
+            let State::Talking { peer, session, .. } = &mut self.state else { return };
+            let Some(text) = self.waiting.pop_front() else { return };
+            if text.len() > limits::BULK_BYTES {
+                self.reading = Some(*peer);
+                self.wants.push_back(Want::Open { opener: session.opener(), text });
+            } else {
+                let opened = session.open(&text);
+                self.opened_frame(now, opened);
+            }
+        }
+    }
+
+    /// What the frame of [`Want::Open`] was.
+    pub fn read(&mut self, now: Mono, opened: Result<Opened<FromHub>, FrameFault>) {
+        let of = self.reading.take();
+        if let State::Talking { peer, session, .. } = &mut self.state
+            && of == Some(*peer)
+        {
+            let opened = opened.and_then(|Opened { seq, message_id, kind, body }| {
+                session.admit(seq).map(|()| Incoming::Message { message_id, kind, body })
+            });
+            self.opened_frame(now, opened);
+        }
+        self.read_on(now);
     }
 
     fn answered(&mut self, now: Mono, text: &str) {
@@ -348,6 +412,7 @@ impl HubLink {
 
     fn hang_up(&mut self, now: Mono, class: LossClass, reason: String) {
         self.held(now);
+        self.waiting.clear();
         let was_up = self.is_up();
         if let State::Greeting { peer, .. } | State::Talking { peer, .. } = self.state {
             self.wants.push_back(Want::Close { peer, code: GOING_AWAY, reason: "session ended".into() });
@@ -391,6 +456,7 @@ impl HubLink {
     }
 
     fn lose(&mut self, now: Mono, class: LossClass, reason: String, was_up: bool) {
+        self.waiting.clear();
         let retry_in = self.backoff.wait(&mut self.rng);
         self.state = State::Waiting { until: now + retry_in };
         self.news.push_back(News::Lost(Loss { class, reason, retry_in, was_up }));

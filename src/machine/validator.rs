@@ -235,8 +235,8 @@ impl Validator {
             Event::Chain(reply) => self.chain_said(now, reply),
             Event::Verified(reply) => self.verified(now, reply),
             Event::Bulk(ValidatorBulkDone::Synapse { job, outcome }) => self.unpacked(now, job, outcome),
-            // Only a marketplace asks, and takes its answer before.
-            Event::Resolved(_) => {}
+            // Only a marketplace asks, and takes its answers before.
+            Event::Resolved(_) | Event::Bulk(ValidatorBulkDone::Hub(_)) => {}
             Event::Bulk(ValidatorBulkDone::Receipts { job, text }) => self.receipts_signed(now, job, &text),
         }
     }

@@ -11,13 +11,15 @@ use crate::{
     units::{Hotkey, WorkerId},
     wire::{
         keys::Keypair,
+        marketplace::{FrameFault, FromHub, HubOpener, Opened},
         session::{Opener, SessionFault},
         synapse::{AxonRefusal, SynapseKind, btauth::Claim},
     },
 };
 
 /// Requests that may be with the spoke at once: every proof of `gemm_i8` is one, and those of a round come together.
-pub const DEPTH: usize = 264;
+/// One is for the marketplace.
+pub const DEPTH: usize = 265;
 
 #[derive(Debug)]
 pub enum ValidatorBulk {
@@ -25,6 +27,8 @@ pub enum ValidatorBulk {
     Synapse(Box<SynapseWork>),
     /// Make and sign one page of a miner's receipts.
     Receipts(Box<ReceiptWork>),
+    /// Open a big frame of the marketplace.
+    Hub { opener: HubOpener, text: String },
 }
 
 #[derive(Debug)]
@@ -61,6 +65,7 @@ pub enum ValidatorBulkDone {
         job: u64,
         text: String,
     },
+    Hub(Box<Result<Opened<FromHub>, FrameFault>>),
 }
 
 /// A request whose tag was good. Its sequence number must still be taken.

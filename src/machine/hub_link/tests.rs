@@ -82,7 +82,7 @@ impl Stage {
         assert_eq!(init.access_token.reveal(), "right");
         let (hub, answer) = HubOffer::new([3; 32], [4; 16], "s-1".into()).accept(&key(1), &init).unwrap();
         self.hub = Some(hub);
-        assert!(self.link.heard(now.mono, peer, &answer.to_text(now.wall)));
+        assert!(self.link.heard(now.mono, peer, answer.to_text(now.wall)));
         let hub = key(1).hotkey().clone();
         assert_eq!(self.news(), [News::Up { hub }]);
         peer
@@ -129,7 +129,7 @@ fn both_ends_talk_and_each_word_is_news() {
     let mut stage = stage();
     let peer = stage.up(at(0));
     let text = stage.hub_says(at(1), &leases());
-    assert!(stage.link.heard(at(1).mono, peer, &text));
+    assert!(stage.link.heard(at(1).mono, peer, text));
     let message = News::Message { message_id: Some("m".into()), kind: kind::LEASE_PUBLISH.into(), body: Ok(leases()) };
     assert_eq!(stage.news(), [message]);
     let ack = ToHub::Ack(Ack::accepted("m", kind::LEASE_PUBLISH));
@@ -138,7 +138,7 @@ fn both_ends_talk_and_each_word_is_news() {
     let [Want::Send { text, .. }] = &wants[..] else { panic!("{wants:?}") };
     let heard = stage.hub.as_mut().unwrap().open::<ToHub>(text);
     assert!(matches!(heard, Ok(Incoming::Message { body: Ok(body), .. }) if body == ack));
-    assert!(!stage.link.heard(at(3).mono, PeerId::accepted(9), "{}"), "another one's connection");
+    assert!(!stage.link.heard(at(3).mono, PeerId::accepted(9), "{}".into()), "another one's connection");
 }
 
 #[test]
@@ -148,11 +148,11 @@ fn bad_frames_are_news_and_the_session_goes_on() {
     let good = stage.hub_says(at(1), &leases());
     let plain = json!({"type": kind::LEASE_PUBLISH, "timestamp": 0, "data": {"workerScores": []}}).to_string();
     let swapped = good.replacen(kind::LEASE_PUBLISH, kind::CONFIG_UPDATE, 1);
-    for text in ["{", &plain, &swapped, &good, &good] {
-        stage.link.heard(at(1).mono, peer, text);
+    for text in ["{", &plain[..], &swapped, &good, &good] {
+        stage.link.heard(at(1).mono, peer, text.into());
     }
     let error = HubError { code: 4999, message: String::new() };
-    stage.link.heard(at(1).mono, peer, &error.to_text(at(1).wall));
+    stage.link.heard(at(1).mono, peer, error.to_text(at(1).wall));
     let labels: Vec<_> = stage
         .news()
         .into_iter()
@@ -175,7 +175,7 @@ fn errors_of_the_session_end_the_connection_and_the_next_attempt_waits() {
         let mut stage = stage();
         let peer = stage.up(at(0));
         let error = HubError { code, message: "test".into() };
-        stage.link.heard(at(1).mono, peer, &error.to_text(at(1).wall));
+        stage.link.heard(at(1).mono, peer, error.to_text(at(1).wall));
         assert_eq!(stage.closed_by_us(), peer);
         assert!(!stage.link.is_up() && !stage.link.say(at(1), &ToHub::Ack(Ack::accepted("m", "t"))));
         assert!(stage.link.closed(at(1).mono, peer, &Gone::ByUs("session ended".into())));
@@ -193,7 +193,7 @@ fn a_refused_token_is_the_operators_to_mend() {
     let mut stage = stage();
     let (peer, _) = stage.greeting(at(0));
     let error = HubError { code: HubError::BAD_TOKEN, message: "no".into() };
-    stage.link.heard(at(0).mono, peer, &error.to_text(at(0).wall));
+    stage.link.heard(at(0).mono, peer, error.to_text(at(0).wall));
     assert_eq!(stage.closed_by_us(), peer);
     stage.link.closed(at(0).mono, peer, &Gone::ByPeer { code: 1008, reason: String::new() });
     let loss = stage.loss();
@@ -205,7 +205,7 @@ fn another_hub_than_the_pinned_one_hears_nothing() {
     let mut stage = stage_of(Settings { pinned: Some(key(9).hotkey().clone()), ..settings() });
     let (peer, init) = stage.greeting(at(0));
     let (_, answer) = HubOffer::new([3; 32], [4; 16], "s".into()).accept(&key(1), &init).unwrap();
-    stage.link.heard(at(0).mono, peer, &answer.to_text(at(0).wall));
+    stage.link.heard(at(0).mono, peer, answer.to_text(at(0).wall));
     assert_eq!(stage.closed_by_us(), peer);
     stage.link.closed(at(0).mono, peer, &Gone::ByUs("handshake refused".into()));
     let loss = stage.loss();
@@ -241,7 +241,7 @@ fn names_without_addresses_are_losses() {
 fn a_handshake_that_nobody_answers_ends() {
     let mut stage = stage();
     let (peer, _) = stage.greeting(at(0));
-    stage.link.heard(at(1).mono, peer, r#"{"type":"MESH_LEASE_PUBLISH_V1","data":{}}"#);
+    stage.link.heard(at(1).mono, peer, r#"{"type":"MESH_LEASE_PUBLISH_V1","data":{}}"#.into());
     assert!(matches!(stage.news()[..], [News::Dropped(_)]));
     assert_eq!(stage.link.deadline(), Some(at(30).mono));
     stage.link.tick(at(30).mono);
@@ -281,4 +281,81 @@ fn a_stopped_link_says_goodbye_and_stays_away() {
     stage.link.tick(at(1_000_000).mono);
     assert!(stage.wants().is_empty() && stage.link.deadline().is_none());
     assert_eq!(leases().kind(), kind::LEASE_PUBLISH);
+}
+
+/// A publish over the size that is read on the loop, and its number of leases.
+fn big() -> FromHub {
+    let worker = |n: usize| format!("worker-{n:040}");
+    let key = |n| crate::units::WorkerKey::new(key(3).hotkey(), &crate::units::WorkerId::new(&worker(n)));
+    FromHub::Leases(LeasePublish { scores: (0..600).map(|n| (key(n), 0.5)).collect(), ..LeasePublish::default() })
+}
+
+/// Leases of each publish that is news, in order; faults are 9999.
+fn told(news: Vec<News>) -> Vec<usize> {
+    let count = |news| match news {
+        News::Message { body: Ok(FromHub::Leases(leases)), .. } => leases.scores.len(),
+        News::Dropped(_) => 9999,
+        other => panic!("{other:?}"),
+    };
+    news.into_iter().map(count).collect()
+}
+
+fn work(stage: &mut Stage) -> (HubOpener, String) {
+    match stage.wants().pop() {
+        Some(Want::Open { opener, text }) => (opener, text),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_big_frame_is_read_elsewhere_and_those_behind_it_keep_their_order() {
+    let mut stage = stage();
+    let peer = stage.up(at(0));
+    let frames: Vec<String> =
+        [big(), leases(), big(), leases()].iter().map(|body| stage.hub_says(at(1), body)).collect();
+    frames.iter().for_each(|text| assert!(stage.link.heard(at(1).mono, peer, text.clone())));
+    let (opener, text) = work(&mut stage);
+    assert!(stage.news().is_empty());
+    stage.link.read(at(2).mono, opener.open(&text));
+    assert_eq!(told(stage.news()), [600, 0]);
+    let (opener, text) = work(&mut stage);
+    stage.link.read(at(3).mono, opener.open(&text));
+    assert_eq!(told(stage.news()), [600, 0]);
+    // A replay of it is one, wherever it is read.
+    stage.link.heard(at(4).mono, peer, frames[2].clone());
+    let (opener, text) = work(&mut stage);
+    stage.link.read(at(4).mono, opener.open(&text));
+    assert_eq!(stage.news(), [News::Dropped(FrameFault::Replayed { seq: 3 })]);
+}
+
+#[test]
+fn what_was_read_for_a_session_that_is_gone_says_nothing() {
+    let mut stage = stage();
+    let peer = stage.up(at(0));
+    let text = stage.hub_says(at(1), &big());
+    stage.link.heard(at(1).mono, peer, text);
+    let (opener, text) = work(&mut stage);
+    stage.link.closed(at(2).mono, peer, &Gone::Io("reset".into()));
+    stage.loss();
+    let peer = stage.up(at(60));
+    let behind = stage.hub_says(at(61), &big());
+    stage.link.heard(at(61).mono, peer, behind);
+    assert!(stage.wants().is_empty(), "one at a time, also across sessions");
+    stage.link.read(at(62).mono, opener.open(&text));
+    let (opener, text) = work(&mut stage);
+    stage.link.read(at(63).mono, opener.open(&text));
+    assert_eq!(told(stage.news()), [600]);
+}
+
+#[test]
+fn a_hub_that_floods_while_one_is_read_is_sent_away() {
+    let mut stage = stage();
+    let peer = stage.up(at(0));
+    let text = stage.hub_says(at(1), &big());
+    stage.link.heard(at(1).mono, peer, text);
+    work(&mut stage);
+    (0..=WAITING_FRAMES).for_each(|_| {
+        stage.link.heard(at(1).mono, peer, "x".into());
+    });
+    assert_eq!(stage.closed_by_us(), peer);
 }

@@ -14,8 +14,8 @@ use crate::{
     },
 };
 
-/// Bodies that may be with the spoke at once; the rest of its depth is for receipts.
-pub const MOST_JOBS: usize = DEPTH - receipts::MOST_JOBS;
+/// Bodies that may be with the spoke at once; the rest of its depth is for receipts, and one for the marketplace.
+pub const MOST_JOBS: usize = DEPTH - receipts::MOST_JOBS - 1;
 /// Bytes of these bodies together.
 pub const MOST_BYTES: usize = 128 << 20;
 /// A hotkey has at most one part in this many of both; the longest body fits into one.
@@ -95,6 +95,7 @@ pub fn serve(request: ValidatorBulk) -> ValidatorBulkDone {
     match request {
         ValidatorBulk::Synapse(work) => ValidatorBulkDone::Synapse { job: work.job, outcome: unpack(&work) },
         ValidatorBulk::Receipts(work) => ValidatorBulkDone::Receipts { job: work.job, text: receipts::serve(&work) },
+        ValidatorBulk::Hub { opener, text } => ValidatorBulkDone::Hub(Box::new(opener.open(&text))),
     }
 }
 

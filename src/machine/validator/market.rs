@@ -12,7 +12,10 @@ use crate::{
     config::meshhub::MeshHub,
     machine::{
         Input, Message, Output,
-        contract::store::Write,
+        contract::{
+            store::Write,
+            validator_bulk::{ValidatorBulk, ValidatorBulkDone},
+        },
         hub_link::{HubLink, Loss, News, Settings, Want},
         hub_reports,
         score::{Scores, report::report},
@@ -133,11 +136,12 @@ impl Validator {
         match input {
             Input::Opened { peer, .. } if peer.is_dialed() => on.link.opened(now, peer),
             Input::Received { peer, message: Message::Text(text), .. } if peer.is_dialed() => {
-                on.link.heard(now.mono, peer, &text);
+                on.link.heard(now.mono, peer, text);
             }
             Input::Closed { peer, reason } | Input::DialFailed { peer, reason } if peer.is_dialed() => {
                 on.link.closed(now.mono, peer, &reason);
             }
+            Input::Event(Event::Bulk(ValidatorBulkDone::Hub(opened))) => on.link.read(now.mono, *opened),
             Input::Event(Event::Resolved(reply)) => on.link.resolved(now.mono, reply.addresses),
             other => return Some(other),
         }
@@ -163,6 +167,7 @@ impl Validator {
                 Want::Dial { peer, dial } => Output::Dial { peer, dial },
                 Want::Send { peer, text } => Output::Send { peer, message: Message::Text(text) },
                 Want::Close { peer, code, reason } => Output::Close { peer, code, reason },
+                Want::Open { opener, text } => Output::Command(Command::Bulk(ValidatorBulk::Hub { opener, text })),
             });
         }
     }

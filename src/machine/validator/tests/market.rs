@@ -179,6 +179,20 @@ fn leases_that_are_none_are_counted_by_what_was_wrong() {
 }
 
 #[test]
+fn a_publish_of_the_whole_network_is_read_in_the_bulk_spoke() {
+    let miner = Miner::new(1);
+    let mut bench = bench(&[&miner]);
+    let mut hub = join(&mut bench);
+    let workers: Vec<String> = (0..2_000).map(|number| format!("worker-{number:04}")).collect();
+    let leases: Vec<(&str, f64)> = workers.iter().map(|worker| (worker.as_str(), 0.5)).collect();
+    let text = hub.publish(&mut bench, &miner, &leases);
+    assert!(text.len() > crate::wire::limits::BULK_BYTES);
+    bench.seconds(1);
+    let stored = |write: &Write| matches!(write, Write::Leases { scores, .. } if scores.len() == 2_000);
+    assert_eq!(bench.written.iter().filter(|write| stored(write)).count(), 1);
+}
+
+#[test]
 fn what_is_not_done_is_acknowledged_as_failed_and_only_where_that_is_asked_for() {
     let mut bench = bench(&[]);
     let mut hub = join(&mut bench);
