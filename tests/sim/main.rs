@@ -10,6 +10,7 @@ mod adversaries;
 mod cards;
 mod chain_watch;
 mod chain_weather;
+mod leases;
 mod liars;
 mod links;
 mod roles;

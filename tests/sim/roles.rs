@@ -31,12 +31,13 @@ use byteleap::{
     spoke::{
         bulk,
         chain::Chain,
+        meshhub_sim::{Hub, Never, Script, Tokens},
         resolve,
         store::Store,
         subtensor_sim::{InProcess, Node},
         verify,
     },
-    units::{Now, Wall, WorkerId},
+    units::{Now, Secret, Wall, WorkerId},
     wire::{
         keys::Keypair,
         messages::{Raw, SystemInfo},
@@ -377,8 +378,43 @@ pub fn validator(
         chain,
         node: node.clone(),
     };
-    let build = Box::new(move |_| Validator::new(key.clone(), config.clone(), VERIFIERS, rng()));
+    let build = Box::new(move |_| {
+        let market = config.meshhub.clone();
+        let validator = Validator::new(key.clone(), config.clone(), VERIFIERS, rng());
+        match market {
+            Some(hub) => validator.with_market(&hub, Secret::new(TOKEN.into()), rng()),
+            None => validator,
+        }
+    });
     Seat::new(now, build, spokes, Validator::check_invariants)
+}
+
+/// The access token that the hub takes.
+const TOKEN: &str = "of the simulated world";
+
+pub struct HubSpokes;
+
+impl Spokes<Hub> for HubSpokes {
+    fn route(&mut self, command: &Never) -> Route {
+        match *command {}
+    }
+
+    fn serve(&mut self, _now: Now, command: Never) -> Option<Never> {
+        match command {}
+    }
+
+    fn survives_crash(&self, command: &Never) -> bool {
+        match *command {}
+    }
+}
+
+/// The marketplace, playing that script from each of its starts.
+pub fn hub(seed: u64, seat: usize, now: Now, script: &Script) -> Seat<Hub, HubSpokes> {
+    let (mut rng, script) = (lives(seed, seat), script.clone());
+    let tokens = Tokens::read(TOKEN).expect("a token");
+    let every = Some(Duration::from_secs(60));
+    let build = Box::new(move |_| Hub::new(key(seed, 250), tokens.clone(), script.clone(), every, rng()));
+    Seat::new(now, build, HubSpokes, |_| ())
 }
 
 pub fn miner(

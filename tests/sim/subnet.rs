@@ -7,7 +7,10 @@ use byteleap::{
         Gone, Link,
         contract::store::{CPU_MATRIX, End},
     },
-    spoke::subtensor_sim::{Genesis, InProcess, Node},
+    spoke::{
+        meshhub_sim::Script,
+        subtensor_sim::{Genesis, InProcess, Node},
+    },
     units::{Hotkey, Mono, Netuid, Now, Wall, WorkerId, WorkerKey},
     wire::messages::gemm_i8::GEMM_I8,
 };
@@ -89,6 +92,21 @@ impl Subnet {
 
     /// `validation`: settings of the validator that differ from those of all subnets.
     pub fn of(seed: u64, validation: &Value, cast: Vec<Vec<Part>>) -> Subnet {
+        Subnet::with(seed, validation, cast, None)
+    }
+
+    /// With a marketplace, in the last seat, that plays what `script` makes of the workers' keys.
+    pub fn with_hub(seed: u64, validation: &Value, cast: Vec<Vec<Part>>, script: &Value) -> Subnet {
+        let script = Script::read(&script.to_string()).expect("a script");
+        Subnet::with(seed, validation, cast, Some(&script))
+    }
+
+    /// The key that a worker of a cast has under that seed.
+    pub fn key_of(seed: u64, miner: usize, worker: usize) -> WorkerKey {
+        WorkerKey::new(&hotkey(seed, miner + 1), &WorkerId::new(&worker_id(miner, worker)))
+    }
+
+    fn with(seed: u64, validation: &Value, cast: Vec<Vec<Part>>, hub: Option<&Script>) -> Subnet {
         let world = World::new(seed, Wall::from_secs(1_790_000_000 + seed * 7));
         let witness = Rc::new(RefCell::new(Witness::default()));
         let now = world.now();
@@ -107,7 +125,7 @@ impl Subnet {
             honest,
             wrong_clock: None,
         };
-        subnet.seat_validator(seed, now, validation);
+        subnet.seat_validator(seed, now, validation, hub.is_some());
         for miner in 0..cast.len() {
             subnet.seat_miner(seed, now, miner, &node);
         }
@@ -116,10 +134,14 @@ impl Subnet {
                 subnet.seat_worker(seed, now, (miner, worker), *part);
             }
         }
+        if let Some(script) = hub {
+            let seat = roles::hub(seed, subnet.world.actors.len(), now, script);
+            subnet.world.seat(Box::new(seat), Some((address(200, 9510), Link::Marketplace)));
+        }
         subnet
     }
 
-    fn seat_validator(&mut self, seed: u64, now: Now, validation: &Value) {
+    fn seat_validator(&mut self, seed: u64, now: Now, validation: &Value, market: bool) {
         let axon = address(1, 9091);
         let mut settings = json!({
             "port": 9091, "external_ip": "10.1.0.1", "netuid": NETUID, "subtensor": {"network": "local"},
@@ -133,6 +155,12 @@ impl Subnet {
             "weight_management": {"recalculate_interval": 40},
             "weights": {"commit_reveal": if seed % 16 == 5 { "hash" } else { "timelocked" }},
         });
+        if market {
+            settings["meshhub"] = json!({
+                "ws_url": format!("ws://{}/ws/mesh", address(200, 9510)), "access_token_file": "/none",
+                "reconnect_delay_seconds": 5,
+            });
+        }
         let named = validation.as_object().into_iter().flatten();
         named.for_each(|(key, value)| settings["validation"][key] = value.clone());
         let seat = roles::validator(seed, now, roles::key(seed, 0), &settings, (&self.node, &self.link), &self.witness);

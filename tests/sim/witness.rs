@@ -8,9 +8,9 @@ use byteleap::{
     compute::gemm_i8::KeyPrefix,
     machine::{
         contract::store::{ChallengeRow, End, WeightOutcome, Work, Write},
-        score::{Scores, WorkerScore},
+        score::{MinerScore, Scores, WorkerScore},
     },
-    units::{ChallengeId, Wall, WorkerKey},
+    units::{ChallengeId, Hotkey, Wall, WorkerKey},
 };
 
 use crate::{
@@ -67,6 +67,8 @@ pub struct Witness {
     /// Workers of whom a challenge of a GPU counts, and GPUs in quarantine, in the newest calculation.
     pub earns_by_gpu: BTreeSet<WorkerKey>,
     pub in_quarantine: usize,
+    /// Lease score and weight of each miner, in the newest calculation.
+    pub scored: BTreeMap<Hotkey, (f64, f64)>,
     pub chain: ChainWatch,
 }
 
@@ -100,8 +102,15 @@ impl Witness {
         assert!(self.created.insert(row.id.clone(), row.clone()).is_none(), "challenge {} was created twice", row.id);
     }
 
+    /// Challenges that a worker was given so far.
+    pub fn given(&self, worker: &WorkerKey) -> usize {
+        self.created.values().filter(|row| row.target == *worker).count()
+    }
+
     /// A GPU earns for one worker at a time: no worker here has two.
     fn was_scored(&mut self, scores: &Scores) {
+        let of = |miner: &MinerScore| (miner.hotkey.clone(), (miner.lease, miner.weight));
+        self.scored = scores.miners.iter().map(of).collect();
         let of_cpu = |end: &End| matches!(end, End::Verified { passed, .. } if !passed.iter().any(|uuid| uuid.starts_with("GPU-")));
         let by_gpu = |worker: &&WorkerScore| {
             let own = self.ended.iter().filter(|(id, _)| self.created[*id].target == worker.key);
