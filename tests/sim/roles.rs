@@ -142,6 +142,11 @@ impl ValidatorSpokes {
         reply
     }
 
+    fn is_the_same_again(&self, at: Wall) {
+        let (recorded, again) = self.store.replay(at).expect("the log can be read").expect("a calculation");
+        assert_eq!((recorded.at, recorded.mismatch(&again)), (at, None));
+    }
+
     /// What was scored, and the weights made from it, follow from the log, whatever came after.
     fn calculate_again(&self, write: &Write) {
         let until = match write {
@@ -149,6 +154,10 @@ impl ValidatorSpokes {
             Write::WeightIntent { basis, .. } => basis.scored_at,
             _ => return,
         };
+        if let Write::Scored(calculation) = write {
+            let moments = self.witness.borrow_mut().was_calculated(calculation.scores.at);
+            moments.into_iter().for_each(|at| self.is_the_same_again(at));
+        }
         let Some((recorded, again)) = self.store.replay(until).expect("the log can be read") else { return };
         assert_eq!(recorded.mismatch(&again), None, "scores of {:?}", recorded.at);
         if let Write::WeightIntent { id, .. } = write {

@@ -71,6 +71,17 @@ impl Part {
     }
 }
 
+/// Objects are merged key by key, everything else is replaced.
+fn merge(base: &mut Value, over: &Value) {
+    match (base, over) {
+        (Value::Object(base), Value::Object(over)) => {
+            over.iter().for_each(|(key, value)| merge(base.entry(key.clone()).or_insert(Value::Null), value));
+        }
+        (_, Value::Null) => {}
+        (base, over) => *base = over.clone(),
+    }
+}
+
 fn worker_id(miner: usize, worker: usize) -> String {
     format!("{miner:08x}{worker:08x}")
 }
@@ -92,13 +103,13 @@ impl Subnet {
 
     /// `validation`: settings of the validator that differ from those of all subnets.
     pub fn of(seed: u64, validation: &Value, cast: Vec<Vec<Part>>) -> Subnet {
-        Subnet::with(seed, validation, cast, None)
+        Subnet::with(seed, &json!({"validator": {"validation": validation}}), cast, None)
     }
 
     /// With a marketplace, in the last seat, that plays what `script` makes of the workers' keys.
     pub fn with_hub(seed: u64, validation: &Value, cast: Vec<Vec<Part>>, script: &Value) -> Subnet {
         let script = Script::read(&script.to_string()).expect("a script");
-        Subnet::with(seed, validation, cast, Some(&script))
+        Subnet::with(seed, &json!({"validator": {"validation": validation}}), cast, Some(&script))
     }
 
     /// The key that a worker of a cast has under that seed.
@@ -106,7 +117,8 @@ impl Subnet {
         WorkerKey::new(&hotkey(seed, miner + 1), &WorkerId::new(&worker_id(miner, worker)))
     }
 
-    fn with(seed: u64, validation: &Value, cast: Vec<Vec<Part>>, hub: Option<&Script>) -> Subnet {
+    /// `over`: settings that differ from those of all subnets, by role.
+    pub fn with(seed: u64, over: &Value, cast: Vec<Vec<Part>>, hub: Option<&Script>) -> Subnet {
         let world = World::new(seed, Wall::from_secs(1_790_000_000 + seed * 7));
         let witness = Rc::new(RefCell::new(Witness::default()));
         let now = world.now();
@@ -125,13 +137,13 @@ impl Subnet {
             honest,
             wrong_clock: None,
         };
-        subnet.seat_validator(seed, now, validation, hub.is_some());
+        subnet.seat_validator(seed, now, &over["validator"], hub.is_some());
         for miner in 0..cast.len() {
-            subnet.seat_miner(seed, now, miner, &node);
+            subnet.seat_miner(seed, now, miner, (&node, &over["miner"]));
         }
         for (miner, workers) in cast.iter().enumerate() {
             for (worker, part) in workers.iter().enumerate() {
-                subnet.seat_worker(seed, now, (miner, worker), *part);
+                subnet.seat_worker(seed, now, (miner, worker), (*part, &over["worker"]));
             }
         }
         if let Some(script) = hub {
@@ -141,7 +153,7 @@ impl Subnet {
         subnet
     }
 
-    fn seat_validator(&mut self, seed: u64, now: Now, validation: &Value, market: bool) {
+    fn seat_validator(&mut self, seed: u64, now: Now, over: &Value, market: bool) {
         let axon = address(1, 9091);
         let mut settings = json!({
             "port": 9091, "external_ip": "10.1.0.1", "netuid": NETUID, "subtensor": {"network": "local"},
@@ -161,20 +173,20 @@ impl Subnet {
                 "reconnect_delay_seconds": 5,
             });
         }
-        let named = validation.as_object().into_iter().flatten();
-        named.for_each(|(key, value)| settings["validation"][key] = value.clone());
+        merge(&mut settings, over);
         let seat = roles::validator(seed, now, roles::key(seed, 0), &settings, (&self.node, &self.link), &self.witness);
         self.world.seat(Box::new(seat), Some((axon, Link::Axon)));
     }
 
-    fn seat_miner(&mut self, seed: u64, now: Now, miner: usize, node: &SharedNode) {
+    fn seat_miner(&mut self, seed: u64, now: Now, miner: usize, (node, over): (&SharedNode, &Value)) {
         let host = u8::try_from(miner + 2).expect("few miners");
-        let settings = json!({
+        let mut settings = json!({
             "netuid": NETUID, "subtensor": {"network": "local"},
             "heartbeat_interval": 15, "task_poll_interval": 5,
             "metagraph": {"sync_interval": 20, "blacklist": {"threshold": 5, "ttl_seconds": 60}},
             "worker_management": {"host": format!("10.1.0.{host}"), "port": 7799},
         });
+        merge(&mut settings, over);
         let key = roles::key(seed, host - 1);
         let seat = roles::miner(seed, self.world.actors.len(), now, key, &settings, node);
         self.world.seat(Box::new(seat), Some((address(host, 7799), Link::Workers)));
@@ -186,13 +198,14 @@ impl Subnet {
         of.workers.keys().find(|key| key.worker == id).expect("a worker of the cast").clone()
     }
 
-    fn seat_worker(&mut self, seed: u64, now: Now, (miner, worker): (usize, usize), part: Part) {
+    fn seat_worker(&mut self, seed: u64, now: Now, (miner, worker): (usize, usize), (part, over): (Part, &Value)) {
         let id = worker_id(miner, worker);
         let both = if part.only_cpu_matrix { json!([CPU_MATRIX]) } else { json!([CPU_MATRIX, GEMM_I8]) };
-        let settings = json!({
+        let mut settings = json!({
             "worker_id": id, "miner_url": format!("ws://10.1.0.{}:7799", miner + 2), "capabilities": both,
             "heartbeat_interval": 10, "reconnect_interval": 2,
         });
+        merge(&mut settings, over);
         let key = WorkerKey::new(&hotkey(seed, miner + 1), &WorkerId::new(&id));
         let seat = self.world.actors.len();
         let mut witness = self.witness.borrow_mut();
@@ -207,8 +220,11 @@ impl Subnet {
 
     /// Bad weather, cuts and crashes, one after another.
     pub fn trouble(&mut self) {
+        self.trouble_until(Mono(0) + TROUBLE);
+    }
+
+    pub fn trouble_until(&mut self, end: Mono) {
         let seats = self.world.actors.len() as u64;
-        let end = Mono(0) + TROUBLE;
         while self.world.now().mono < end {
             self.world.weather = self.draw_weather();
             let pause = self.world.between((Duration::from_secs(5), Duration::from_secs(60)));
@@ -267,11 +283,7 @@ impl Subnet {
 
     /// Calm again: every honest worker is verified anew, and weights are confirmed on the chain.
     pub fn heal(&mut self) {
-        self.world.weather = CALM;
-        self.calm_chain();
-        if let Some(seat) = self.wrong_clock.take() {
-            self.world.set_wall_error(seat, 0);
-        }
+        self.ease();
         let since = self.world.now();
         let (witness, honest) = (self.witness.clone(), self.honest.clone());
         let well = |world: &mut World| {
@@ -286,6 +298,15 @@ impl Subnet {
         // a link a worker, and requests in flight: nothing leaks
         let most = self.cast.concat().len() + self.cast.len() * 6;
         assert!(self.world.open_connections() <= most, "{} connections are open", self.world.open_connections());
+    }
+
+    /// Nothing goes wrong any more; what did is not waited for.
+    pub fn ease(&mut self) {
+        self.world.weather = CALM;
+        self.calm_chain();
+        if let Some(seat) = self.wrong_clock.take() {
+            self.world.set_wall_error(seat, 0);
+        }
     }
 
     fn standing(&self, since: Wall) -> String {

@@ -19,6 +19,8 @@ use crate::{
 };
 
 /// A reason with one of these is about a proof, and not about the way that it took.
+/// After so many calculations all of them are made again.
+const CALCULATED_AGAIN: usize = 100;
 const PROOF_WORDS: [&str; 7] = ["row", "merkle", "Merkle", "chunk", "values", "opening", " tops "];
 
 /// What had to be computed for a challenge: by its own worker, for its own hotkey.
@@ -70,9 +72,21 @@ pub struct Witness {
     /// Lease score and weight of each miner, in the newest calculation.
     pub scored: BTreeMap<Hotkey, (f64, f64)>,
     pub chain: ChainWatch,
+    /// When scores were calculated.
+    calculated: Vec<Wall>,
 }
 
 impl Witness {
+    /// Notes a calculation; now and then all that were noted are to be calculated again.
+    pub fn was_calculated(&mut self, at: Wall) -> Vec<Wall> {
+        self.calculated.push(at);
+        if self.calculated.len().is_multiple_of(CALCULATED_AGAIN) { self.calculated.clone() } else { Vec::new() }
+    }
+
+    pub fn calculations(&self) -> usize {
+        self.calculated.len()
+    }
+
     /// A batch took effect.
     pub fn saw(&mut self, wall: Wall, writes: &[Write]) {
         for write in writes {

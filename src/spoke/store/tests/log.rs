@@ -222,4 +222,28 @@ proptest! {
             prop_assert_eq!(recorded.mismatch(&again), None);
         }
     }
+
+    #[test]
+    fn two_machines_that_heard_the_same_in_another_order_score_the_same_to_the_bit(steps in steps()) {
+        let mut at = NOON;
+        let mut writes: Vec<(u8, Vec<Write>)> = Vec::new();
+        for (n, (after_s, step)) in steps.into_iter().enumerate() {
+            at = at + Duration::from_secs(after_s);
+            match step {
+                Step::Beat { miner, worker, address, gpus, .. } => {
+                    writes.push((miner, vec![beat(at, miner, worker, address, gpus)]));
+                }
+                Step::Challenge { miner, passes } => writes.push((miner, challenge(n, at, miner, passes))),
+                _ => {}
+            }
+        }
+        let scored = |order: Vec<(u8, Vec<Write>)>| {
+            let mut store = Store::in_memory().unwrap();
+            order.into_iter().for_each(|(_, writes)| store.commit_all(writes).unwrap());
+            calculate(&mut store, wanted(at)).scores.digest()
+        };
+        let mut miner_by_miner = writes.clone();
+        miner_by_miner.sort_by_key(|(miner, _)| std::cmp::Reverse(*miner));
+        prop_assert_eq!(scored(writes), scored(miner_by_miner));
+    }
 }
