@@ -158,6 +158,7 @@ fn facts(criterion: &mut Criterion) {
         let next = || {
             for _ in 0..7 {
                 minute += 1;
+                verdicts(&path, minute);
                 assert!(matches!(store.serve(batch(minute, MINERS, WORKERS)), StoreReply::Committed { .. }));
             }
             NOW + Duration::from_secs(60 * minute)
@@ -171,6 +172,21 @@ fn facts(criterion: &mut Criterion) {
         });
     });
     println!("at the end: {}", peak_memory());
+}
+
+/// A quarter of the workers had a verdict in that minute: each has one in four.
+fn verdicts(path: &Path, minute: u64) {
+    let raw = rusqlite::Connection::open(path).expect("the database");
+    let (each, at) = (MINERS * WORKERS / 4, NOW.0 + minute * 60_000_000_000);
+    let sql = format!(
+        "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < {each})
+         INSERT INTO challenges (uuid, worker, kind, matrix_size, iterations, created, sent, committed, ended,
+             computation_ms, verdict, success_count, ended_seq)
+         SELECT 'later-{minute}-' || i, i * 4 + {minute} % 4 + 1, 'cpu_matrix', 2000, 1, {at}, 1, 1, 1, 100.0, 'verified', 1,
+             (SELECT seq FROM log) + i + 1 FROM n;
+         UPDATE log SET seq = seq + {each};"
+    );
+    raw.execute_batch(&sql).expect("rows");
 }
 
 fn wanted(at: Wall) -> ScoreRequest {
