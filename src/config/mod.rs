@@ -8,6 +8,7 @@
 pub mod file;
 pub mod form;
 mod gpu_matrix;
+pub mod leases;
 pub mod logging;
 pub mod meshhub;
 pub mod miner;

@@ -12,6 +12,7 @@ pub use super::validation::{ChallengeType, CpuMatrix, GemmI8, GemmSize, Validati
 use super::{
     Role,
     form::{Form, text_of},
+    leases::{self, Leases},
     logging::{self, Logging},
     meshhub::{self, MeshHub},
     scoring,
@@ -39,6 +40,7 @@ pub struct Config {
     pub scoring: Scoring,
     /// The marketplace; `None`: nothing is leased.
     pub meshhub: Option<MeshHub>,
+    pub leases: Leases,
     pub weights: Weights,
     pub security: Security,
     pub metrics: Option<SocketAddr>,
@@ -108,6 +110,7 @@ impl Role for Config {
             validation: validation::read(form),
             scoring: scoring::read(form),
             meshhub: meshhub::read(form),
+            leases: leases::read(form, "meshhub.ws_url"),
             weights: weights(form),
             security: security(form),
             metrics: shared::metrics(form),

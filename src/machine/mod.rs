@@ -18,6 +18,7 @@ pub mod health;
 pub mod hub_link;
 pub mod hub_reports;
 pub mod journal;
+pub mod lease;
 pub mod miner;
 pub mod score;
 mod tls_fault;

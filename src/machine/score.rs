@@ -17,7 +17,7 @@ mod shadow;
 mod worker;
 
 pub use emit::{emit, submission};
-pub use facts::{ChallengeFact, Claim, Facts, MinerFacts, NOT_FETCHED, Outcome, WorkerFacts};
+pub use facts::{ChallengeFact, Claim, Facts, LeaseFact, MinerFacts, NOT_FETCHED, Outcome, WorkerFacts};
 pub use outcome::{Availability, Contested, MinerScore, Scores, WorkerScore};
 pub use ownership::RELEASE;
 pub use policy::{Base, Policy, PolicyId, PolicyName};
@@ -29,7 +29,7 @@ use crate::units::WorkerKey;
 
 /// Scores the subnet as of `facts.at`.
 pub fn score(facts: &Facts, policy: &Policy) -> Scores {
-    let owners = Owners::of(facts, facts.at - policy.ranking_window);
+    let owners = Owners::of(facts, policy);
     let (ranked, unranked) = workers(facts, policy, &owners);
     let raw = miner::raw(&ranked, policy.worker_cap);
     let (mut miners, mean_challenge) = miner::composites(facts, policy, &ranked, &raw, &owners);

@@ -9,7 +9,7 @@
 //! | `gate` (`sources`, `nonces`, `rate`) | who may speak, and how often |
 //! | `sessions` | handshakes and keys |
 //! | `axon`, `bulk`, `incoming` | a request from its last byte to its answer |
-//! | `fleet`, `heartbeat` | which workers there are |
+//! | `fleet`, `leases`, `heartbeat` | which workers there are, and which of them are on lease |
 //! | `round`, `capacity`, `issue`, `draw` | whom to challenge, and with what |
 //! | `challenges`, `phases`, `evidence`, `fault` | how a challenge goes on, and what is shown for it |
 //! | `verification` | proofs that wait for a verifier |
@@ -40,6 +40,7 @@ mod heads;
 mod heartbeat;
 pub mod incoming;
 mod issue;
+mod leases;
 mod ledger;
 pub mod lines;
 mod market;
@@ -77,6 +78,7 @@ use self::{
     extrinsics::Lane,
     fleet::Fleet,
     gate::Gate,
+    leases::Leases,
     ledger::{Ledger, Settled, Waiter},
     market::Market,
     receipts::Receipts,
@@ -163,6 +165,7 @@ pub struct Validator {
     sessions: Sessions,
     axon: Axon,
     fleet: Fleet,
+    leases: Leases,
     round: Round,
     challenges: Challenges,
     verification: Verification,
@@ -202,6 +205,7 @@ impl Validator {
             sessions: Sessions::new(config.security.require_signed_handshake),
             axon: Axon::default(),
             fleet: Fleet::default(),
+            leases: Leases::new(config.leases.source, (&config.leases).into()),
             round: Round::default(),
             challenges: Challenges::new(limits),
             verification: Verification::new(verifiers, validation.proof_queue_max),
@@ -266,7 +270,7 @@ impl Validator {
         self.epoch.resume(&mut snapshot);
         let Snapshot { open_challenges, leases, genesis, in_flight, .. } = snapshot;
         self.challenges.bury(now, open_challenges);
-        self.fleet.set_leases(leases.into_iter().map(|(worker, score, _)| (worker, score)));
+        self.leases.resume(now.wall, leases).into_iter().for_each(|write| self.ledger.must(Write::Leases(write)));
         genesis.into_iter().for_each(|genesis| self.chain.expect(genesis));
         if let Some((errand, extrinsic)) = in_flight {
             self.lane.resume(errand, extrinsic);
@@ -403,6 +407,7 @@ impl Validator {
 
     fn recalculate(&mut self, now: Now) {
         self.timers.set(Timer::Recalculate, now.mono + self.config.weights.recalculate_interval);
+        self.leases.watch(now);
         if self.drift.alarmed() {
             self.counters.count(Metric::Scorings, &["paused"]);
             return;
@@ -491,6 +496,7 @@ impl Validator {
         self.verification.check_invariants();
         self.sessions.check_invariants();
         self.fleet.check_invariants();
+        self.leases.check_invariants();
         self.chain.check_invariants();
         self.axon.check_invariants();
         self.receipts.check_invariants();

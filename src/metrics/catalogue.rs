@@ -82,7 +82,10 @@ catalogue! {
     MarketplaceFaults Counter "marketplace_faults_total" ["fault"] "Frames and messages of the marketplace that were dropped, by what was wrong."
     MarketplaceLosses Counter "marketplace_losses_total" ["reason"] "Sessions and attempts that ended."
     LeasesSkipped Counter "leases_skipped_total" ["reason"] "Published leases that were passed over, by what was wrong."
-    LeasesAgeSeconds Gauge "leases_age_seconds" [] "Time since leases were last published."
+    LeasesAgeSeconds Gauge "leases_age_seconds" [] "Time since the source last said anything valid about leases; left out when it never did."
+    Leases Gauge "leases" [] "Leases above 0, of known workers and of others."
+    LeasesInForce Gauge "leases_in_force" [] "Share of each lease that the silence of its source leaves, 0 to 1."
+    LeasesDropped Counter "leases_dropped_total" [] "Leases that ended because there were too many."
 
     // validator: the axon
     Requests Counter "requests_total" ["synapse"] "Requests of miners, by synapse, answered or refused."

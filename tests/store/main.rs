@@ -9,9 +9,11 @@ use std::{
 };
 
 use byteleap::{
+    config::leases::LeaseSource,
     machine::{
         contract::store::{
-            Asked, ChallengeRow, End, HeartbeatWrite, Reach, StoreReply, StoreRequest, Work, WorkerSeen, Write,
+            Asked, ChallengeRow, End, HeartbeatWrite, LeasesWrite, Reach, StoreReply, StoreRequest, Work, WorkerSeen,
+            Write,
         },
         score::{Facts, Policy, score},
     },
@@ -128,7 +130,7 @@ fn leases(input: &Value) -> Write {
         let key = WorkerKey::new(&Hotkey::label(text(worker, "hotkey")), &WorkerId::new(text(worker, "worker_id")));
         Some((key, worker["lease_score"].as_f64()?.min(1.0)))
     });
-    Write::Leases { at: NOW, scores: leased.collect() }
+    Write::Leases(LeasesWrite { at: NOW, source: LeaseSource::File, scores: leased.collect() })
 }
 
 fn commit(store: &mut Store, writes: Vec<Write>) {

@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use super::chain::{Reveal, SignedExtrinsic};
 use crate::{
+    config::leases::LeaseSource,
     machine::score::{Policy, Scores},
     units::{BlockNumber, ChallengeId, Hotkey, Uid, Wall, WorkerId, WorkerKey},
     wire::messages::gemm_i8::{GEMM_I8, Sample},
@@ -120,11 +121,8 @@ pub enum Write {
         end: End,
         verify_ms: Option<f64>,
     },
-    /// Lease scores in [0, 1], by worker; workers not named keep theirs.
-    Leases {
-        at: Wall,
-        scores: Vec<(WorkerKey, f64)>,
-    },
+    /// A source said something of leases.
+    Leases(LeasesWrite),
     /// One score calculation: what each miner got and why, and from what.
     Scored(Box<Calculation>),
     /// Which chain this is, by its genesis. Said once; never another.
@@ -169,6 +167,14 @@ pub enum Write {
         /// Heartbeats of before it go, and workers and miners not heard since, unless a lease is on them.
         availability: Wall,
     },
+}
+
+/// Lease scores in [0, 1], by worker, of which a later one counts; workers not named keep theirs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LeasesWrite {
+    pub at: Wall,
+    pub source: LeaseSource,
+    pub scores: Vec<(WorkerKey, f64)>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -395,8 +401,7 @@ pub enum WeightOutcome {
 pub struct Snapshot {
     /// Challenges that had not ended when the process did.
     pub open_challenges: Vec<ChallengeRow>,
-    /// Last lease scores, with their stamp.
-    pub leases: Vec<(WorkerKey, f64, Wall)>,
+    pub leases: KnownLeases,
     /// Known workers with their last heartbeat.
     pub workers: Vec<(WorkerKey, Wall)>,
     /// The chain that this validator has always been on.
@@ -409,6 +414,23 @@ pub struct Snapshot {
     pub awaited: Vec<AwaitedWeights>,
     /// When weights were last confirmed.
     pub confirmed: Option<Wall>,
+}
+
+/// The leases that there are, and when a source last said anything valid of any; `None`: never.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct KnownLeases {
+    pub rows: Vec<LeaseRow>,
+    pub heard: Option<Wall>,
+}
+
+/// One lease above 0.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LeaseRow {
+    pub key: WorkerKey,
+    pub score: f64,
+    /// When its source first said so.
+    pub heard: Wall,
+    pub source: String,
 }
 
 /// A weight vector that was meant to be set, and how far it came.

@@ -9,7 +9,10 @@ use std::{
 };
 
 use crate::{
-    machine::availability::{Beat, GpuSetId, Roster, RosterId},
+    machine::{
+        availability::{Beat, GpuSetId, Roster, RosterId},
+        lease::OutageRule,
+    },
     units::{Hotkey, Wall, WorkerKey},
 };
 
@@ -33,6 +36,23 @@ pub struct Facts {
     pub claims: BTreeMap<Arc<str>, Vec<Claim>>,
     /// What the ids in rosters and challenges stand for.
     pub gpu_sets: BTreeMap<GpuSetId, BTreeSet<Arc<str>>>,
+    /// When a source last said anything valid about leases; `None`: never.
+    pub leases_heard: Option<Wall>,
+}
+
+impl Facts {
+    /// What of a worker's lease is in force; `None` when it has none.
+    pub fn lease(&self, worker: &WorkerFacts, rule: OutageRule) -> Option<f64> {
+        worker.lease.map(|lease| rule.in_force(lease.score, self.leases_heard, self.at))
+    }
+}
+
+/// What a source said of one worker.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LeaseFact {
+    pub score: f64,
+    /// When it first said so; saying the same again is no new fact.
+    pub heard: Wall,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -49,8 +69,8 @@ pub struct MinerFacts {
 pub struct WorkerFacts {
     /// Gone from its miner for good: does not count among the miner's workers.
     pub removed: bool,
-    /// Last lease score; `None` when the marketplace never said one.
-    pub lease: Option<f64>,
+    /// `None`: it has no lease.
+    pub lease: Option<LeaseFact>,
     /// Ended challenges of the ranking window, in any order.
     pub challenges: Vec<ChallengeFact>,
     /// Rounds in which the validator had no capacity to verify it, and gave it nothing: when each began.

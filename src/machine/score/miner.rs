@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    facts::{Facts, WorkerFacts},
+    facts::Facts,
     outcome::{MinerScore, WorkerScore},
     ownership::Owners,
     policy::{Base, Policy},
@@ -40,12 +40,17 @@ struct Roster {
     availability_sum: f64,
 }
 
-fn rosters<'a>(facts: &'a Facts, ranked: &'a [WorkerScore], owners: &Owners) -> BTreeMap<&'a Hotkey, Roster> {
+fn rosters<'a>(
+    facts: &'a Facts,
+    policy: &Policy,
+    ranked: &'a [WorkerScore],
+    owners: &Owners,
+) -> BTreeMap<&'a Hotkey, Roster> {
     let mut rosters: BTreeMap<&Hotkey, Roster> = BTreeMap::new();
     for (key, worker) in facts.workers.iter().filter(|(_, worker)| !worker.removed) {
         let roster = rosters.entry(&key.hotkey).or_default();
         roster.workers += 1;
-        roster.leases.push(usable_lease(worker) * owners.lease_share(key));
+        roster.leases.push(facts.lease(worker, policy.outage).unwrap_or(0.0) * owners.lease_share(key));
     }
     let mut in_key_order: Vec<&WorkerScore> = ranked.iter().collect();
     in_key_order.sort_by(|a, b| a.key.cmp(&b.key));
@@ -55,10 +60,6 @@ fn rosters<'a>(facts: &'a Facts, ranked: &'a [WorkerScore], owners: &Owners) -> 
         roster.availability_sum += worker.availability.value;
     }
     rosters
-}
-
-fn usable_lease(worker: &WorkerFacts) -> f64 {
-    worker.lease.filter(|lease| lease.is_finite()).unwrap_or(0.0)
 }
 
 impl Roster {
@@ -84,7 +85,7 @@ pub(super) fn composites(
 ) -> (Vec<MinerScore>, f64) {
     let largest = raw.values().copied().fold(0.0, f64::max);
     let normalised = |raw: f64| if largest > 0.0 { raw / largest } else { 0.0 };
-    let rosters = rosters(facts, ranked, owners);
+    let rosters = rosters(facts, policy, ranked, owners);
     let none = Roster::default();
     let scored: BTreeSet<&Hotkey> = facts.metagraph.iter().collect();
     let miners = facts.miners.iter().filter(|(hotkey, miner)| !miner.removed && scored.contains(hotkey));

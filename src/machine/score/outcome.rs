@@ -138,6 +138,7 @@ pub struct WorkerScore {
     pub performance: f64,
     /// `performance` by the largest of all workers.
     pub score: f64,
+    /// Its lease score in force; `None` when it has none.
     pub lease: Option<f64>,
     /// What of its lease counts: less where GPUs that it names are another's, or in quarantine.
     pub lease_share: f64,

@@ -22,7 +22,11 @@ use std::time::Duration;
 
 use super::facts::{ChallengeFact, Claim, Facts, Outcome};
 use crate::{
-    machine::{availability::GpuSetId, score::outcome::Contested},
+    machine::{
+        availability::GpuSetId,
+        lease::OutageRule,
+        score::{outcome::Contested, policy::Policy},
+    },
     units::{Wall, WorkerKey},
 };
 
@@ -56,13 +60,14 @@ pub(super) enum Share {
 }
 
 impl<'a> Owners<'a> {
-    /// `from`: claims last seen and challenges created before it are stale.
-    pub(super) fn of(facts: &'a Facts, from: Wall) -> Owners<'a> {
+    /// Claims last seen and challenges created before the ranking window are stale.
+    pub(super) fn of(facts: &'a Facts, policy: &Policy) -> Owners<'a> {
+        let (from, outage) = (facts.at - policy.ranking_window, policy.outage);
         let fresh = |claim: &&Claim| !claim.removed && claim.seen >= from;
         let mut owners = Owners { facts, titles: BTreeMap::new(), named: BTreeMap::new() };
         for (uuid, claims) in &facts.claims {
             let claims: Vec<&Claim> = claims.iter().filter(fresh).collect();
-            if let Some(title) = (Case { facts, uuid, from }).title(&claims) {
+            if let Some(title) = (Case { facts, uuid, from, outage }).title(&claims) {
                 owners.count(&claims, &title);
                 owners.titles.insert(uuid, title);
             }
@@ -119,6 +124,7 @@ struct Case<'a> {
     facts: &'a Facts,
     uuid: &'a str,
     from: Wall,
+    outage: OutageRule,
 }
 
 impl<'a> Case<'a> {
@@ -143,7 +149,8 @@ impl<'a> Case<'a> {
     }
 
     fn leased(self, claim: &Claim) -> bool {
-        let lease = self.facts.workers.get(&claim.worker).and_then(|worker| worker.lease);
+        let worker = self.facts.workers.get(&claim.worker);
+        let lease = worker.and_then(|worker| self.facts.lease(worker, self.outage));
         claim.proved.is_some() && lease.is_some_and(|lease| lease > 0.0)
     }
 

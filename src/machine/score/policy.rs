@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use crate::config::scoring::PolicyName;
+use crate::machine::lease::OutageRule;
 
 /// Which policy made a score.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,6 +70,9 @@ pub struct Policy {
     pub challenge_weight: f64,
     /// Share of the lease score in the composite, 0–1.
     pub lease_weight: f64,
+    /// What is left of leases while their source is silent. Calculations of before there was a choice held them.
+    #[serde(default)]
+    pub outage: OutageRule,
 }
 
 impl Policy {
@@ -97,6 +101,7 @@ impl Policy {
             offline_after: Duration::from_secs(30 * 60),
             challenge_weight,
             lease_weight,
+            outage: OutageRule::default(),
         }
     }
 

@@ -83,7 +83,7 @@ impl Scenario {
             self.facts.miners.insert(Hotkey::label(text(miner, "hotkey")), facts);
         }
         for worker in input["workers"].as_array().unwrap() {
-            let lease = worker["lease_score"].as_f64();
+            let lease = worker["lease_score"].as_f64().map(leased);
             let facts = WorkerFacts { removed: worker["deleted"] == true, lease, ..WorkerFacts::default() };
             self.facts.workers.insert(key_of(worker), facts);
         }
@@ -147,6 +147,10 @@ fn policy_of(input: &Value) -> Policy {
         challenge_weight: number("weight_management.score_weights.challenge_weight"),
         ..Policy::reference_70_30()
     }
+}
+
+fn leased(score: f64) -> LeaseFact {
+    LeaseFact { score, heard: minutes_ago(60.0) }
 }
 
 #[track_caller]
@@ -379,7 +383,7 @@ fn a_lease_outside_its_range_or_no_number_breaks_nothing() {
     let mut facts = Facts { at: minutes_ago(0.0), ..Facts::default() };
     for (hotkey, lease) in [("5A", 7.5), ("5B", -3.0), ("5C", f64::NAN), ("5D", 0.5)] {
         facts_of::miner(&mut facts, hotkey);
-        facts_of::worker(&mut facts, hotkey, "w1").lease = Some(lease);
+        facts_of::worker(&mut facts, hotkey, "w1").lease = Some(leased(lease));
     }
     let scores = score(&facts, &Policy::reference_70_30());
     let leases: Vec<f64> = scores.miners.iter().map(|miner| miner.lease).collect();
@@ -437,7 +441,7 @@ fn beats() -> impl Strategy<Value = Vec<(f64, u8, Option<AddressId>, Option<GpuS
 prop_compose! {
     fn a_worker()(
         removed in prop::bool::weighted(0.1),
-        lease in prop::option::of(prop_oneof![Just(0.0), 0.0..1.0f64]),
+        lease in prop::option::of(prop_oneof![Just(0.0), 0.0..1.0f64].prop_map(leased)),
         challenges in challenges(),
         passed_over in prop_oneof![Just(0), 0..60u32],
     ) -> WorkerFacts {

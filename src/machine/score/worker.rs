@@ -163,6 +163,7 @@ impl<'a> Fleet<'a> {
             let availability = self.availability(key, &tally.proved);
             let mut scored = unranked(key, worker, from, &tally, availability, self.policy);
             scored.score.lease_share = owners.lease_share(key);
+            scored.score.lease = self.facts.lease(worker, self.policy.outage);
             scores.push(scored);
         }
         scores
@@ -244,7 +245,7 @@ fn unranked(
         availability,
         performance,
         score: 0.0,
-        lease: worker.lease,
+        lease: None,
         lease_share: 1.0,
     };
     Unranked { score, newest: tally.newest }

@@ -1,6 +1,6 @@
 //! Which workers the miners' heartbeats tell of, and which of them may be challenged now.
 //!
-//! Owns the last word of every miner and the lease scores. It validates nothing (the wire and the switchboard
+//! Owns the last word of every miner. It validates nothing (the wire and the switchboard
 //! did) and sends nothing. Bounded: [`KEPT_PER_MINER`] workers a miner, miners only of the metagraph.
 
 use std::{
@@ -87,7 +87,6 @@ pub struct Fleet {
     miners: BTreeMap<Hotkey, Miner>,
     /// Rounds of challenges so far.
     rounds: u64,
-    leases: BTreeMap<WorkerKey, f64>,
 }
 
 #[derive(Debug, Default)]
@@ -124,27 +123,17 @@ impl Fleet {
         workers.for_each(|worker| worker.hardware_stored = false);
     }
 
-    /// Lease scores as the store last knew them.
-    pub fn set_leases(&mut self, scores: impl IntoIterator<Item = (WorkerKey, f64)>) {
-        self.leases.extend(scores);
-    }
-
-    /// The workers that may get a challenge, by key, and of which kind. Whether one is open is not known here.
-    pub fn candidates(&self, now: Mono, wanted: ChallengeType) -> Vec<Able> {
+    /// The workers that may get a challenge, by key, and of which kind: those that are not on lease. Whether one is open
+    /// is not known here.
+    pub fn candidates(&self, now: Mono, wanted: ChallengeType, is_leased: impl Fn(&WorkerKey) -> bool) -> Vec<Able> {
         let heard = self.miners.iter().filter(|(_, miner)| now.since(miner.heard) < HEARD_WITHIN);
-        heard.flat_map(|(hotkey, miner)| self.candidates_of(now, hotkey, miner, wanted)).collect()
+        let able = heard.flat_map(|(hotkey, miner)| miner.able(now, hotkey, wanted));
+        able.filter(|able| !is_leased(&able.target)).collect()
     }
 
-    fn candidates_of(&self, now: Mono, hotkey: &Hotkey, miner: &Miner, wanted: ChallengeType) -> Vec<Able> {
-        let mut by_age: Vec<&Worker> = miner.workers.values().collect();
-        by_age.sort_by_key(|worker| std::cmp::Reverse(worker.heard));
-        let here = |worker: &&Worker| worker.word.online && now.since(worker.heard) < HEARD_WITHIN;
-        let first = by_age.into_iter().take(CHALLENGED_PER_MINER).filter(here);
-        let able = first.filter_map(|worker| {
-            let (target, offer) = (WorkerKey::new(hotkey, &worker.word.worker), worker.word.offer(wanted)?);
-            Some(Able { target, offer, served: worker.served })
-        });
-        able.filter(|able| !self.is_leased(&able.target)).collect()
+    /// A miner named it, and is remembered.
+    pub fn knows(&self, key: &WorkerKey) -> bool {
+        self.miners.get(&key.hotkey).is_some_and(|miner| miner.workers.contains_key(&key.worker))
     }
 
     /// A round of challenges begins.
@@ -158,10 +147,6 @@ impl Fleet {
         if let Some(worker) = worker {
             worker.served = self.rounds;
         }
-    }
-
-    fn is_leased(&self, worker: &WorkerKey) -> bool {
-        self.leases.get(worker).is_some_and(|score| *score > 0.0)
     }
 
     /// Miners with a heartbeat in that long.
@@ -188,6 +173,20 @@ impl Fleet {
 }
 
 impl Miner {
+    /// Those of its latest workers that are here and offer what is wanted.
+    fn able(&self, now: Mono, hotkey: &Hotkey, wanted: ChallengeType) -> Vec<Able> {
+        let mut by_age: Vec<&Worker> = self.workers.values().collect();
+        by_age.sort_by_key(|worker| std::cmp::Reverse(worker.heard));
+        let here = |worker: &&Worker| worker.word.online && now.since(worker.heard) < HEARD_WITHIN;
+        let first = by_age.into_iter().take(CHALLENGED_PER_MINER).filter(here);
+        first
+            .filter_map(|worker| {
+                let (target, offer) = (WorkerKey::new(hotkey, &worker.word.worker), worker.word.offer(wanted)?);
+                Some(Able { target, offer, served: worker.served })
+            })
+            .collect()
+    }
+
     fn take(&mut self, now: Mono, round: u64, word: Word) -> bool {
         let known = self.workers.get(&word.worker);
         let changed = !known.is_some_and(|old| old.hardware_stored && old.word.hardware == word.hardware);
@@ -225,8 +224,16 @@ mod tests {
         Mono(seconds * 1_000_000_000)
     }
 
+    fn leased(key: &WorkerKey) -> bool {
+        key.worker.as_str() == "leased"
+    }
+
     fn names(fleet: &Fleet, now: Mono) -> Vec<String> {
-        fleet.candidates(now, ChallengeType::CpuMatrix).iter().map(|able| able.target.worker.to_string()).collect()
+        fleet
+            .candidates(now, ChallengeType::CpuMatrix, leased)
+            .iter()
+            .map(|able| able.target.worker.to_string())
+            .collect()
     }
 
     #[test]
@@ -235,7 +242,6 @@ mod tests {
         let offline = Word { online: false, ..word("offline") };
         let unable = Word { cpu_matrix: false, ..word("unable") };
         fleet.heard(at(10), &alice(), vec![word("w1"), offline, unable, word("leased")]);
-        fleet.set_leases([(WorkerKey::new(&alice(), &WorkerId::new("leased")), 0.5)]);
         assert_eq!(names(&fleet, at(20)), ["w1"]);
         assert_eq!(names(&fleet, at(310)), [""; 0]);
         assert_eq!((fleet.online(at(20)), fleet.online(at(310))), (3, 0));
@@ -249,7 +255,7 @@ mod tests {
         let only_new = Word { cpu_matrix: false, gemm_i8: true, gpus: Arc::clone(&gpus), ..word("new") };
         fleet.heard(at(1), &alice(), vec![both, only_new, word("old")]);
         let offers = |wanted| -> Vec<(String, Offer)> {
-            let candidates = fleet.candidates(at(2), wanted).into_iter();
+            let candidates = fleet.candidates(at(2), wanted, leased).into_iter();
             candidates.map(|able| (able.target.worker.to_string(), able.offer)).collect()
         };
         let (old, cpu) = (Offer::CpuMatrix, Offer::GemmI8 { gpus: Arc::default() });
@@ -267,10 +273,10 @@ mod tests {
         let able = Word { gpu_matrix: true, gpus: one, inventory: Arc::clone(&all), ..word("able") };
         let other_model = Word { gpus: Arc::default(), ..Word { worker: WorkerId::new("other"), ..able.clone() } };
         fleet.heard(at(1), &alice(), vec![able, other_model, word("no")]);
-        let found = fleet.candidates(at(2), ChallengeType::GpuMatrix);
+        let found = fleet.candidates(at(2), ChallengeType::GpuMatrix, leased);
         let found: Vec<_> = found.into_iter().map(|able| (able.target.worker.to_string(), able.offer)).collect();
         assert_eq!(found, [("able".to_owned(), Offer::GpuMatrix { gpus: all })]);
-        assert!(fleet.candidates(at(2), ChallengeType::Auto).iter().all(|able| able.offer == Offer::CpuMatrix));
+        assert!(fleet.candidates(at(2), ChallengeType::Auto, leased).iter().all(|able| able.offer == Offer::CpuMatrix));
     }
 
     #[test]
@@ -281,7 +287,7 @@ mod tests {
         fleet.served(&WorkerKey::new(&alice(), &WorkerId::new("first")));
         fleet.served(&WorkerKey::new(&alice(), &WorkerId::new("nobody")));
         fleet.heard(at(2), &alice(), vec![word("first"), word("new")]);
-        let candidates = fleet.candidates(at(3), ChallengeType::CpuMatrix);
+        let candidates = fleet.candidates(at(3), ChallengeType::CpuMatrix, leased);
         let served: BTreeMap<_, _> = candidates.iter().map(|able| (able.target.worker.as_str(), able.served)).collect();
         assert_eq!(served, BTreeMap::from([("first", 1), ("new", 1), ("second", 0)]));
     }

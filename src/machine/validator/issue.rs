@@ -44,7 +44,9 @@ impl Validator {
     fn begin_round(&mut self, now: Now) -> Vec<WorkerKey> {
         self.fleet.next_round();
         let validation = &self.config.validation;
-        let candidates = self.fleet.candidates(now.mono, validation.challenge_type).into_iter();
+        let candidates =
+            self.fleet.candidates(now.mono, validation.challenge_type, |key| self.leases.is_leased(key, now.wall));
+        let candidates = candidates.into_iter();
         let (busy, idle): (Vec<_>, Vec<_>) = candidates.partition(|able| self.challenges.is_open_for(&able.target));
         let late = busy.into_iter().map(|able| able.target).filter(|target| self.challenges.awaits_verdict(target));
         let late: Vec<WorkerKey> = late.collect();

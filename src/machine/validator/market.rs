@@ -7,15 +7,12 @@ use std::time::Duration;
 
 use rand_chacha::ChaCha20Rng;
 
-use super::{Command, Event, Phase, Validator, fleet};
+use super::{Command, Event, Phase, Validator, fleet, leases::Word};
 use crate::{
-    config::meshhub::MeshHub,
+    config::{leases::LeaseSource, meshhub::MeshHub},
     machine::{
         Input, Message, Output,
-        contract::{
-            store::Write,
-            validator_bulk::{ValidatorBulk, ValidatorBulkDone},
-        },
+        contract::validator_bulk::{ValidatorBulk, ValidatorBulkDone},
         hub_link::{HubLink, Loss, News, Settings, Want},
         hub_reports,
         score::{Scores, report::report},
@@ -40,8 +37,6 @@ struct On {
     next_heartbeat: Mono,
     /// When the link was last lost, and when that was last said.
     lost: Option<(Mono, Mono)>,
-    /// When leases were last published.
-    heard: Option<Mono>,
 }
 
 impl Market {
@@ -58,7 +53,7 @@ impl Market {
         };
         let link = HubLink::new(settings, me, rng);
         let heartbeat_interval = hub.heartbeat_interval;
-        Market { on: Some(On { link, heartbeat_interval, next_heartbeat: Mono(0), lost: None, heard: None }) }
+        Market { on: Some(On { link, heartbeat_interval, next_heartbeat: Mono(0), lost: None }) }
     }
 
     pub(super) fn deadline(&self) -> Option<Mono> {
@@ -116,10 +111,9 @@ impl Market {
         }
     }
 
-    pub(super) fn fill(&self, now: Mono, page: &mut Page) {
+    pub(super) fn fill(&self, page: &mut Page) {
         let Some(on) = &self.on else { return };
         page.set(Metric::MarketplaceUp, &[], if on.link.is_up() { 1.0 } else { 0.0 });
-        page.set_known(Metric::LeasesAgeSeconds, &[], on.heard.map(|heard| now.since(heard).as_secs_f64()));
     }
 }
 
@@ -222,9 +216,6 @@ impl Validator {
 
     /// Workers that are not named keep what they had; unknown ones have theirs when they come.
     fn leases_published(&mut self, now: Now, publish: LeasePublish) {
-        if let Some(on) = &mut self.market.on {
-            on.heard = Some(now.mono);
-        }
         let LeasePublish { scores, skipped } = publish;
         for (why, count) in &skipped.counts {
             self.counters.add(Metric::LeasesSkipped, &[why.label()], u64::from(*count));
@@ -239,9 +230,9 @@ impl Validator {
                 examples.join("; ")
             );
         }
-        if !scores.is_empty() {
-            self.ledger.must(Write::Leases { at: now.wall, scores: scores.clone() });
-            self.fleet.set_leases(scores);
+        // A publish of which nothing can be read says nothing of leases.
+        if !scores.is_empty() || skipped.total() == 0 {
+            self.leases_said(now, LeaseSource::Meshhub, Word::Some(scores));
         }
     }
 

@@ -11,7 +11,8 @@ impl Validator {
         self.fill_axon(page);
         self.fill_challenges(page);
         self.fill_chain(page);
-        self.market.fill(self.now.mono, page);
+        self.market.fill(page);
+        self.leases.fill(self.now.wall, page);
         let drift = if self.drift.alarmed() { 1.0 } else { 0.0 };
         page.set(Metric::WallAlarm, &[], drift);
         page.set(Metric::ScoringPaused, &["clock_moved"], drift);

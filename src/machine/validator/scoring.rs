@@ -176,6 +176,7 @@ fn with_windows(config: &Config, policy: Policy) -> Policy {
         challenge_interval: config.validation.challenge_interval,
         participation_threshold: config.validation.participation_rate_threshold,
         availability_hours: u32::try_from(hours).unwrap_or(u32::MAX),
+        outage: (&config.leases).into(),
         ..policy
     }
 }

@@ -12,6 +12,7 @@ use std::{
 use rusqlite::{Connection, Row, params};
 
 use super::{
+    leases,
     load::{key, unreadable},
     rosters, rounds, stamp, wall,
 };
@@ -19,7 +20,7 @@ use crate::{
     machine::{
         availability::{Beat, GpuSetId, RosterId, hour_of},
         contract::store::Reach,
-        score::{ChallengeFact, Claim, Facts, MinerFacts, Outcome, WorkerFacts},
+        score::{ChallengeFact, Claim, Facts, LeaseFact, MinerFacts, Outcome, WorkerFacts},
     },
     units::{Hotkey, Wall, WorkerId, WorkerKey},
 };
@@ -36,6 +37,8 @@ pub(super) struct Book {
     /// Who says to own a GPU, by uuid and the worker's row.
     held: BTreeMap<(Arc<str>, i64), Held>,
     sets: u32,
+    /// Leases above 0, also of workers that nobody has heard of yet.
+    leases: BTreeMap<WorkerKey, LeaseFact>,
 }
 
 #[derive(Debug, Default)]
@@ -55,6 +58,7 @@ impl Book {
             rows: BTreeMap::new(),
             held: BTreeMap::new(),
             sets: 0,
+            leases: BTreeMap::new(),
         }
     }
 
@@ -75,7 +79,7 @@ impl Book {
         self.challenges(from, ranking, upto)?;
         self.rounds(from, ranking, upto)?;
         self.claims(from, upto)?;
-        self.leases(from)?;
+        self.leases(from, upto)?;
         self.seq = upto;
         Ok(())
     }
@@ -126,15 +130,20 @@ impl Book {
         named
     }
 
-    /// A worker is known while a beat names it, or a lease is on it.
+    /// A worker is known while a beat names it, or a lease is on it, whatever a silence of its source leaves of that.
     fn keep_workers(&mut self, named: &BTreeMap<WorkerKey, BTreeMap<GpuSetId, Wall>>) {
-        let leased = |worker: &WorkerFacts| worker.lease.is_some_and(|lease| lease > 0.0);
-        self.facts.workers.retain(|key, worker| named.contains_key(key) || leased(worker));
-        for key in named.keys() {
+        let rows = &self.rows;
+        let leased = self.leases.keys().filter(|key| rows.contains_key(key));
+        for key in named.keys().chain(leased) {
             if !self.facts.workers.contains_key(key) {
                 self.facts.workers.insert(key.clone(), WorkerFacts::default());
             }
         }
+        let leases = &self.leases;
+        self.facts.workers.retain(|key, worker| {
+            worker.lease = leases.get(key).copied();
+            worker.lease.is_some() || named.contains_key(key)
+        });
         let with_workers: BTreeSet<&Hotkey> = self.facts.workers.keys().map(|key| &key.hotkey).collect();
         self.facts.miners.retain(|hotkey, miner| !miner.beats.is_empty() || with_workers.contains(hotkey));
     }
@@ -188,7 +197,7 @@ impl Book {
     fn beats(&mut self, from: &Connection, since: Wall, upto: i64) -> rusqlite::Result<()> {
         let mut statement = from.prepare_cached(
             "SELECT miner, at, roster FROM beats
-             WHERE seq > max(?1, coalesce((SELECT seq - 1 FROM hours WHERE hour <= ?4 ORDER BY hour DESC LIMIT 1), 0))
+             WHERE seq > max(?1, coalesce((SELECT min(seq) - 1 FROM hours WHERE hour >= ?4), 0))
                  AND seq <= ?2 AND at >= ?3 ORDER BY seq",
         )?;
         let mut found = statement.query(params![self.seq, upto, stamp(since), hour_of(since)])?;
@@ -279,15 +288,19 @@ impl Book {
         Ok(())
     }
 
-    fn leases(&mut self, from: &Connection) -> rusqlite::Result<()> {
-        let mut statement = from.prepare_cached("SELECT hotkey, worker, score FROM leases")?;
-        let mut found = statement.query([])?;
+    fn leases(&mut self, from: &Connection, upto: i64) -> rusqlite::Result<()> {
+        let mut statement = from.prepare_cached(
+            "SELECT hotkey, worker, score, at FROM lease_events WHERE seq > ?1 AND seq <= ?2 ORDER BY seq",
+        )?;
+        let mut found = statement.query([self.seq, upto])?;
         while let Some(row) = found.next()? {
-            let key = key(row, 0, 1)?;
-            if self.rows.contains_key(&key) {
-                self.facts.workers.entry(key).or_default().lease = row.get(2)?;
-            }
+            let fact = LeaseFact { score: row.get(2)?, heard: wall(row.get(3)?) };
+            match fact.score > 0.0 {
+                true => self.leases.insert(key(row, 0, 1)?, fact),
+                false => self.leases.remove(&key(row, 0, 1)?),
+            };
         }
+        self.facts.leases_heard = self.facts.leases_heard.max(leases::heard(from, self.seq, upto)?);
         Ok(())
     }
 }

@@ -4,7 +4,7 @@ use std::error::Error;
 
 use rusqlite::{Connection, Row, types::Type};
 
-use super::{under_way, wall};
+use super::{leases, under_way, wall};
 use crate::{
     machine::contract::store::{CPU_MATRIX, ChallengeRow, GPU_MATRIX, Snapshot, Work},
     units::{ChallengeId, Hotkey, Wall, WorkerId, WorkerKey},
@@ -14,7 +14,7 @@ use crate::{
 pub(super) fn snapshot(from: &Connection) -> rusqlite::Result<Snapshot> {
     Ok(Snapshot {
         open_challenges: open_challenges(from)?,
-        leases: leases(from)?,
+        leases: leases::known(from)?,
         workers: workers(from)?,
         genesis: under_way::genesis(from)?,
         intent: under_way::intent(from)?,
@@ -62,12 +62,6 @@ fn work(row: &Row) -> rusqlite::Result<Work> {
 
 fn devices(row: &Row) -> rusqlite::Result<Vec<String>> {
     serde_json::from_str(row.get_ref(9)?.as_str()?).map_err(|error| unreadable(9, error))
-}
-
-fn leases(from: &Connection) -> rusqlite::Result<Vec<(WorkerKey, f64, Wall)>> {
-    from.prepare_cached("SELECT hotkey, worker, score, at FROM leases ORDER BY hotkey, worker")?
-        .query_map([], |row| Ok((key(row, 0, 1)?, row.get(2)?, wall(row.get(3)?))))?
-        .collect()
 }
 
 fn workers(from: &Connection) -> rusqlite::Result<Vec<(WorkerKey, Wall)>> {

@@ -18,6 +18,7 @@ mod challenges;
 mod heartbeats;
 mod interned;
 mod keeper;
+mod leases;
 mod load;
 mod prune;
 pub mod replay;
@@ -212,7 +213,7 @@ fn apply(batch: &mut Batch, write: &Write) -> Result<(), Problem> {
         Write::ChallengeEnded { id, at, end, verify_ms } => {
             challenges::ended(to, batch.next(), id, *at, end, *verify_ms)
         }
-        Write::Leases { at, scores } => scores::leases(to, *at, scores),
+        Write::Leases(leases) => leases::said(batch, leases),
         Write::Scored(calculation) => Ok(scores::scored(to, calculation)?),
         Write::Genesis(genesis) => weights::genesis(to, genesis),
         Write::WeightIntent { id, at, at_block, weights, basis } => {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rusqlite::Transaction;
 
-use super::stamp;
+use super::{leases, stamp};
 use crate::{machine::availability::hour_of, units::Wall};
 
 /// Hours are forgotten whole: what is kept by the hour may be older than its moment by this much.
@@ -13,6 +13,7 @@ const SLACK: Duration = Duration::from_secs(3600);
 pub(super) fn prune(to: &Transaction, ranking: Wall, events: Wall, availability: Wall) -> rusqlite::Result<()> {
     compact(to, ranking)?;
     forget_events(to, events)?;
+    leases::forget(to, events)?;
     forget_beats(to, availability)?;
     forget_texts(to, events.min(availability) - SLACK)?;
     // Rosters refer to workers by their row: they go first.
@@ -52,11 +53,12 @@ fn forget_events(to: &Transaction, events: Wall) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Whole hours: the log is numbered, and an hour knows its first number.
+/// Whole hours: the log is numbered, and an hour knows its first number. A clock that was set back gives a later hour the
+/// lower ones.
 fn forget_beats(to: &Transaction, before: Wall) -> rusqlite::Result<()> {
     let hour = hour_of(before);
     to.prepare_cached(
-        "DELETE FROM beats WHERE seq < (SELECT seq FROM hours WHERE hour >= ?1 ORDER BY hour LIMIT 1)
+        "DELETE FROM beats WHERE seq < (SELECT min(seq) FROM hours WHERE hour >= ?1)
              OR NOT EXISTS (SELECT 1 FROM hours WHERE hour >= ?1)",
     )?
     .execute([hour])?;
@@ -81,14 +83,15 @@ fn forget_texts(to: &Transaction, before: Wall) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Workers and miners not heard for so long that nothing else of them is left, unless a lease is on them.
+/// Workers and miners not heard for so long that nothing else of them is left, unless a lease is on them or was, as far
+/// back as anything is kept.
 fn forget_workers(to: &Transaction, before: Wall) -> rusqlite::Result<()> {
     let gone: Vec<i64> = to
         .prepare_cached(
             "SELECT workers.id FROM workers JOIN miners ON miners.id = workers.miner
              WHERE workers.seen < ?1 AND workers.id < (SELECT max(id) FROM workers)
                AND NOT EXISTS (SELECT 1 FROM challenges WHERE challenges.worker = workers.id)
-               AND NOT EXISTS (SELECT 1 FROM leases WHERE leases.hotkey = miners.hotkey
+               AND NOT EXISTS (SELECT 1 FROM lease_events AS leases WHERE leases.hotkey = miners.hotkey
                                AND leases.worker = workers.worker AND leases.score > 0)",
         )?
         .query_map([stamp(before)], |row| row.get(0))?

@@ -1,31 +1,14 @@
-//! Leases and calculated scores.
+//! Calculated scores.
 
 use std::time::Duration;
 
 use rusqlite::{Transaction, params};
 
-use super::{Problem, interned::json, nonsense, stamp};
-use crate::{
-    machine::{
-        contract::store::Calculation,
-        score::{MinerScore, Scores, WorkerScore, differences},
-    },
-    units::{Wall, WorkerKey},
+use super::{interned::json, stamp};
+use crate::machine::{
+    contract::store::Calculation,
+    score::{MinerScore, Scores, WorkerScore, differences},
 };
-
-pub(super) fn leases(to: &Transaction, at: Wall, scores: &[(WorkerKey, f64)]) -> Result<(), Problem> {
-    let mut put = to.prepare_cached(
-        "INSERT INTO leases (hotkey, worker, score, at) VALUES (?1, ?2, ?3, ?4)
-         ON CONFLICT (hotkey, worker) DO UPDATE SET score = excluded.score, at = excluded.at",
-    )?;
-    for (key, score) in scores {
-        if !(0.0..=1.0).contains(score) {
-            return Err(nonsense(format!("lease score {score} of {key}: not in 0–1")));
-        }
-        put.execute(params![key.hotkey.as_str(), key.worker.as_str(), score, stamp(at)])?;
-    }
-    Ok(())
-}
 
 /// Keeps the miners of every calculation and what it was made from, the workers and the shadow of the newest.
 pub(super) fn scored(to: &Transaction, calculation: &Calculation) -> rusqlite::Result<()> {

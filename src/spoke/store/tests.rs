@@ -12,10 +12,11 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::{
+    config::leases::LeaseSource,
     machine::{
         contract::store::{
-            Asked, Calculation, ChallengeRow, End, HeartbeatWrite, Reach, ScoreRequest, Snapshot, StoredIntent,
-            WeightOutcome, Work, WorkerSeen,
+            Asked, Calculation, ChallengeRow, End, HeartbeatWrite, KnownLeases, LeaseRow, LeasesWrite, Reach,
+            ScoreRequest, Snapshot, StoredIntent, WeightOutcome, Work, WorkerSeen,
         },
         score::{Facts, Outcome, Policy, score},
     },
@@ -24,6 +25,7 @@ use crate::{
 
 mod extrinsics;
 mod kinds;
+mod leases;
 mod log;
 mod opening;
 mod rounds;
@@ -144,7 +146,7 @@ fn what_was_committed_is_there_after_a_restart() {
     let (_dir, path) = a_file();
     let mut store = open(&path).unwrap();
     store.commit_all(vec![heartbeat("5A", NOON), created("c1", "5A", NOON)]).unwrap();
-    store.commit_all(vec![Write::Leases { at: NOON, scores: vec![(worker_key("5Z", "later"), 0.5)] }]).unwrap();
+    store.commit_all(vec![leased(NOON, vec![(worker_key("5Z", "later"), 0.5)])]).unwrap();
     let weights = vec![(Uid(3), Hotkey::label("5A"), 65535)];
     let intent = Write::WeightIntent { id: 1, at: NOON, at_block: 9, weights: weights.clone(), basis: Box::default() };
     let refused = WeightOutcome::Refused("a miner left".into());
@@ -152,12 +154,19 @@ fn what_was_committed_is_there_after_a_restart() {
     drop(store);
     let expected = Snapshot {
         open_challenges: vec![row("c1", "5A", NOON)],
-        leases: vec![(worker_key("5Z", "later"), 0.5, NOON)],
+        leases: KnownLeases {
+            rows: vec![LeaseRow { key: worker_key("5Z", "later"), score: 0.5, heard: NOON, source: "file".into() }],
+            heard: Some(NOON),
+        },
         workers: vec![(worker_key("5A", "w1"), NOON)],
         intent: Some(StoredIntent { id: 1, at_block: 9, weights, outcome: Some(refused) }),
         ..Snapshot::default()
     };
     assert_eq!(open(&path).unwrap().load(), expected);
+}
+
+fn leased(at: Wall, scores: Vec<(WorkerKey, f64)>) -> Write {
+    Write::Leases(LeasesWrite { at, source: LeaseSource::File, scores })
 }
 
 /// A calculation for all miners that the tests name.
@@ -260,7 +269,7 @@ fn numbers_that_are_none_are_refused() {
         assert!(matches!(a_store().commit_all(writes), Err(StoreFault::Refused { index: 2, .. })));
     }
     for score in [f64::NAN, 7.5, -3.0] {
-        let leases = Write::Leases { at: NOON, scores: vec![(worker_key("5A", "w1"), score)] };
+        let leases = leased(NOON, vec![(worker_key("5A", "w1"), score)]);
         assert!(matches!(a_store().commit_all(vec![leases]), Err(StoreFault::Refused { index: 0, .. })));
     }
 }
@@ -377,7 +386,7 @@ fn stored_challenges_score_as_if_they_had_never_left() {
 #[test]
 fn pruning_compacts_then_forgets_and_keeps_what_matters() {
     let mut store = a_store();
-    let lease = Write::Leases { at: NOON, scores: vec![(worker_key("5B", "w1"), 1.0)] };
+    let lease = leased(NOON, vec![(worker_key("5B", "w1"), 1.0)]);
     let weights = vec![(Uid(1), Hotkey::label("5A"), 65535)];
     let intent =
         |id| Write::WeightIntent { id, at: NOON, at_block: 1, weights: weights.clone(), basis: Box::default() };

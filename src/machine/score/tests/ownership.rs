@@ -61,7 +61,7 @@ fn facts(rivals: &[Rival]) -> Facts {
         facts.claims.entry(UUID.into()).or_default().push(rival.claim());
         facts_of::there_for_an_hour(&mut facts, &rival.key(), Some(set));
         let worker = facts_of::worker(&mut facts, rival.hotkey, rival.worker);
-        (worker.challenges, worker.lease) = (rival.challenges(set), rival.lease);
+        (worker.challenges, worker.lease) = (rival.challenges(set), rival.lease.map(leased));
     }
     facts
 }
@@ -163,7 +163,7 @@ fn of_several_gpus_those_in_quarantine_alone_do_not_count() {
 proptest! {
     #[test]
     fn whatever_is_claimed_and_proven_a_gpu_earns_for_one_worker_at_most(facts in subnets()) {
-        let owners = Owners::of(&facts, facts.at - Duration::from_secs(180 * 60));
+        let owners = Owners::of(&facts, &Policy::reference_70_30());
         for uuid in facts.claims.keys() {
             let earns = |key: &&WorkerKey| {
                 let sets = facts.gpu_sets.iter().filter(|(_, uuids)| uuids.contains(uuid));

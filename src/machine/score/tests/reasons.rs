@@ -78,14 +78,14 @@ const CASES: [Case; 20] = [
     (
         "idle_workers_lower_lease",
         |facts| {
-            first(facts).lease = Some(1.0);
+            first(facts).lease = Some(leased(1.0));
             facts_of::worker(facts, "5A", "w2");
         },
         "1 of 2 workers are not on lease, and lower the mean that is the lease score",
     ),
     (
         "challenge_is_mean",
-        |facts| first(facts).lease = Some(1.0),
+        |facts| first(facts).lease = Some(leased(1.0)),
         "the miner has leases, so its challenge score is the mean of all miners, 1.000000",
     ),
     (
@@ -93,11 +93,11 @@ const CASES: [Case; 20] = [
         |facts| (2..=101).for_each(|n| facts_of::worker(facts, "5A", &format!("w{n}")).lease = None),
         "the miner has 101 workers, and 100 count",
     ),
-    ("on_lease", |facts| first(facts).lease = Some(0.5), "on lease with a score of 0.5"),
+    ("on_lease", |facts| first(facts).lease = Some(leased(0.5)), "on lease with a score of 0.5"),
     (
         "lease_reduced",
         |facts| {
-            first(facts).lease = Some(1.0);
+            first(facts).lease = Some(leased(1.0));
             claim(facts, "5A", None);
             claim(facts, "5B", Some(5.0));
         },

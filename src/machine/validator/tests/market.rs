@@ -111,12 +111,12 @@ fn leased_workers_get_no_challenges_and_the_store_is_told() {
     hub.publish(&mut bench, &miner, &[("w00", 0.5), ("unknown", 1.0)]);
     assert_eq!(challenged(&mut bench, &mut miner), ["w01"]);
     let stored = bench.written.iter().find_map(|write| match write {
-        Write::Leases { scores, .. } => {
-            Some(scores.iter().map(|(key, score)| (key.worker.to_string(), *score)).collect())
+        Write::Leases(write) => {
+            Some(write.scores.iter().map(|(key, score)| (key.worker.to_string(), *score)).collect())
         }
         _ => None,
     });
-    assert_eq!(stored, Some(vec![("w00".to_owned(), 0.5), ("unknown".to_owned(), 1.0)]));
+    assert_eq!(stored, Some(vec![("unknown".to_owned(), 1.0), ("w00".to_owned(), 0.5)]));
     assert_eq!(bench.counted(Metric::MarketplaceFrames, &["in", kind::LEASE_PUBLISH]), Some(1.0));
     assert!(bench.counted(Metric::LeasesAgeSeconds, &[]).is_some_and(|age| age >= 200.0));
 }
@@ -145,7 +145,7 @@ fn frames_that_the_original_took_are_refused_here() {
     let mut hub = join(&mut bench);
     let lease = hub.publish(&mut bench, &miner, &[("w00", 0.5)]);
     hub.publish(&mut bench, &miner, &[("w00", 0.0)]);
-    let writes = |bench: &Bench| bench.written.iter().filter(|write| matches!(write, Write::Leases { .. })).count();
+    let writes = |bench: &Bench| bench.written.iter().filter(|write| matches!(write, Write::Leases(_))).count();
     bench.seconds(1);
     let before = writes(&bench);
     let swapped = hub.session.seal(bench.now.wall, Some("m"), &FromHub::Leases(LeasePublish::default())).unwrap();
@@ -175,7 +175,7 @@ fn leases_that_are_none_are_counted_by_what_was_wrong() {
     bench.seconds(1);
     assert_eq!(bench.counted(Metric::LeasesSkipped, &["out_of_range"]), Some(2.0));
     assert_eq!(bench.counted(Metric::LeasesSkipped, &["no_colon"]), Some(1.0));
-    assert!(!bench.written.iter().any(|write| matches!(write, Write::Leases { .. })));
+    assert!(!bench.written.iter().any(|write| matches!(write, Write::Leases(_))));
 }
 
 #[test]
@@ -188,7 +188,7 @@ fn a_publish_of_the_whole_network_is_read_in_the_bulk_spoke() {
     let text = hub.publish(&mut bench, &miner, &leases);
     assert!(text.len() > crate::wire::limits::BULK_BYTES);
     bench.seconds(1);
-    let stored = |write: &Write| matches!(write, Write::Leases { scores, .. } if scores.len() == 2_000);
+    let stored = |write: &Write| matches!(write, Write::Leases(write) if write.scores.len() == 2_000);
     assert_eq!(bench.written.iter().filter(|write| stored(write)).count(), 1);
 }
 

@@ -143,7 +143,7 @@ fn the_largest_subnet_is_served_in_bounded_rounds() {
     assert_eq!((lists.len(), lists[0].len(), bench.ends().created), (1, 25_600 - EACH, EACH as u64));
     bench.input(Input::Deadline);
     let wanted = bench.validator.config.validation.challenge_type;
-    let offers = bench.validator.fleet.candidates(bench.now.mono, wanted);
+    let offers = bench.validator.fleet.candidates(bench.now.mono, wanted, |_| false);
     assert!(offers.iter().all(|able| matches!(&able.offer, Offer::GemmI8 { gpus } if gpus.len() == 1)));
 }
 

@@ -130,7 +130,7 @@ fn other_rules_under_the_same_name_are_no_difference_but_a_reason() {
 fn a_shadow_is_kept_beside_and_decides_nothing() {
     let mut store = a_store();
     store.commit_all(verified("c1", "5A", NOON, "-1")).unwrap();
-    store.commit_all(vec![Write::Leases { at: NOON, scores: vec![(worker_key("5B", "w1"), 1.0)] }]).unwrap();
+    store.commit_all(vec![leased(NOON, vec![(worker_key("5B", "w1"), 1.0)])]).unwrap();
     let request = wanted(NOON);
     let alone = calculate(&mut store, request.clone());
     let both = calculate(&mut store, ScoreRequest { shadow: Some(Policy::named(PolicyName::LeaseOnly)), ..request });
@@ -141,12 +141,26 @@ fn a_shadow_is_kept_beside_and_decides_nothing() {
     assert_eq!(kept, "5A lease-only/1 0.0, 5B lease-only/1 1.0");
 }
 
+#[test]
+fn a_clock_that_was_set_back_over_an_hour_costs_no_beat_of_after_it() {
+    let mut store = Store::in_memory().unwrap();
+    let late = NOON - Duration::from_secs(1);
+    store.commit_all(vec![heartbeat("5A", NOON), heartbeat("5A", late)]).unwrap();
+    let of_late = Reach { ranking: minutes(180), heard: minutes(1) };
+    let beats = |store: &Store| store.facts_at(NOON, of_late).unwrap().miners[&Hotkey::label("5A")].beats.len();
+    assert_eq!(beats(&store), 2, "a new book reads both");
+    store.commit_all(vec![Write::Prune { ranking: late, events: late, availability: late }]).unwrap();
+    assert_eq!(beats(&store), 2, "neither lies behind the moment");
+}
+
 /// What happens to a subnet of three miners, a step each.
 #[derive(Clone, Debug)]
 enum Step {
     Beat { miner: u8, worker: u8, address: u8, gpus: u8, back_s: u64 },
     Challenge { miner: u8, passes: bool },
     PassedOver { miner: u8 },
+    Lease { miner: u8, worker: u8, quarters: u8 },
+    Prune,
     Score,
     Restart,
 }
@@ -157,6 +171,8 @@ fn steps() -> impl Strategy<Value = Vec<(u64, Step)>> {
             .prop_map(|(miner, worker, address, gpus, back_s)| Step::Beat { miner, worker, address, gpus, back_s }),
         4 => (0..3u8, any::<bool>()).prop_map(|(miner, passes)| Step::Challenge { miner, passes }),
         1 => (0..3u8).prop_map(|miner| Step::PassedOver { miner }),
+        2 => (0..3u8, 0..3u8, 0..3u8).prop_map(|(miner, worker, quarters)| Step::Lease { miner, worker, quarters }),
+        1 => Just(Step::Prune),
         2 => Just(Step::Score),
         1 => Just(Step::Restart),
     ];
@@ -190,6 +206,14 @@ fn challenge(n: usize, at: Wall, miner: u8, passes: bool) -> Vec<Write> {
     writes
 }
 
+const KEPT: Duration = minutes(240);
+
+/// As a validator does that keeps calculations for four hours: nothing that one of them looked at goes.
+fn prune_behind(at: Wall) -> Write {
+    let Reach { ranking, heard } = wanted(at).reach;
+    Write::Prune { ranking: at - ranking, events: at - KEPT - ranking, availability: at - KEPT - heard }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
@@ -205,6 +229,14 @@ proptest! {
                     vec![beat(at - Duration::from_secs(back_s), miner, worker, address, gpus)],
                 Step::Challenge { miner, passes } => challenge(n, at, miner, passes),
                 Step::PassedOver { miner } => vec![Write::RoundBegan { at, passed_over: vec![worker_key(hotkey(miner), "w1")] }],
+                Step::Lease { miner, worker, quarters } => {
+                    let key = worker_key(hotkey(miner), ["w1", "w2", "later"][usize::from(worker)]);
+                    vec![leased(at, vec![(key, f64::from(quarters) / 4.0)])]
+                }
+                Step::Prune => {
+                    scorings.retain(|scored| *scored >= at - KEPT);
+                    vec![prune_behind(at)]
+                }
                 Step::Score => {
                     scored(&mut store, at);
                     scorings.push(at);
