@@ -107,9 +107,9 @@ impl Subnet {
     }
 
     /// With a marketplace, in the last seat, that plays what `script` makes of the workers' keys.
-    pub fn with_hub(seed: u64, validation: &Value, cast: Vec<Vec<Part>>, script: &Value) -> Subnet {
+    pub fn with_hub(seed: u64, validator: &Value, cast: Vec<Vec<Part>>, script: &Value) -> Subnet {
         let script = Script::read(&script.to_string()).expect("a script");
-        Subnet::with(seed, &json!({"validator": {"validation": validation}}), cast, Some(&script))
+        Subnet::with(seed, &json!({ "validator": validator }), cast, Some(&script))
     }
 
     /// The key that a worker of a cast has under that seed.
