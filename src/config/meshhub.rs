@@ -21,6 +21,8 @@ pub struct MeshHub {
     pub capabilities: Vec<String>,
     pub reconnect_delay: Duration,
     pub heartbeat_interval: Duration,
+    /// Between two reports of the workers.
+    pub report_interval: Duration,
 }
 
 /// `ws://host[:port][/path]`, or `wss://`.
@@ -49,8 +51,7 @@ pub fn read(form: &mut Form) -> Option<MeshHub> {
     let capabilities = given.unwrap_or_else(|| vec!["hardware_inspection".into(), "challenge_validation".into()]);
     let reconnect_delay = form.seconds("meshhub.reconnect_delay_seconds", 30, 0.1..=DAY_S);
     let heartbeat_interval = form.seconds("meshhub.heartbeat_interval_seconds", 60, 1.0..=DAY_S);
-    let unsaid = "this version sends no resource reports";
-    form.replaced("meshhub.resource_report_interval_seconds", Node::Whole(90), unsaid);
+    let report_interval = form.seconds("meshhub.resource_report_interval_seconds", 90, 1.0..=DAY_S);
     let url = url?;
     form.relation(token_file.is_some(), TOKEN_KEY, "meshhub.ws_url", "a path, where meshhub.ws_url is set");
     if !url.tls && !is_local(&url.host) {
@@ -65,6 +66,7 @@ pub fn read(form: &mut Form) -> Option<MeshHub> {
         capabilities,
         reconnect_delay,
         heartbeat_interval,
+        report_interval,
     })
 }
 

@@ -8,12 +8,14 @@ use crate::{
     exit::Failure,
     machine::{
         Exit, Link,
-        contract::{store::StoreRequest, validator_bulk},
+        contract::{lease_file, store::StoreRequest, validator_bulk},
         validator::{CHAIN_DEPTH, Command, Event, STORE_DEPTH, Validator},
     },
     net::{self, Connections, DialOptions, HttpOptions, Hub, Listener, Serve, Setup, TlsClient},
     spoke::{
-        self, resolve,
+        self,
+        lease_file::LeaseFile,
+        resolve,
         store::{Keeper, Store},
         verify,
     },
@@ -110,6 +112,9 @@ fn spokes(
         spoke::spawn("scoring", SCORING_DEPTH, &outbox, move |request: Box<_>| Event::Store(keeper.score(&request)));
     let (to_resolve, resolve) =
         spoke::spawn("resolve", resolve::DEPTH, &outbox, |name| Event::Resolved(resolve::serve(name)));
+    let leases = LeaseFile::new(config.leases.file.as_deref().map(file::from_home).unwrap_or_default());
+    let (to_leases, leases) =
+        spoke::spawn("leases", lease_file::DEPTH, &outbox, move |look| Event::LeaseFile(leases.look(look)));
     let dispatch = move |command| match command {
         Command::Store(StoreRequest::Score(request)) => to_scoring.send(request),
         Command::Store(request) => to_store.send(request),
@@ -117,6 +122,7 @@ fn spokes(
         Command::Verify(request) => to_verify.send(request),
         Command::Bulk(request) => to_bulk.send(request),
         Command::Resolve(request) => to_resolve.send(request),
+        Command::LeaseFile(look) => to_leases.send(look),
     };
-    Ok((Box::new(dispatch), vec![verify, bulk, chain, resolve, scoring, store]))
+    Ok((Box::new(dispatch), vec![verify, bulk, chain, resolve, leases, scoring, store]))
 }

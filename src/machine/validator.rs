@@ -9,14 +9,14 @@
 //! | `gate` (`sources`, `nonces`, `rate`) | who may speak, and how often |
 //! | `sessions` | handshakes and keys |
 //! | `axon`, `bulk`, `incoming` | a request from its last byte to its answer |
-//! | `fleet`, `leases`, `heartbeat` | which workers there are, and which of them are on lease |
+//! | `fleet`, `leases` (`lease_file`), `heartbeat` | which workers there are, and which of them are on lease |
 //! | `round`, `capacity`, `issue`, `draw` | whom to challenge, and with what |
 //! | `challenges`, `phases`, `evidence`, `fault` | how a challenge goes on, and what is shown for it |
 //! | `verification` | proofs that wait for a verifier |
 //! | `ledger` | what becomes durable, in order |
 //! | `chain` (`heads`, `preflight`) | the subnet as it was last read, what its runtime can do |
 //! | `extrinsics`, `announce` (`to_chain`) | the one extrinsic on its way, the announcement of the axon |
-//! | `market` | the marketplace: leases in, reports out |
+//! | `market` (`resources`) | the marketplace: leases in, reports out |
 //! | `receipts` | what a miner is told of its workers' scores |
 //! | `scoring`, `epoch` (`blocked`, `reveals`, `overdue`) | scores, and weights on their way to the chain |
 //!
@@ -40,6 +40,7 @@ mod heads;
 mod heartbeat;
 pub mod incoming;
 mod issue;
+mod lease_file;
 mod leases;
 mod ledger;
 pub mod lines;
@@ -51,6 +52,7 @@ mod phases;
 mod preflight;
 mod rate;
 mod receipts;
+mod resources;
 mod reveals;
 mod round;
 mod scoring;
@@ -78,6 +80,7 @@ use self::{
     extrinsics::Lane,
     fleet::Fleet,
     gate::Gate,
+    lease_file::LeaseWatch,
     leases::Leases,
     ledger::{Ledger, Settled, Waiter},
     market::Market,
@@ -95,6 +98,7 @@ use crate::{
         clock::{Drift, DriftChange},
         contract::{
             chain::{ChainReply, ChainRequest},
+            lease_file::{LeaseLook, LeaseSight},
             resolve::{ResolveReply, ResolveRequest},
             store::{Snapshot, StoreFault, StoreReply, StoreRequest, Write},
             validator_bulk::{ValidatorBulk, ValidatorBulkDone},
@@ -126,6 +130,8 @@ pub enum Command {
     Bulk(ValidatorBulk),
     /// The marketplace's name, one at a time.
     Resolve(ResolveRequest),
+    /// At most one.
+    LeaseFile(LeaseLook),
 }
 
 /// What its spokes report.
@@ -136,6 +142,7 @@ pub enum Event {
     Verified(VerifyReply),
     Bulk(ValidatorBulkDone),
     Resolved(ResolveReply),
+    LeaseFile(LeaseSight),
 }
 
 /// Requests to the store that may be in flight.
@@ -166,6 +173,7 @@ pub struct Validator {
     axon: Axon,
     fleet: Fleet,
     leases: Leases,
+    lease_watch: LeaseWatch,
     round: Round,
     challenges: Challenges,
     verification: Verification,
@@ -206,6 +214,7 @@ impl Validator {
             axon: Axon::default(),
             fleet: Fleet::default(),
             leases: Leases::new(config.leases.source, (&config.leases).into()),
+            lease_watch: LeaseWatch::new(config.leases.source),
             round: Round::default(),
             challenges: Challenges::new(limits),
             verification: Verification::new(verifiers, validation.proof_queue_max),
@@ -241,6 +250,7 @@ impl Validator {
             Event::Bulk(ValidatorBulkDone::Synapse { job, outcome }) => self.unpacked(now, job, outcome),
             // Only a marketplace asks, and takes its answers before.
             Event::Resolved(_) | Event::Bulk(ValidatorBulkDone::Hub(_)) => {}
+            Event::LeaseFile(sight) => self.lease_file_sighted(now, sight),
             Event::Bulk(ValidatorBulkDone::Receipts { job, text }) => self.receipts_signed(now, job, &text),
         }
     }
@@ -366,6 +376,7 @@ impl Validator {
         self.gate.retain(|hotkey| chain.knows(hotkey));
         self.sessions.retain(now.mono, |hotkey| chain.knows(hotkey));
         self.fleet.retain(|hotkey| chain.knows(hotkey));
+        self.market.retain(|hotkey| chain.knows(hotkey));
     }
 
     fn consider_weights(&mut self, now: Now) {
@@ -442,6 +453,7 @@ impl Validator {
     /// Hands on what the sub-machines want, after every input.
     fn carry_on(&mut self, now: Now) {
         self.carry_market(now);
+        self.watch_lease_file(now);
         self.carry_extrinsics(now);
         // What the store knows decides which chain is ours.
         if self.phase != Phase::Loading {
@@ -500,6 +512,7 @@ impl Validator {
         self.chain.check_invariants();
         self.axon.check_invariants();
         self.receipts.check_invariants();
+        self.market.check_invariants();
         assert!(self.ledger.backlog() <= ledger::MOST_BACKLOG, "the backlog is over its bound");
         let ends = self.challenges.ends();
         let open = self.challenges.open().count() as u64;
@@ -542,7 +555,8 @@ impl Machine for Validator {
 
     fn deadline(&self) -> Option<Mono> {
         // What only a running one does must not wake a stopping one: it would spin until the store answers.
-        let running = [self.timers.next(), self.challenges.deadline(), self.market.deadline()].into_iter();
+        let leases = self.lease_watch.deadline();
+        let running = [self.timers.next(), self.challenges.deadline(), self.market.deadline(), leases].into_iter();
         let running = running.filter(|_| self.phase == Phase::Running);
         let loaded = [self.ledger.deadline(), Some(self.chain.deadline())].into_iter();
         let loaded = loaded.filter(|_| self.phase != Phase::Loading);

@@ -85,6 +85,7 @@ catalogue! {
     LeasesAgeSeconds Gauge "leases_age_seconds" [] "Time since the source last said anything valid about leases; left out when it never did."
     Leases Gauge "leases" [] "Leases above 0, of known workers and of others."
     LeasesInForce Gauge "leases_in_force" [] "Share of each lease that the silence of its source leaves, 0 to 1."
+    LeaseFileValid Gauge "lease_file_valid" [] "1 while leases.file is there and valid, 0 while it is not and the last leases stay; left out where it is not the source."
     LeasesDropped Counter "leases_dropped_total" [] "Leases that ended because there were too many."
 
     // validator: the axon

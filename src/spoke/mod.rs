@@ -8,6 +8,7 @@ mod call_off;
 pub mod chain;
 pub mod cpu;
 pub mod gpu;
+pub mod lease_file;
 pub mod meshhub_sim;
 pub mod open;
 pub mod probe;

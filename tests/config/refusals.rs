@@ -206,6 +206,21 @@ fn a_marketplace_without_token_or_with_bad_values_is_refused() {
 }
 
 #[test]
+fn leases_without_their_source_or_with_bad_values_are_refused() {
+    let told = line::<validator::Config>("leases: {source: meshhub}");
+    assert!(told.starts_with("leases.source: is ") && told.contains("meshhub.ws_url is not set"), "{told}");
+    let told = line::<validator::Config>("leases: {source: rumour}");
+    assert!(told.starts_with("leases.source: is ") && told.contains("none, file, meshhub"), "{told}");
+    let told = line::<validator::Config>("leases: {source: file}");
+    assert!(told.starts_with("leases.file: is ") && told.contains("a path, where leases.source is file"), "{told}");
+    let told = line::<validator::Config>("leases: {source: file, file: /etc/leases}");
+    assert!(told.starts_with("leases.file: is ") && told.contains(".json, .yaml or .yml"), "{told}");
+    let told = line::<validator::Config>("leases: {on_outage: panic}");
+    assert!(told.starts_with("leases.on_outage: is ") && told.contains("hold, decay, zero"), "{told}");
+    assert!(line::<validator::Config>("leases: {max_age: 59}").starts_with("leases.max_age: is "));
+}
+
+#[test]
 fn addresses_and_urls_are_checked() {
     for text in ["wss://a:1", "http://a:1", "ws://", "ws://a:0", "ws://a:x", "ws://[::1", "ws://a b", "ws://u@a"] {
         assert!(line::<worker::Config>(&format!("miner_url: \"{text}\"")).starts_with("miner_url: is"), "{text}");

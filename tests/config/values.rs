@@ -5,6 +5,7 @@ use std::{path::Path, time::Duration};
 use byteleap::{
     config::{
         Checked, Role,
+        leases::{LeaseSource, OnOutage},
         miner::{self},
         subtensor::CachePlace,
         validator::{self, ChallengeType, GemmSize, GpuMatrix, PolicyName, Tolerance, Verifiers},
@@ -270,6 +271,19 @@ fn the_marketplace_has_a_url_and_a_token_in_a_file() {
     assert!(warnings::<validator::Config>(&plain.replace("hub.example", "127.0.0.1:9510")).is_empty());
     let off = accepted::<validator::Config>("external_ip: 192.0.2.7\n");
     assert_eq!(off.config.meshhub, None);
+}
+
+#[test]
+fn leases_come_from_the_marketplace_where_there_is_one_and_are_held_by_default() {
+    let hub = "external_ip: 192.0.2.7\nmeshhub: {ws_url: 'wss://hub.example/ws', access_token_file: /t}\n";
+    let leases = |text: &str| accepted::<validator::Config>(text).config.leases;
+    let (with, without) = (leases(hub), leases("external_ip: 192.0.2.7\n"));
+    assert_eq!((with.source, without.source), (LeaseSource::Meshhub, LeaseSource::None));
+    assert_eq!((with.on_outage, with.max_age.as_secs()), (OnOutage::Hold, 3600));
+    let file = leases("external_ip: 192.0.2.7\nleases: {source: file, file: /l.yaml}\n");
+    assert_eq!((file.source, file.file.as_deref()), (LeaseSource::File, Some(Path::new("/l.yaml"))));
+    let set = leases(&format!("{hub}leases: {{source: none, on_outage: decay, max_age: 600}}\n"));
+    assert_eq!((set.source, set.on_outage, set.max_age.as_secs()), (LeaseSource::None, OnOutage::Decay, 600));
 }
 
 #[test]

@@ -33,6 +33,20 @@ fn start(dir: &Path, over: impl FnOnce(&Path, &mut Value)) -> Stage {
 
 /// `over` gets the address of the hub, too.
 fn start_behind(dir: &Path, over: impl FnOnce(SocketAddr, &Path, &mut Value)) -> Stage {
+    start_with(dir, |subnet, worker| {
+        let mut settings = subnet.start_hub(&json!({"leases": {worker: 0.5}})).expect("a hub");
+        let hub = subnet.hub_url.trim_start_matches("http://").parse().expect("an address");
+        over(hub, dir, &mut settings["meshhub"]);
+        settings
+    })
+}
+
+/// A chain and a validator; `settings` are the validator's, for a worker of that key.
+fn start_with(dir: &Path, settings: impl FnOnce(&mut Subnet, &str) -> Value) -> Stage {
+    start_roles(dir, &["validator"], settings)
+}
+
+fn start_roles(dir: &Path, roles: &[&str], settings: impl FnOnce(&mut Subnet, &str) -> Value) -> Stage {
     let mut plan = Plan {
         miners: 1,
         workers: 1,
@@ -47,12 +61,9 @@ fn start_behind(dir: &Path, over: impl FnOnce(SocketAddr, &Path, &mut Value)) ->
     let worker = format!("{}:{}", site.miners[0].hotkey, site::worker_id(0, 0));
     let exe = Path::new(env!("CARGO_BIN_EXE_byteleap"));
     let mut subnet = Subnet::start(exe, site, &plan, &[]).expect("a chain");
-    let mut settings = subnet.start_hub(&json!({"leases": {&worker: 0.5}})).expect("a hub");
-    let hub = subnet.hub_url.trim_start_matches("http://").parse().expect("an address");
-    over(hub, dir, &mut settings["meshhub"]);
-    plan.validator = settings;
+    plan.validator = settings(&mut subnet, &worker);
     subnet.site.configure(&plan, &subnet.chain_url).expect("configurations");
-    subnet.add(&plan, &["validator"]).expect("a validator");
+    subnet.add(&plan, roles).expect("daemons");
     Stage { subnet, worker }
 }
 
@@ -200,5 +211,53 @@ fn a_hub_behind_tls_is_met_where_its_authority_is_named_and_only_there() -> Resu
     });
     stage.until("the reason", |stage| stage.log().contains("signed by no authority that we know"));
     assert_eq!(stage.lease(), None);
+    stage.subnet.stop()
+}
+
+#[test]
+fn leases_of_a_file_are_taken_whole_or_not_at_all() -> Result<(), Fault> {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (file, next) = (dir.path().join("leases.yaml"), dir.path().join("next.yaml"));
+    let mut stage = start_with(dir.path(), |_, worker| {
+        fs::write(&file, format!("{worker}: 0.5\n")).expect("a file of leases");
+        json!({"leases": {"source": "file", "file": &file}})
+    });
+    stage.until("the first lease", |stage| stage.lease() == Some(0.5));
+    fs::write(&next, format!("{}: 0.75\n{}", stage.worker, "half a line")).expect("a bad file");
+    fs::rename(&next, &file).expect("a rename");
+    stage.until("a line about the bad file", |stage| stage.log().contains("leases.file cannot be used"));
+    fs::remove_file(&file).expect("no file");
+    stage.until("a line about no file", |stage| stage.log().contains("No such file"));
+    stage.subnet.kill("validator")?;
+    stage.subnet.restart("validator")?;
+    assert_eq!(stage.lease(), Some(0.5));
+    fs::write(&next, format!("{}: 0.75\n", stage.worker)).expect("a good file");
+    fs::rename(&next, &file).expect("a rename");
+    stage.until("the next lease", |stage| stage.lease() == Some(0.75));
+    fs::write(&next, "{}").expect("an empty map");
+    fs::rename(&next, &file).expect("a rename");
+    stage.until("the end of the lease", |stage| stage.lease().is_none());
+    stage.subnet.stop()
+}
+
+#[test]
+fn the_hub_is_told_of_a_worker_as_it_is() -> Result<(), Fault> {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut stage = start_roles(dir.path(), &["validator", "miner", "worker"], |subnet, worker| {
+        let mut settings = subnet.start_hub(&json!({"leases": {worker: 0.5}})).expect("a hub");
+        settings["meshhub"]["resource_report_interval_seconds"] = json!(1);
+        settings
+    });
+    let told = |stage: &Stage| -> Vec<Value> {
+        let received = stage.hub("sim_received", &json!([kind::RESOURCE_REPORT]));
+        received["records"].as_array().into_iter().flatten().map(|record| record["data"].clone()).collect()
+    };
+    stage.until("a delta", |stage| told(stage).len() > 1);
+    let reports = told(&stage);
+    assert_eq!((&reports[0]["mode"], &reports[1]["mode"]), (&json!("full"), &json!("delta")));
+    let worker = &reports[0]["miners"][0]["workers"][0];
+    assert_eq!((&worker["workerKey"], &worker["leaseScore"]), (&json!(stage.worker), &json!(0.5)));
+    assert!(worker["hardware"]["cpu"].is_object() && worker["stats"]["avg_memory_usage"].is_f64(), "{worker}");
+    assert!(reports[1]["miners"][0]["workers"][0].get("hardware").is_none(), "it did not change");
     stage.subnet.stop()
 }

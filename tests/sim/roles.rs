@@ -16,6 +16,7 @@ use byteleap::{
         contract::{
             cpu::{Answer, CpuOutcome, CpuReply, CpuTask, Split},
             gpu::ExecutorReply,
+            lease_file::{self, LeaseSight},
             open::{OpenOutcome, OpenReply, OpenRequest, ToOpen},
             probe::ProbeReply,
             receipts::{self, ReceiptsKeep, ReceiptsKept},
@@ -103,6 +104,9 @@ impl Spokes<Validator> for ValidatorSpokes {
             validator_machine::Command::Resolve(_) => {
                 Route { spoke: "resolve", depth: resolve::DEPTH, takes: (ms(1), ms(200)) }
             }
+            validator_machine::Command::LeaseFile(_) => {
+                Route { spoke: "leases", depth: lease_file::DEPTH, takes: (ms(1), ms(20)) }
+            }
         }
     }
 
@@ -122,6 +126,10 @@ impl Spokes<Validator> for ValidatorSpokes {
                 validator_machine::Event::Bulk(validator_machine::serve_bulk(request))
             }
             validator_machine::Command::Resolve(request) => validator_machine::Event::Resolved(resolve::serve(request)),
+            validator_machine::Command::LeaseFile(_) => {
+                let why = "no validator of this subnet has a file of leases";
+                validator_machine::Event::LeaseFile(LeaseSight::Unreadable(why.into()))
+            }
         })
     }
 

@@ -139,7 +139,7 @@ impl World {
                 Event::Chain(reply)
             }
             Command::Bulk(request) => Event::Bulk(serve_bulk(request)),
-            Command::Verify(_) | Command::Resolve(_) => return None,
+            Command::Verify(_) | Command::Resolve(_) | Command::LeaseFile(_) => return None,
         })
     }
 

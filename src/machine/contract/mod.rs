@@ -8,6 +8,7 @@ pub mod chain;
 pub mod cpu;
 pub mod gpu;
 pub mod inventory;
+pub mod lease_file;
 pub mod open;
 pub mod probe;
 pub mod receipts;

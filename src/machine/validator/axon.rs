@@ -212,11 +212,10 @@ impl Validator {
     /// Taken in now, answered when it is durable.
     fn heartbeat(&mut self, now: Now, pending: Pending, session: sessions::SessionId, data: &HeartbeatData) {
         let hotkey = pending.head.hotkey.clone();
-        let changed = self.fleet.heard(
-            now.mono,
-            &hotkey,
-            heartbeat::words(data, |model| self.config.validation.allows_gpu(model)),
-        );
+        let words = heartbeat::words(data, |model| self.config.validation.allows_gpu(model));
+        let prints: Vec<u64> = words.iter().map(|word| word.hardware).collect();
+        self.market.heard(now, &hotkey, data, &prints);
+        let changed = self.fleet.heard(now.mono, &hotkey, words);
         let write = Write::Heartbeat(Box::new(heartbeat::write(&hotkey, now.wall, data, &changed)));
         let workers = u32::try_from(data.workers.len()).unwrap_or(u32::MAX);
         let waiter = Waiter::Heartbeat(Box::new(Beat { pending, session, workers }));

@@ -71,7 +71,7 @@ fn is_device(uuid: &str) -> bool {
         && ![CPU_UUID, CPU_DEVICE].contains(&uuid)
 }
 
-fn capabilities(worker: &WorkerInfo) -> Vec<String> {
+pub(super) fn capabilities(worker: &WorkerInfo) -> Vec<String> {
     worker.capabilities.iter().take(CAPABILITIES).map(|text| clipped(text)).collect()
 }
 
@@ -112,7 +112,7 @@ fn inventory(gpus: &[Gpu]) -> Vec<(String, String)> {
     known.into_iter().collect()
 }
 
-fn clipped(text: &str) -> String {
+pub(super) fn clipped(text: &str) -> String {
     let mut end = text.len().min(TEXT_BYTES);
     while !text.is_char_boundary(end) {
         end -= 1;

@@ -139,6 +139,11 @@ impl Leases {
         self.held.get(key).is_some_and(|held| self.rule.in_force(held.score, self.heard, at) > 0.0)
     }
 
+    /// What the source last said of a worker; 0 without a lease.
+    pub(super) fn score(&self, key: &WorkerKey) -> f64 {
+        self.held.get(key).map_or(0.0, |held| held.score)
+    }
+
     /// Says that the source is silent, again and again, and what that does; and when it is not any more.
     pub(super) fn watch(&mut self, now: Now) {
         let silent = !self.held.is_empty() && self.age(now.wall).is_none_or(|age| age >= self.rule.max_age);

@@ -1,13 +1,14 @@
 //! The compute marketplace: what the hub says is carried to who it is for, and what it is told is said in time.
 //!
-//! Owns the link (`machine::hub_link`) and when the next heartbeat is due. It stops nothing: without the hub the last
-//! leases stay, and everything else goes on. Nothing waits for the hub; what cannot be said is not said.
+//! Owns the link (`machine::hub_link`), when the next heartbeat and the next report are due, and the frames of reports
+//! that are on their way. It stops nothing: without the hub the last leases stay, and everything else goes on. Nothing
+//! waits for the hub; what cannot be said is not said.
 
-use std::time::Duration;
+use std::{collections::VecDeque, time::Duration};
 
 use rand_chacha::ChaCha20Rng;
 
-use super::{Command, Event, Phase, Validator, fleet, leases::Word};
+use super::{Command, Event, Phase, Validator, fleet, leases::Word, resources::Resources};
 use crate::{
     config::{leases::LeaseSource, meshhub::MeshHub},
     machine::{
@@ -19,11 +20,19 @@ use crate::{
     },
     metrics::{Counters, Metric, Page},
     units::{Hotkey, Mono, Now, Secret},
-    wire::marketplace::{Ack, Body, BodyFault, FrameFault, FromHub, Heartbeat, LeasePublish, Statistics, ToHub},
+    wire::{
+        marketplace::{Ack, Body, BodyFault, FrameFault, FromHub, Heartbeat, LeasePublish, Statistics, ToHub},
+        messages::HeartbeatData,
+    },
 };
 
 /// Between two lines about the same trouble with the hub.
 const SAY_AGAIN: Duration = Duration::from_secs(600);
+/// Frames of reports go out so many at a time: a report of the whole network is hundreds, and each is sealed on the loop.
+const FRAMES_A_TURN: usize = 8;
+const TURN_EVERY: Duration = Duration::from_millis(20);
+/// Frames of reports that may wait for their turn; a report that would make them more is not sent.
+const MOST_FRAMES: usize = 4096;
 
 #[derive(Debug, Default)]
 pub(super) struct Market {
@@ -35,6 +44,12 @@ struct On {
     link: HubLink,
     heartbeat_interval: Duration,
     next_heartbeat: Mono,
+    report_interval: Duration,
+    next_report: Mono,
+    resources: Resources,
+    /// Frames of reports, in order, and when the next of them go out.
+    frames: VecDeque<ToHub>,
+    next_frames: Mono,
     /// When the link was last lost, and when that was last said.
     lost: Option<(Mono, Mono)>,
 }
@@ -51,20 +66,45 @@ impl Market {
             capabilities: hub.capabilities.clone(),
             reconnect_delay: hub.reconnect_delay,
         };
-        let link = HubLink::new(settings, me, rng);
-        let heartbeat_interval = hub.heartbeat_interval;
-        Market { on: Some(On { link, heartbeat_interval, next_heartbeat: Mono(0), lost: None }) }
+        Market {
+            on: Some(On {
+                link: HubLink::new(settings, me, rng),
+                heartbeat_interval: hub.heartbeat_interval,
+                next_heartbeat: Mono(0),
+                report_interval: hub.report_interval,
+                next_report: Mono(0),
+                resources: Resources::default(),
+                frames: VecDeque::new(),
+                next_frames: Mono(0),
+                lost: None,
+            }),
+        }
     }
 
     pub(super) fn deadline(&self) -> Option<Mono> {
         let on = self.on.as_ref()?;
-        let heartbeat = on.link.is_up().then_some(on.next_heartbeat);
-        on.link.deadline().into_iter().chain(heartbeat).min()
+        let frames = (!on.frames.is_empty()).then_some(on.next_frames);
+        let due = [Some(on.next_heartbeat), Some(on.next_report), frames].into_iter().flatten();
+        on.link.deadline().into_iter().chain(due.filter(|_| on.link.is_up())).min()
     }
 
     pub(super) fn stop(&mut self) {
         if let Some(on) = &mut self.on {
             on.link.stop();
+        }
+    }
+
+    /// A miner's heartbeat, for the next report.
+    pub(super) fn heard(&mut self, now: Now, hotkey: &Hotkey, data: &HeartbeatData, prints: &[u64]) {
+        if let Some(on) = &mut self.on {
+            on.resources.heard(now, hotkey, data, prints);
+        }
+    }
+
+    /// Forgets hotkeys that left the metagraph.
+    pub(super) fn retain(&mut self, known: impl Fn(&Hotkey) -> bool) {
+        if let Some(on) = &mut self.on {
+            on.resources.retain(known);
         }
     }
 
@@ -89,6 +129,36 @@ impl Market {
         let Some(on) = self.on.as_mut().filter(|on| on.link.is_up() && on.next_heartbeat <= now) else { return false };
         on.next_heartbeat = now + on.heartbeat_interval;
         true
+    }
+
+    /// Takes the frames of a report in, all or none.
+    fn queue(&mut self, what: &str, frames: Vec<ToHub>) {
+        let Some(on) = self.on.as_mut().filter(|on| on.link.is_up()) else { return };
+        if on.frames.len() + frames.len() > MOST_FRAMES {
+            let (waiting, more) = (on.frames.len(), frames.len());
+            log::warn!(
+                target: "validator",
+                "a report of {what} to the marketplace is left out: {waiting} frames of older ones wait, {more} would be more than {MOST_FRAMES}"
+            );
+            return;
+        }
+        on.frames.extend(frames);
+    }
+
+    /// The frames that go out now.
+    fn next_frames(&mut self, now: Mono) -> Vec<ToHub> {
+        let Some(on) = self.on.as_mut().filter(|on| on.link.is_up() && on.next_frames <= now) else {
+            return Vec::new();
+        };
+        let turn = on.frames.len().min(FRAMES_A_TURN);
+        on.next_frames = if turn > 0 { now + TURN_EVERY } else { on.next_frames };
+        on.frames.drain(..turn).collect()
+    }
+
+    pub(super) fn check_invariants(&self) {
+        let Some(on) = &self.on else { return };
+        assert!(on.frames.len() <= MOST_FRAMES, "more frames wait than may");
+        on.resources.check_invariants();
     }
 
     /// A loss is said at once, the same trouble again only after a while.
@@ -155,6 +225,12 @@ impl Validator {
             let heartbeat = self.hub_heartbeat(now);
             self.market.say(now, &ToHub::Heartbeat(heartbeat), &mut self.counters);
         }
+        if running {
+            self.report_resources(now);
+            for frame in self.market.next_frames(now.mono) {
+                self.market.say(now, &frame, &mut self.counters);
+            }
+        }
         while let Some(want) = self.market.next_want() {
             self.outputs.push_back(match want {
                 Want::Resolve(request) => Output::Command(Command::Resolve(request)),
@@ -172,6 +248,8 @@ impl Validator {
                 log::info!(target: "validator", "the marketplace is there: hub {hub}");
                 if let Some(on) = &mut self.market.on {
                     (on.lost, on.next_heartbeat) = (None, now.mono + on.heartbeat_interval);
+                    on.next_report = now.mono + on.report_interval;
+                    on.resources.forget();
                 }
             }
             News::Message { message_id, kind, body } => self.hub_said(now, message_id, &kind, body),
@@ -182,6 +260,7 @@ impl Validator {
             }
             News::Lost(loss) => {
                 self.counters.count(Metric::MarketplaceLosses, &[loss.class.label()]);
+                self.market.on.iter_mut().for_each(|on| on.frames.clear());
                 self.market.lost(now.mono, &loss);
             }
         }
@@ -255,10 +334,21 @@ impl Validator {
     /// What a calculation came to.
     pub(super) fn report_scores(&mut self, now: Now, scores: &Scores) {
         let report = report(scores, self.scoring.policy());
-        for part in hub_reports::scores(now.wall, scores.at, &report) {
-            if !self.market.say(now, &ToHub::Scores(part), &mut self.counters) {
-                return;
-            }
+        let frames = hub_reports::scores(now.wall, scores.at, &report);
+        self.market.queue("scores", frames.into_iter().map(ToHub::Scores).collect());
+    }
+
+    fn report_resources(&mut self, now: Now) {
+        let Some(on) = self.market.on.as_mut().filter(|on| on.link.is_up() && on.next_report <= now.mono) else {
+            return;
+        };
+        on.next_report = now.mono + on.report_interval;
+        let leases = &self.leases;
+        let frames = on.resources.report(now, |key| leases.score(key));
+        let postponed = on.resources.take_postponed();
+        if postponed > 0 {
+            log::warn!(target: "validator", "the hardware of {postponed} workers is told to the marketplace later: too much of it waits");
         }
+        self.market.queue("resources", frames.into_iter().map(ToHub::Resources).collect());
     }
 }

@@ -13,6 +13,7 @@ impl Validator {
         self.fill_chain(page);
         self.market.fill(page);
         self.leases.fill(self.now.wall, page);
+        self.lease_watch.fill(page);
         let drift = if self.drift.alarmed() { 1.0 } else { 0.0 };
         page.set(Metric::WallAlarm, &[], drift);
         page.set(Metric::ScoringPaused, &["clock_moved"], drift);

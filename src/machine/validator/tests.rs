@@ -5,6 +5,7 @@ mod btauth;
 mod gate;
 mod gemm;
 mod gpu_matrix;
+mod lease_file;
 mod life;
 mod market;
 mod node;

@@ -19,7 +19,7 @@ use crate::units::Hotkey;
 pub(super) const APPLICATION_ID: i32 = 0x424C_7664;
 
 /// Schema changes in order; `PRAGMA user_version` counts those that a file has.
-const MIGRATIONS: [&str; 6] = [
+pub(super) const MIGRATIONS: [&str; 6] = [
     include_str!("migrations/0001_first.sql"),
     include_str!("migrations/0002_gemm_i8.sql"),
     include_str!("migrations/0003_extrinsics.sql"),

@@ -121,6 +121,22 @@ impl SystemInfo {
     pub fn memory_total_mib(&self) -> Option<f64> {
         self.facts.memory_total.flatten()
     }
+    /// Per cent.
+    pub fn cpu_usage(&self) -> Option<f64> {
+        self.facts.cpu_usage.flatten()
+    }
+    /// Per cent.
+    pub fn memory_usage(&self) -> Option<f64> {
+        self.facts.memory_usage.flatten()
+    }
+    /// Per cent, where both sizes were told.
+    pub fn storage_usage(&self) -> Option<f64> {
+        let (total, free) = (self.facts.disk_total.flatten()?, self.facts.disk_free.flatten()?);
+        (total > 0.0).then(|| 100.0 * (1.0 - free / total))
+    }
+    pub fn uptime_seconds(&self) -> Option<f64> {
+        self.facts.uptime_seconds
+    }
     pub fn public_ip(&self) -> Option<&str> {
         self.facts.public_ip.as_deref()
     }

@@ -15,6 +15,7 @@ use crate::{
         Exit, Gone, Input, Link, Machine, Message, Output,
         contract::{
             chain::{ChainReply, ChainRequest, Metagraph, Neuron},
+            lease_file::LeaseSight,
             store::{Calculation, ScoreRequest, Snapshot, StoreFault, StoreReply, StoreRequest, Write},
             verify::{VerifyReply, VerifyRequest},
         },
@@ -75,6 +76,8 @@ pub struct Bench {
     pub answers: VecDeque<(PeerId, http::Response)>,
     /// What went out to the marketplace, and what was asked of the resolver.
     pub to_hub: VecDeque<Output<Command>>,
+    /// What the next looks at the file of leases come to; with none left there is no file.
+    pub sights: VecDeque<LeaseSight>,
     peers: u64,
 }
 
@@ -114,6 +117,7 @@ impl Bench {
             exit: None,
             answers: VecDeque::new(),
             to_hub: VecDeque::new(),
+            sights: VecDeque::new(),
             peers: 0,
         };
         bench.snapshot(snapshot);
@@ -150,6 +154,10 @@ impl Bench {
             Output::Exit(exit) => self.exit = Some(exit),
             Output::Command(Command::Store(request)) => return self.store(request).map(Event::Store),
             Output::Command(Command::Chain(request)) => return self.chain(request).map(Event::Chain),
+            Output::Command(Command::LeaseFile(_)) => {
+                let none = || LeaseSight::Unreadable("no such file".into());
+                return Some(Event::LeaseFile(self.sights.pop_front().unwrap_or_else(none)));
+            }
             Output::Command(Command::Bulk(request)) => return Some(Event::Bulk(serve_bulk(request))),
             Output::Command(Command::Verify(request)) => {
                 self.held.push_back(*request);

@@ -14,7 +14,7 @@ use crate::{
     units::{PeerId, WorkerId, WorkerKey},
     wire::marketplace::{
         AckStatus, Body, ConfigUpdate, FromHub, HubError, HubOffer, HubSession, Incoming, Init, LeasePublish,
-        ScoreReport, ToHub, kind,
+        ReportMode, ResourceReport, ScoreReport, ToHub, kind,
     },
 };
 
@@ -261,4 +261,38 @@ fn a_hub_that_is_never_there_stops_nothing() {
     }
     assert_eq!(challenged(&mut bench, &mut miner).len(), 2);
     assert_eq!(bench.counted(Metric::MarketplaceLosses, &["transport"]), Some(5.0));
+}
+
+#[test]
+fn workers_are_told_each_interval_and_whole_once_a_session() {
+    let mut miner = Miner::new(1);
+    let mut bench = bench(&[&miner]);
+    let mut hub = join(&mut bench);
+    miner.handshake(&mut bench).unwrap();
+    hub.publish(&mut bench, &miner, &[("w00", 0.5)]);
+    miner.heartbeat(&mut bench, &["w00", "w01"]);
+    let told = |hub: &mut Hub, bench: &mut Bench| -> Vec<(ReportMode, Vec<f64>)> {
+        let reports = hub.heard(bench).into_iter().filter_map(|body| match body {
+            ToHub::Resources(report) => Some(report),
+            _ => None,
+        });
+        let leases =
+            |report: &ResourceReport| report.miners[0].workers.iter().map(|worker| worker.lease_score).collect();
+        reports.map(|report| (report.mode, leases(&report))).collect()
+    };
+    bench.seconds(89);
+    assert_eq!(told(&mut hub, &mut bench), []);
+    bench.seconds(2);
+    assert_eq!(told(&mut hub, &mut bench), [(ReportMode::Full, vec![0.5, 0.0])]);
+    bench.seconds(90);
+    assert_eq!(told(&mut hub, &mut bench), [], "nothing changed");
+    hub.publish(&mut bench, &miner, &[("w01", 1.0)]);
+    bench.seconds(90);
+    assert_eq!(told(&mut hub, &mut bench), [(ReportMode::Delta, vec![1.0])]);
+    let peer = hub.peer;
+    bench.input(Input::Closed { peer, reason: Gone::Io("reset".into()) });
+    bench.seconds(3);
+    let mut hub = join(&mut bench);
+    bench.seconds(91);
+    assert_eq!(told(&mut hub, &mut bench), [(ReportMode::Full, vec![0.5, 1.0])]);
 }

@@ -19,11 +19,11 @@ CREATE TABLE lease_words (
     source  TEXT NOT NULL
 ) STRICT;
 
--- Leases as they are now; a worker without one is not in it.
-ALTER TABLE leases ADD COLUMN source TEXT NOT NULL DEFAULT 'unknown';
+-- Leases as they are now; a worker without one is not in it. Those of before are the marketplace's: nobody else gave any.
+ALTER TABLE leases ADD COLUMN source TEXT NOT NULL DEFAULT 'meshhub';
 DELETE FROM leases WHERE score <= 0;
 
 INSERT INTO lease_events (seq, at, hotkey, worker, score, source)
 SELECT row_number() OVER (ORDER BY at, hotkey, worker), at, hotkey, worker, score, source FROM leases;
-INSERT INTO lease_words (seq, at, source) SELECT 1, max(at), 'unknown' FROM leases HAVING count(*) > 0;
+INSERT INTO lease_words (seq, at, source) SELECT 1, max(at), 'meshhub' FROM leases HAVING count(*) > 0;
 UPDATE log SET seq = max(seq, coalesce((SELECT max(seq) FROM lease_events), 0));

@@ -69,6 +69,28 @@ fn an_outage_is_in_the_score_and_in_its_replay_as_the_policy_of_then_has_it() {
 }
 
 #[test]
+fn leases_of_an_older_file_are_the_marketplaces_and_of_the_log() {
+    let (_dir, path) = a_file();
+    let old = Connection::open(&path).unwrap();
+    for sql in &schema::MIGRATIONS[..5] {
+        old.execute_batch(sql).unwrap();
+    }
+    old.pragma_update(None, "application_id", schema::APPLICATION_ID).unwrap();
+    old.pragma_update(None, "user_version", 5).unwrap();
+    let noon = stamp(NOON);
+    old.execute_batch(&format!("INSERT INTO leases VALUES ('5A', 'w1', 0.5, {noon}), ('5A', 'w2', 0.0, {noon});"))
+        .unwrap();
+    drop(old);
+    let mut store = open(&path).unwrap();
+    let row = LeaseRow { key: worker_key("5A", "w1"), score: 0.5, heard: NOON, source: "meshhub".into() };
+    assert_eq!(store.load().leases, KnownLeases { rows: vec![row], heard: Some(NOON) });
+    store.commit_all(vec![heartbeat("5A", NOON)]).unwrap();
+    let facts = store.facts(NOON);
+    assert_eq!(lease_of(&facts, "5A", "w1"), Some(LeaseFact { score: 0.5, heard: NOON }));
+    assert_eq!(facts.leases_heard, Some(NOON));
+}
+
+#[test]
 fn pruning_keeps_what_was_in_force_at_its_moment() {
     let mut store = a_store();
     let said = |minute, score| leased(NOON + minutes(minute), vec![(worker_key("5A", "w1"), score)]);
