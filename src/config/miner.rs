@@ -33,6 +33,8 @@ pub struct Config {
     pub request_timeout: Duration,
     pub workers: Workers,
     pub receipts: Receipts,
+    /// What `byteleap maintenance` writes; `None`: nothing is announced.
+    pub maintenance_file: Option<PathBuf>,
     pub metrics: Option<SocketAddr>,
 }
 
@@ -103,6 +105,9 @@ impl Role for Config {
                 interval: form.seconds("receipts.interval", 420, 1.0..=DAY_S),
                 kept: form.whole::<u16>("receipts.kept", 24, 1..=1000).into(),
             },
+            maintenance_file: Some(form.text_or("maintenance.file", "./maintenance.json"))
+                .filter(|path| path != "none")
+                .map(PathBuf::from),
             metrics: shared::metrics(form),
         };
         relations(form, &config);

@@ -72,6 +72,8 @@ pub struct Scoring {
     pub address_change_factor: Option<f64>,
     /// In place of the policy's: workers of one miner that count.
     pub worker_cap: Option<u16>,
+    /// Hours of announced maintenance in the availability window that `throughput` does not count as absence.
+    pub maintenance_hours: u32,
 }
 
 const LEASES: &str = "weight_management.score_weights.lease_weight";
@@ -97,6 +99,7 @@ pub(super) fn read(form: &mut Form) -> Scoring {
             Node::Whole(cap @ 1..=1000) => u16::try_from(*cap).ok(),
             _ => None,
         }),
+        maintenance_hours: form.whole("scoring.maintenance_hours", 8, 0..=24),
     }
 }
 

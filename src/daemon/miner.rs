@@ -8,14 +8,17 @@ use crate::{
     exit::Failure,
     machine::{
         Exit, Link,
-        contract::receipts::{self, ReceiptsKeep, ReceiptsKept},
+        contract::{
+            maintenance,
+            receipts::{self, ReceiptsKeep, ReceiptsKept},
+        },
         miner::{
             BULK_DEPTH, CHAIN_DEPTH, Command, Event, Miner,
             admission::{Admission, Turned},
         },
     },
     net::{self, Connections, DialOptions, Hub, Listener, Refusal, Serve, Setup, WebSocketOptions},
-    spoke::{self, bulk, receipts::Drawer},
+    spoke::{self, bulk, maintenance::NoticeFile, receipts::Drawer},
     wallet,
 };
 
@@ -91,10 +94,14 @@ fn spokes(hub: &Hub<Event>, config: &Config) -> Result<(Dispatch, Vec<spoke::Spo
                 None => ReceiptsKept { validator: request.validator, kept: 0, at: None, faults: Vec::new() },
             })
         });
+    let notices = NoticeFile::new(config.maintenance_file.as_deref().map(file::from_home));
+    let (to_maintenance, maintenance) =
+        spoke::spawn("maintenance", maintenance::DEPTH, &outbox, move |look| Event::Maintenance(notices.look(look)));
     let dispatch = move |command| match command {
         Command::Chain(request) => to_chain.send(request),
         Command::Bulk(request) => to_bulk.send(request),
         Command::Receipts(request) => to_receipts.send(request),
+        Command::Maintenance(look) => to_maintenance.send(look),
     };
-    Ok((Box::new(dispatch), vec![bulk, receipts, chain]))
+    Ok((Box::new(dispatch), vec![bulk, receipts, maintenance, chain]))
 }

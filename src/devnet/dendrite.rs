@@ -138,6 +138,7 @@ pub fn heartbeat_of(hotkey: &Hotkey, miner: usize, now: Wall) -> HeartbeatData {
         workers: vec![worker],
         miner_info: None,
         miner_features: Vec::new(),
+        maintenance: None,
         schema_version: 1,
     }
 }

@@ -12,7 +12,8 @@ use std::{num::NonZeroU32, ops::RangeInclusive, time::Duration};
 use crate::units::{Wall, WorkerId};
 
 const HOUR_S: u64 = 3600;
-const BUCKETS_AN_HOUR: u32 = 12;
+const BUCKET_S: u64 = 300;
+pub const BUCKETS_AN_HOUR: u32 = 12;
 
 /// An interned public address. Equal ids mean equal addresses; nothing else is known of them here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -109,6 +110,21 @@ impl Buckets {
         place / WORD
     }
 
+    /// Marks every bucket of the window that a stretch of time touches; its end is not in it.
+    pub fn mark_all(&mut self, from: Wall, until: Wall) {
+        let (from, last) = (from.max(self.window.from), self.window.to.min(Wall(until.0.saturating_sub(1))));
+        let mut at = from;
+        while at <= last {
+            self.mark(at);
+            at = Wall::from_secs((at.bucket() + 1) * BUCKET_S);
+        }
+    }
+
+    /// Takes away what another has, of the same window.
+    pub fn subtract(&mut self, other: &Buckets) {
+        self.words.iter_mut().zip(&other.words).for_each(|(here, there)| *here &= !there);
+    }
+
     /// Adds what another has, of the same window, in these words.
     pub fn unite(&mut self, other: &Buckets, words: RangeInclusive<usize>) {
         for place in words {
@@ -167,6 +183,26 @@ mod tests {
         let window = Window::ending(Wall::from_secs(12 * 3600 + 150), 1);
         assert_eq!(counted((0..=60).map(|n| 11 * 3600 + 150 + n * 60), window), 13);
         assert_eq!(window.buckets(), 12);
+    }
+
+    #[test]
+    fn a_stretch_of_time_touches_the_buckets_that_it_lies_in() {
+        let window = Window::ending(Wall::from_secs(12 * 3600), 1);
+        let marked = |from: u64, until: u64| {
+            let mut buckets = Buckets::none(window);
+            buckets.mark_all(Wall::from_secs(from), Wall::from_secs(until));
+            buckets.count()
+        };
+        let eleven = 11 * 3600;
+        assert_eq!((marked(eleven, eleven + 300), marked(eleven + 299, eleven + 301)), (1, 2));
+        assert_eq!((marked(eleven + 10, eleven + 20), marked(eleven + 10, eleven + 10)), (1, 0));
+        assert_eq!((marked(0, eleven), marked(0, u64::MAX / 2_000_000_000)), (0, 13));
+        let mut all = Buckets::none(window);
+        all.mark_all(Wall(0), Wall(u64::MAX));
+        let mut one = Buckets::none(window);
+        one.mark(Wall::from_secs(eleven + 700));
+        all.subtract(&one);
+        assert_eq!(all.count(), 12);
     }
 
     #[test]

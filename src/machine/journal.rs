@@ -209,7 +209,12 @@ mod tests {
             let hardware = Some("x".repeat(1 << 20));
             let worker = WorkerSeen { hardware, ..WorkerSeen::named("w1") };
             let hotkey = Hotkey::label("5A");
-            vec![Write::Heartbeat(Box::new(HeartbeatWrite { hotkey, at: Wall(0), workers: vec![worker] }))]
+            vec![Write::Heartbeat(Box::new(HeartbeatWrite {
+                hotkey,
+                at: Wall(0),
+                workers: vec![worker],
+                maintenance: None,
+            }))]
         };
         let mut journal = Journal::default();
         let taken = (0..100).take_while(|_| journal.write(at(0), big(), Some(())).is_ok()).count();

@@ -14,6 +14,7 @@
 //! | [`metagraph`] | when the chain is next asked |
 //! | [`runtime`] | the chain's head, and whether its runtime has what is read of it |
 //! | [`registration`] | whether our hotkey is registered |
+//! | [`maintenance`] | which workers will be away, by their operator's word |
 
 pub mod admission;
 mod assignment;
@@ -21,6 +22,7 @@ mod failure;
 mod fault;
 mod flows;
 mod lanes;
+mod maintenance;
 mod metagraph;
 mod observe;
 mod receipts;
@@ -47,6 +49,7 @@ use rand_core::SeedableRng;
 
 use self::{
     flows::Flows,
+    maintenance::Maintenance,
     metagraph::Sync,
     registration::Registration,
     runtime::Runtime,
@@ -63,6 +66,7 @@ use crate::{
         contract::{
             bulk::{MinerBulk, MinerBulkDone},
             chain::{ChainReply, ChainRequest},
+            maintenance::{MaintenanceLook, MaintenanceSight},
             receipts::{ReceiptsKeep, ReceiptsKept},
         },
         credit::Credit,
@@ -90,6 +94,8 @@ pub enum Command {
     Chain(ChainRequest),
     Bulk(MinerBulk),
     Receipts(Box<ReceiptsKeep>),
+    /// At most one.
+    Maintenance(MaintenanceLook),
 }
 
 /// What its spokes report.
@@ -98,6 +104,7 @@ pub enum Event {
     Chain(ChainReply),
     Bulk(MinerBulkDone),
     Receipts(ReceiptsKept),
+    Maintenance(MaintenanceSight),
 }
 
 type Wish = Output<Command>;
@@ -119,6 +126,7 @@ pub struct Miner {
     outbox: VecDeque<Wish>,
     last: Now,
     registration: Registration,
+    maintenance: Maintenance,
     /// There is a place for them.
     wants_receipts: bool,
     neurons: Option<usize>,
@@ -169,6 +177,7 @@ impl Miner {
             outbox: VecDeque::new(),
             last: now,
             registration: Registration::default(),
+            maintenance: Maintenance::default(),
             wants_receipts: config.receipts.directory.is_some(),
             neurons: None,
             stop: Stop::No,
@@ -198,6 +207,7 @@ impl Miner {
             Input::Event(Event::Chain(reply)) => self.chain_replied(now, reply),
             Input::Event(Event::Bulk(done)) => self.bulk_done(now, done),
             Input::Event(Event::Receipts(kept)) => self.receipts_kept(kept),
+            Input::Event(Event::Maintenance(sight)) => self.maintenance_sighted(now, sight),
             Input::Deadline => {}
             Input::Stop => self.begin_stop(now.mono),
         }
@@ -212,6 +222,7 @@ impl Miner {
         self.follow(now, steps);
         if self.stop == Stop::No {
             self.ask_chain(now.mono);
+            self.watch_maintenance(now.mono);
             self.make_rounds(now);
         }
         self.uplink.expire(now, &mut self.rng);
@@ -295,8 +306,8 @@ impl Machine for Miner {
         let now = self.last.mono;
         let going = [self.workers.deadline(), self.flows.deadline(), self.uplink.deadline(now)];
         let rounds = match self.stop {
-            Stop::No => [self.sync.deadline(), self.schedule.next(self.reason())],
-            Stop::Until(until) => [Some(until), None],
+            Stop::No => [self.sync.deadline(), self.schedule.next(self.reason()), self.maintenance.deadline()],
+            Stop::Until(until) => [Some(until), None, None],
             Stop::Done => return None,
         };
         going.into_iter().chain(rounds).flatten().min()

@@ -17,7 +17,7 @@ mod shadow;
 mod worker;
 
 pub use emit::{emit, submission};
-pub use facts::{ChallengeFact, Claim, Facts, LeaseFact, MinerFacts, NOT_FETCHED, Outcome, WorkerFacts};
+pub use facts::{ChallengeFact, Claim, Facts, LeaseFact, MinerFacts, NOT_FETCHED, Outcome, Span, WorkerFacts};
 pub use outcome::{Availability, Contested, MinerScore, Scores, WorkerScore};
 pub use ownership::RELEASE;
 pub use policy::{Base, Policy, PolicyId, PolicyName};

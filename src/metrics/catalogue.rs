@@ -88,6 +88,9 @@ catalogue! {
     LeaseFileValid Gauge "lease_file_valid" [] "1 while leases.file is there and valid, 0 while it is not and the last leases stay; left out where it is not the source."
     LeasesDropped Counter "leases_dropped_total" [] "Leases that ended because there were too many."
 
+    // miner: what it announces
+    MaintenanceAnnounced Gauge "maintenance_announced" [] "Announced maintenance that is not over, workers; left out where there never was any."
+
     // validator: the axon
     Requests Counter "requests_total" ["synapse"] "Requests of miners, by synapse, answered or refused."
     Refusals Counter "refusals_total" ["code", "reason"] "Requests refused, by code of the answer and reason."

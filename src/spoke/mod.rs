@@ -9,6 +9,7 @@ pub mod chain;
 pub mod cpu;
 pub mod gpu;
 pub mod lease_file;
+pub mod maintenance;
 pub mod meshhub_sim;
 pub mod open;
 pub mod probe;

@@ -94,6 +94,12 @@ pub struct Availability {
     pub of: u32,
     /// Those with a heartbeat of its own.
     pub own: u32,
+    /// Those that do not count and lay in maintenance that its miner had announced …
+    #[serde(default)]
+    pub announced_maintenance: u32,
+    /// … and, of these, those that are not expected of it.
+    #[serde(default)]
+    pub excused_maintenance: u32,
     /// GPUs that its miner had to show in a step.
     pub gpus_required: u32,
     pub address_changes: u32,

@@ -73,7 +73,8 @@ fn arithmetic(criterion: &mut Criterion) {
 fn batch(minute: u64, miners: u64, workers: u64) -> StoreRequest {
     let at = NOW + Duration::from_secs(60 * minute);
     let seen = |n| WorkerSeen { public_ip: Some("198.51.100.1".into()), ..WorkerSeen::named(&format!("worker-{n}")) };
-    let beat = |n| HeartbeatWrite { hotkey: hotkey(n), at, workers: (0..workers).map(seen).collect() };
+    let beat =
+        |n| HeartbeatWrite { hotkey: hotkey(n), at, workers: (0..workers).map(seen).collect(), maintenance: None };
     StoreRequest::Commit { batch: minute, writes: (0..miners).map(|n| Write::Heartbeat(Box::new(beat(n)))).collect() }
 }
 

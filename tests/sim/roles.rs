@@ -17,6 +17,7 @@ use byteleap::{
             cpu::{Answer, CpuOutcome, CpuReply, CpuTask, Split},
             gpu::ExecutorReply,
             lease_file::{self, LeaseSight},
+            maintenance::{self, MaintenanceSight},
             open::{OpenOutcome, OpenReply, OpenRequest, ToOpen},
             probe::ProbeReply,
             receipts::{self, ReceiptsKeep, ReceiptsKept},
@@ -201,6 +202,9 @@ impl Spokes<Miner> for MinerSpokes {
             miner_machine::Command::Receipts(_) => {
                 Route { spoke: "receipts", depth: receipts::DEPTH, takes: (ms(1), ms(400)) }
             }
+            miner_machine::Command::Maintenance(_) => {
+                Route { spoke: "maintenance", depth: maintenance::DEPTH, takes: (ms(1), ms(20)) }
+            }
         }
     }
 
@@ -212,6 +216,7 @@ impl Spokes<Miner> for MinerSpokes {
             }
             miner_machine::Command::Bulk(request) => miner_machine::Event::Bulk(bulk::serve_miner(request)),
             miner_machine::Command::Receipts(request) => miner_machine::Event::Receipts(verified(&request)),
+            miner_machine::Command::Maintenance(_) => miner_machine::Event::Maintenance(MaintenanceSight::Absent),
         })
     }
 

@@ -53,7 +53,12 @@ fn rows<'a>(input: &'a Value, key: &str) -> Vec<(Wall, &'a Value)> {
 }
 
 fn heartbeat(hotkey: &str, at: Wall, seen: WorkerSeen) -> Write {
-    Write::Heartbeat(Box::new(HeartbeatWrite { hotkey: Hotkey::label(hotkey), at, workers: vec![seen] }))
+    Write::Heartbeat(Box::new(HeartbeatWrite {
+        hotkey: Hotkey::label(hotkey),
+        at,
+        workers: vec![seen],
+        maintenance: None,
+    }))
 }
 
 /// Every worker was heard once, long before any window.
@@ -81,7 +86,8 @@ fn heartbeats(input: &Value) -> impl Iterator<Item = Write> {
         let seen = WorkerSeen { public_ip, gpus_present, ..WorkerSeen::named(text(row, "worker_id")) };
         said.entry((at, text(row, "hotkey"))).or_default().push(seen);
     }
-    let beat = |((at, hotkey), workers)| HeartbeatWrite { hotkey: Hotkey::label(hotkey), at, workers };
+    let beat =
+        |((at, hotkey), workers)| HeartbeatWrite { hotkey: Hotkey::label(hotkey), at, workers, maintenance: None };
     said.into_iter().map(move |said| Write::Heartbeat(Box::new(beat(said))))
 }
 

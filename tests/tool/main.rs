@@ -6,6 +6,7 @@ mod allowlist;
 mod doctor;
 mod extrinsics;
 mod lost;
+mod maintenance;
 mod meshhub_sim;
 mod no_cuda;
 mod reads;

@@ -43,7 +43,12 @@ fn miner(hotkey: &str, computation_ms: f64) -> Vec<Write> {
     let (label, id) = (Hotkey::label(hotkey), ChallengeId::new(&format!("challenge of {hotkey}")));
     let beat = |minutes: u64| {
         let at = NOON - Duration::from_secs(60 * minutes);
-        Write::Heartbeat(Box::new(HeartbeatWrite { hotkey: label.clone(), at, workers: vec![WorkerSeen::named("w1")] }))
+        Write::Heartbeat(Box::new(HeartbeatWrite {
+            hotkey: label.clone(),
+            at,
+            workers: vec![WorkerSeen::named("w1")],
+            maintenance: None,
+        }))
     };
     let row = ChallengeRow {
         id: id.clone(),

@@ -4,6 +4,7 @@ mod bench;
 mod chain;
 mod devnet;
 mod doctor;
+mod maintenance;
 mod meshhub_sim;
 mod print;
 mod records;
@@ -63,6 +64,8 @@ enum Tool {
     Why(records::Why),
     /// Put an exported file in the place of a validator's database
     Import(records::Import),
+    /// Announce to the validators that workers of this miner will be away
+    Maintenance(maintenance::Maintenance),
     /// Make a hotkey, or say whose it is
     Wallet(wallet::Arguments),
     /// Measure this build on this machine
@@ -116,6 +119,7 @@ fn work(tool: Tool) -> Result<(), Failure> {
         Tool::Export(options) => records::export(&options),
         Tool::Why(options) => records::why(&options),
         Tool::Import(options) => records::import(&options),
+        Tool::Maintenance(options) => maintenance::maintenance(&options),
         Tool::Wallet(arguments) => {
             warn();
             wallet::run(arguments)

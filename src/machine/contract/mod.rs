@@ -9,6 +9,7 @@ pub mod cpu;
 pub mod gpu;
 pub mod inventory;
 pub mod lease_file;
+pub mod maintenance;
 pub mod open;
 pub mod probe;
 pub mod receipts;

@@ -183,6 +183,17 @@ pub struct HeartbeatWrite {
     /// When it arrived, by our clock.
     pub at: Wall,
     pub workers: Vec<WorkerSeen>,
+    /// All maintenance that is announced; `None`: nothing is said of it, and what was said before stands.
+    pub maintenance: Option<Vec<Announced>>,
+}
+
+/// A worker that will be away.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Announced {
+    pub worker: WorkerId,
+    pub from: Wall,
+    /// Later than `from`.
+    pub until: Wall,
 }
 
 /// What a heartbeat said of one worker.

@@ -8,6 +8,7 @@ impl Miner {
     pub fn write_metrics(&self, page: &mut Page) {
         let now = self.last.mono;
         self.counters.write(page);
+        self.maintenance.fill(self.last.wall, page);
         let idle = self.idle_count();
         page.set(Metric::Workers, &["idle"], idle as f64);
         page.set(Metric::Workers, &["busy"], self.workers.len().saturating_sub(idle) as f64);

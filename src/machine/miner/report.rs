@@ -7,7 +7,7 @@ use crate::{
     units::{Hotkey, Now},
     wire::{
         json,
-        messages::{HeartbeatData, SCHEMA_VERSION, WorkerInfo, WorkerStatus, gemm_i8::GEMM_I8},
+        messages::{HeartbeatData, MaintenanceNotice, SCHEMA_VERSION, WorkerInfo, WorkerStatus, gemm_i8::GEMM_I8},
     },
 };
 
@@ -17,21 +17,27 @@ const PLAINTEXT_BYTES: usize = 600 * 1024;
 /// Room for a worker's fields besides its hardware and capabilities: three short texts, escaped, and numbers.
 const FIELDS_BYTES: usize = 2048;
 
-/// The plaintexts of one round of heartbeats; none without workers.
-pub fn heartbeats<'a>(me: &Hotkey, now: Now, workers: impl Iterator<Item = (&'a Worker, bool)>) -> Vec<String> {
+/// The plaintexts of one round of heartbeats; none without workers. Each says all of the maintenance.
+pub fn heartbeats<'a>(
+    me: &Hotkey,
+    now: Now,
+    workers: impl Iterator<Item = (&'a Worker, bool)>,
+    maintenance: Option<&[MaintenanceNotice]>,
+) -> Vec<String> {
+    let text = |workers| text(me, now, workers, maintenance);
     let mut texts = Vec::new();
     let (mut batch, mut size) = (Vec::new(), 0);
     for (worker, busy) in workers {
         let bytes = size_of(worker);
         if size + bytes > PLAINTEXT_BYTES && !batch.is_empty() {
-            texts.push(text(me, now, std::mem::take(&mut batch)));
+            texts.push(text(std::mem::take(&mut batch)));
             size = 0;
         }
         size += bytes;
         batch.push(info(worker, busy));
     }
     if !batch.is_empty() {
-        texts.push(text(me, now, batch));
+        texts.push(text(batch));
     }
     texts
 }
@@ -54,13 +60,14 @@ fn info(worker: &Worker, busy: bool) -> WorkerInfo {
     }
 }
 
-fn text(me: &Hotkey, now: Now, workers: Vec<WorkerInfo>) -> String {
+fn text(me: &Hotkey, now: Now, workers: Vec<WorkerInfo>, maintenance: Option<&[MaintenanceNotice]>) -> String {
     json::text(&HeartbeatData {
         hotkey: me.to_string(),
         timestamp: now.wall.as_secs_f64(),
         workers,
         miner_info: None,
         miner_features: vec![GEMM_I8.into()],
+        maintenance: maintenance.map(<[_]>::to_vec),
         schema_version: SCHEMA_VERSION,
     })
 }

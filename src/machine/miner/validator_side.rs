@@ -55,7 +55,8 @@ impl Miner {
 
     pub(super) fn send_heartbeat(&mut self, now: Now, to: &Hotkey) {
         let workers = self.workers.iter().map(|worker| (worker, self.flows.is_busy(&worker.id)));
-        for text in report::heartbeats(self.uplink.hotkey(), now, workers) {
+        let maintenance = self.maintenance.announced(now.wall);
+        for text in report::heartbeats(self.uplink.hotkey(), now, workers, maintenance.as_deref()) {
             self.uplink.submit(now.mono, to, Purpose::Heartbeat, text);
         }
     }

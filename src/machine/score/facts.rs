@@ -47,6 +47,13 @@ impl Facts {
     }
 }
 
+/// A stretch of time: `from` is in it, `until` is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    pub from: Wall,
+    pub until: Wall,
+}
+
 /// What a source said of one worker.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LeaseFact {
@@ -71,6 +78,8 @@ pub struct WorkerFacts {
     pub removed: bool,
     /// `None`: it has no lease.
     pub lease: Option<LeaseFact>,
+    /// Maintenance that its miner announced, none of it before it did so, and none over another.
+    pub maintenance: Vec<Span>,
     /// Ended challenges of the ranking window, in any order.
     pub challenges: Vec<ChallengeFact>,
     /// Rounds in which the validator had no capacity to verify it, and gave it nothing: when each began.

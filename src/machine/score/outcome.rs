@@ -144,6 +144,11 @@ pub struct WorkerScore {
     pub lease_share: f64,
 }
 
+/// What was not there before it could be counted is left out where there is none of it: digests of then hold.
+fn is_none(count: &u32) -> bool {
+    *count == 0
+}
+
 /// A worker's availability, itemised.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Availability {
@@ -153,11 +158,17 @@ pub struct Availability {
     pub of: u32,
     /// Those with a heartbeat of its own, whatever GPUs it showed.
     pub own: u32,
+    /// Those that do not count and lay in maintenance that its miner had announced …
+    #[serde(skip_serializing_if = "is_none")]
+    pub announced: u32,
+    /// … and, of these, those that are not expected of it.
+    #[serde(skip_serializing_if = "is_none")]
+    pub excused: u32,
     /// GPUs that its miner had to show in a bucket; 0 for a CPU worker.
     pub gpus_required: u32,
     pub address_changes: u32,
     /// What the changes of address leave, 0–1.
     pub address_factor: f64,
-    /// min(1, buckets / of) × factor.
+    /// min(1, buckets / (of − excused)) × factor.
     pub value: f64,
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use crate::config::scoring::PolicyName;
-use crate::machine::lease::OutageRule;
+use crate::machine::{availability::BUCKETS_AN_HOUR, lease::OutageRule};
 
 /// Which policy made a score.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,6 +73,10 @@ pub struct Policy {
     /// What is left of leases while their source is silent. Calculations of before there was a choice held them.
     #[serde(default)]
     pub outage: OutageRule,
+    /// 5-minute steps of announced maintenance in the availability window that are not expected of a worker. None in
+    /// calculations of before there was a choice.
+    #[serde(default)]
+    pub maintenance_steps: u32,
 }
 
 impl Policy {
@@ -102,6 +106,7 @@ impl Policy {
             challenge_weight,
             lease_weight,
             outage: OutageRule::default(),
+            maintenance_steps: 0,
         }
     }
 
@@ -117,9 +122,15 @@ impl Policy {
         Policy::reference(PolicyName::LeaseOnly, 1)
     }
 
-    /// As `reference-70-30`, with work per time, and without a price on changes of address.
+    /// As `reference-70-30`, with work per time, without a price on changes of address, and with eight hours of announced
+    /// maintenance a week.
     pub fn throughput() -> Policy {
-        Policy { base: Base::WorkPerTime, address_change_factor: 1.0, ..Policy::reference(PolicyName::Throughput, 2) }
+        Policy {
+            base: Base::WorkPerTime,
+            address_change_factor: 1.0,
+            maintenance_steps: 8 * BUCKETS_AN_HOUR,
+            ..Policy::reference(PolicyName::Throughput, 2)
+        }
     }
 
     /// What so many changes of address leave of a worker's availability, 0–1. By multiplication alone: a power is not

@@ -63,18 +63,18 @@ impl<'a> Presence<'a> {
     }
 
     /// Buckets in which the hotkey's heartbeats together showed all of these GPUs.
-    pub(super) fn showing_all(&mut self, uuids: &BTreeSet<&str>) -> u32 {
+    pub(super) fn showing_all(&mut self, uuids: &BTreeSet<&str>) -> Buckets {
         let (facts, window, runs) = (self.facts, self.window, &self.runs);
         let shown = self.shown.get_or_insert_with(|| by_uuid(facts, window, by_set(facts, window, runs)));
         let mut all: Option<Buckets> = None;
         for uuid in uuids {
-            let Some(here) = shown.get(*uuid) else { return 0 };
+            let Some(here) = shown.get(*uuid) else { return Buckets::none(window) };
             match &mut all {
                 Some(all) => all.intersect(here),
                 None => all = Some(here.clone()),
             }
         }
-        all.map_or(0, |all| all.count())
+        all.unwrap_or_else(|| Buckets::none(window))
     }
 }
 

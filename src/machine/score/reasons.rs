@@ -34,12 +34,14 @@ pub enum Reason {
     GpuInQuarantine { count: u32 },
     GpusNotShown { shown: u32, own: u32 },
     OftenAbsent { own: u32, of: u32 },
+    MaintenanceExcused { steps: u32 },
+    MaintenanceNotExcused { steps: u32, announced: u32, budget: u32 },
     AddressChanged { changes: u32, left: f64 },
     SlowerThanBest { share: f64 },
 }
 
 /// Everything that a receipt may give as a reason, with what to do about it.
-pub const CATALOGUE: [(&str, &str); 21] = [
+pub const CATALOGUE: [(&str, &str); 23] = [
     ("miner_offline", "start the miner, or mend its way to the validator: it must be heard every few minutes"),
     ("all_zero", "nothing to do for a miner: the validator sets no weights until somebody earns"),
     ("no_lease", "offer the worker on the marketplace: most of the score is lease revenue"),
@@ -69,6 +71,14 @@ pub const CATALOGUE: [(&str, &str); 21] = [
     ("gpu_in_quarantine", "run each GPU in one worker: several prove this one, so it earns for none of them"),
     ("gpu_not_shown", "keep the GPU in the worker's heartbeats: see byteleap doctor gpu on its host"),
     ("often_absent", "keep worker and miner running: availability is measured in 5-minute steps over the window"),
+    (
+        "maintenance_excused",
+        "nothing to do: announced maintenance is not expected of a worker, up to the policy's budget",
+    ),
+    (
+        "maintenance_not_excused",
+        "keep maintenance within the policy's budget, where it has one: what is over it counts as absence",
+    ),
     ("address_changed", "give the host a static public address: each change lowers availability for a week"),
     ("slower_than_best", "nothing is wrong: the fastest worker of all sets the scale"),
 ];
@@ -96,6 +106,8 @@ impl Reason {
             Reason::GpuInQuarantine { .. } => "gpu_in_quarantine",
             Reason::GpusNotShown { .. } => "gpu_not_shown",
             Reason::OftenAbsent { .. } => "often_absent",
+            Reason::MaintenanceExcused { .. } => "maintenance_excused",
+            Reason::MaintenanceNotExcused { .. } => "maintenance_not_excused",
             Reason::AddressChanged { .. } => "address_changed",
             Reason::SlowerThanBest { .. } => "slower_than_best",
         }
@@ -161,6 +173,16 @@ impl fmt::Display for Reason {
                     to,
                     "it was heard in {own} of {of} steps of 5 minutes ({} %)",
                     percent(f64::from(*own) / f64::from(*of))
+                )
+            }
+            Reason::MaintenanceExcused { steps } => {
+                write!(to, "{steps} steps of 5 minutes of announced maintenance are not expected of it")
+            }
+            Reason::MaintenanceNotExcused { steps, announced, budget } => {
+                write!(
+                    to,
+                    "{steps} of {announced} steps of 5 minutes of announced maintenance count as absence: the policy \
+                     excuses {budget}"
                 )
             }
             Reason::AddressChanged { changes, left } => {
@@ -237,10 +259,15 @@ fn of_presence(policy: &Policy, worker: &WorkerScore) -> Vec<Reason> {
     if of.own == 0 {
         return vec![Reason::NotHeard { hours: policy.availability_hours }];
     }
-    let often_absent = f64::from(of.own) < f64::from(of.of) * PRESENT;
+    let expected = of.of.saturating_sub(of.excused);
+    let often_absent = f64::from(of.own) < f64::from(expected) * PRESENT;
+    let (announced, budget) = (of.announced, policy.maintenance_steps);
+    let counted = announced.saturating_sub(of.excused);
     let cases = [
         (of.gpus_required > 0 && of.buckets < of.own, Reason::GpusNotShown { shown: of.buckets, own: of.own }),
-        (often_absent, Reason::OftenAbsent { own: of.own, of: of.of }),
+        (often_absent, Reason::OftenAbsent { own: of.own, of: expected }),
+        (of.excused > 0, Reason::MaintenanceExcused { steps: of.excused }),
+        (counted > 0, Reason::MaintenanceNotExcused { steps: counted, announced, budget }),
         (of.address_factor < 1.0, Reason::AddressChanged { changes: of.address_changes, left: of.address_factor }),
     ];
     cases.into_iter().filter_map(|(holds, reason)| holds.then_some(reason)).collect()

@@ -92,6 +92,8 @@ impl Book {
             steps: of.buckets,
             of: of.of,
             own: of.own,
+            announced_maintenance: of.announced,
+            excused_maintenance: of.excused,
             gpus_required: of.gpus_required,
             address_changes: of.address_changes,
             address_factor: of.address_factor,

@@ -446,7 +446,7 @@ prop_compose! {
         passed_over in prop_oneof![Just(0), 0..60u32],
     ) -> WorkerFacts {
         let passed_over = (0..passed_over).map(|n| minutes_ago(4.0 * f64::from(n))).collect();
-        WorkerFacts { removed, lease, challenges, passed_over }
+        WorkerFacts { removed, lease, challenges, passed_over, ..WorkerFacts::default() }
     }
 }
 

@@ -6,14 +6,14 @@ use std::{
 };
 
 use super::{
-    facts::{ChallengeFact, Facts, NOT_FETCHED, Outcome, WorkerFacts},
+    facts::{ChallengeFact, Facts, NOT_FETCHED, Outcome, Span, WorkerFacts},
     outcome::{Availability, WorkerScore},
     ownership::{Owners, Share},
     policy::{Base, Policy},
     presence::Presence,
 };
 use crate::{
-    machine::availability::{GpuSetId, Window},
+    machine::availability::{Buckets, GpuSetId, Window},
     units::{Wall, WorkerKey},
 };
 
@@ -160,7 +160,7 @@ impl<'a> Fleet<'a> {
         let mut scores = Vec::new();
         for (key, worker) in self.workers {
             let tally = Tally::of(&worker.challenges, from, self.policy.base, |set| owners.share(set, key));
-            let availability = self.availability(key, &tally.proved);
+            let availability = self.availability(key, &worker.maintenance, &tally.proved);
             let mut scored = unranked(key, worker, from, &tally, availability, self.policy);
             scored.score.lease_share = owners.lease_share(key);
             scored.score.lease = self.facts.lease(worker, self.policy.outage);
@@ -169,31 +169,50 @@ impl<'a> Fleet<'a> {
         scores
     }
 
-    fn availability(&mut self, key: &WorkerKey, proved: &BTreeSet<GpuSetId>) -> Availability {
+    fn availability(&mut self, key: &WorkerKey, maintenance: &[Span], proved: &BTreeSet<GpuSetId>) -> Availability {
         let (facts, window) = (self.facts, self.window);
         let uuids: BTreeSet<&str> =
             proved.iter().filter_map(|set| facts.gpu_sets.get(set)).flatten().map(|uuid| &**uuid).collect();
         let of_hotkey = || Presence::of(facts, facts.miners.get(&key.hotkey), window);
         let presence = self.presence.get_or_insert_with(of_hotkey);
-        let own = presence.own(&key.worker).map(|own| (own.buckets.count(), own.address_changes));
-        let counted = match own {
-            None => 0,
-            Some((own, _)) if uuids.is_empty() => own,
-            Some(_) => presence.showing_all(&uuids),
+        let Some(here) = presence.own(&key.worker) else {
+            let announced = missed(window, maintenance, &Buckets::none(window));
+            return itemised(0, announced, uuids.len(), 0, window, self.policy);
         };
-        let (own, changes) = own.unwrap_or_default();
-        Availability { own, ..itemised(counted, uuids.len(), changes, self.window, self.policy) }
+        let (own, changes) = (here.buckets.count(), here.address_changes);
+        let (counted, announced) = if uuids.is_empty() {
+            (own, missed(window, maintenance, &here.buckets))
+        } else {
+            let shown = presence.showing_all(&uuids);
+            (shown.count(), missed(window, maintenance, &shown))
+        };
+        Availability { own, ..itemised(counted, announced, uuids.len(), changes, window, self.policy) }
     }
 }
 
-fn itemised(counted: u32, gpus: usize, changes: u32, window: Window, policy: &Policy) -> Availability {
+/// Buckets of announced maintenance that are not among these.
+fn missed(window: Window, maintenance: &[Span], present: &Buckets) -> u32 {
+    if maintenance.is_empty() {
+        return 0;
+    }
+    let mut announced = Buckets::none(window);
+    maintenance.iter().for_each(|span| announced.mark_all(span.from, span.until));
+    announced.subtract(present);
+    announced.count()
+}
+
+fn itemised(counted: u32, announced: u32, gpus: usize, changes: u32, window: Window, policy: &Policy) -> Availability {
     let address_factor = policy.after_address_changes(changes);
     let of = window.buckets();
-    let share = if of == 0 { 0.0 } else { (f64::from(counted) / f64::from(of)).min(1.0) };
+    let excused = announced.min(policy.maintenance_steps);
+    let expected = of.saturating_sub(excused);
+    let share = if expected == 0 { 0.0 } else { (f64::from(counted) / f64::from(expected)).min(1.0) };
     Availability {
         buckets: counted,
         of,
         own: 0,
+        announced,
+        excused,
         gpus_required: u32::try_from(gpus).unwrap_or(u32::MAX),
         address_changes: changes,
         address_factor,

@@ -3,7 +3,7 @@
 //! Pure conversion. It decides nothing and keeps nothing; a field that was not said stays absent.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     hash::{DefaultHasher, Hash, Hasher},
     sync::Arc,
 };
@@ -11,14 +11,14 @@ use std::{
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::fleet::Word;
+use super::{fleet::Word, incoming::is_usable};
 use crate::{
-    machine::contract::store::{CPU_MATRIX, GPU_MATRIX, HeartbeatWrite, WorkerSeen},
-    units::{Hotkey, Wall},
+    machine::contract::store::{Announced, CPU_MATRIX, GPU_MATRIX, HeartbeatWrite, WorkerSeen},
+    units::{Hotkey, Wall, WorkerId},
     wire::{
         json, limits,
         messages::{
-            CPU_UUID, Gpu, HeartbeatData, SystemInfo, WorkerInfo, WorkerStatus,
+            CPU_UUID, Gpu, HeartbeatData, LONGEST_MAINTENANCE, MaintenanceNotice, SystemInfo, WorkerInfo, WorkerStatus,
             gemm_i8::{CPU_DEVICE, GEMM_I8},
         },
     },
@@ -79,7 +79,21 @@ pub(super) fn capabilities(worker: &WorkerInfo) -> Vec<String> {
 pub fn write(hotkey: &Hotkey, at: Wall, data: &HeartbeatData, changed: &[bool]) -> HeartbeatWrite {
     let flags = changed.iter().copied().chain(std::iter::repeat(false));
     let workers = data.workers.iter().zip(flags).map(|(worker, changed)| seen(worker, changed)).collect();
-    HeartbeatWrite { hotkey: hotkey.clone(), at, workers }
+    let maintenance = data.maintenance.as_deref().map(announced);
+    HeartbeatWrite { hotkey: hotkey.clone(), at, workers, maintenance }
+}
+
+/// What makes sense of it; the longest are cut.
+fn announced(notices: &[MaintenanceNotice]) -> Vec<Announced> {
+    let told = notices.iter().filter(|notice| notice.from < notice.until && is_usable(&notice.worker_id));
+    let announced: BTreeMap<&WorkerId, Announced> = told
+        .map(|notice| {
+            let (from, until) = (Wall::from_secs(notice.from), Wall::from_secs(notice.until));
+            let until = until.min(from + LONGEST_MAINTENANCE);
+            (&notice.worker_id, Announced { worker: notice.worker_id.clone(), from, until })
+        })
+        .collect();
+    announced.into_values().collect()
 }
 
 fn seen(worker: &WorkerInfo, changed: bool) -> WorkerSeen {
@@ -227,6 +241,20 @@ mod tests {
         };
         assert!(offered("gemm_i8", "gemm_i8"));
         assert!(!offered("gemm_i8", "cpu_matrix") && !offered("other", "gemm_i8"));
+    }
+
+    #[test]
+    fn maintenance_is_kept_where_it_makes_sense_and_a_long_one_is_cut() {
+        let notice =
+            |worker: &str, from: u64, until: u64| MaintenanceNotice { worker_id: WorkerId::new(worker), from, until };
+        let mut data = heartbeat("{}");
+        assert_eq!(write(&Hotkey::label("alice"), Wall(5), &data, &[]).maintenance, None);
+        let of_no_length = notice("none", 7, 7);
+        data.maintenance =
+            Some(vec![notice("day", 10, 90_000), of_no_length, notice("a\nb", 1, 2), notice("w", 1, u64::MAX)]);
+        let kept = write(&Hotkey::label("alice"), Wall(5), &data, &[]).maintenance.unwrap();
+        let spans: Vec<_> = kept.iter().map(|it| (it.worker.as_str(), it.from.as_secs(), it.until.as_secs())).collect();
+        assert_eq!(spans, [("day", 10, 86_410), ("w", 1, 86_401)]);
     }
 
     #[test]

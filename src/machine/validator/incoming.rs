@@ -155,7 +155,7 @@ impl<'de> Deserialize<'de> for First {
 #[serde(bound(deserialize = "T: Deserialize<'de>"))]
 struct Devices<T>(#[serde(deserialize_with = "json::at_most::<_, _, { limits::GEMM_DEVICES }>")] Vec<T>);
 
-fn is_usable(id: &WorkerId) -> bool {
+pub(super) fn is_usable(id: &WorkerId) -> bool {
     let text = id.as_str();
     !text.is_empty() && text.len() <= limits::WORKER_ID_BYTES && !text.chars().any(char::is_control)
 }

@@ -12,8 +12,9 @@ use super::{chain::Chain, fleet::Fleet, lines};
 use crate::{
     config::validator::Config,
     machine::{
+        availability::BUCKETS_AN_HOUR,
         contract::store::{Calculation, Reach, ScoreRequest, StoreRequest, WeightBasis, Write},
-        score::{self, Contested, Difference, Policy, Scores},
+        score::{self, Contested, Difference, Policy, PolicyName, Scores},
     },
     units::{Hotkey, Mono, Uid, Wall},
 };
@@ -177,6 +178,10 @@ fn with_windows(config: &Config, policy: Policy) -> Policy {
         participation_threshold: config.validation.participation_rate_threshold,
         availability_hours: u32::try_from(hours).unwrap_or(u32::MAX),
         outage: (&config.leases).into(),
+        maintenance_steps: match policy.id.name {
+            PolicyName::Throughput => config.scoring.maintenance_hours * BUCKETS_AN_HOUR,
+            PolicyName::Reference7030 | PolicyName::Reference9010 | PolicyName::LeaseOnly => 0,
+        },
         ..policy
     }
 }

@@ -14,13 +14,13 @@ use rusqlite::{Connection, Row, params};
 use super::{
     leases,
     load::{key, unreadable},
-    rosters, rounds, stamp, wall,
+    maintenance, rosters, rounds, stamp, wall,
 };
 use crate::{
     machine::{
         availability::{Beat, GpuSetId, RosterId, hour_of},
         contract::store::Reach,
-        score::{ChallengeFact, Claim, Facts, LeaseFact, MinerFacts, Outcome, WorkerFacts},
+        score::{ChallengeFact, Claim, Facts, LeaseFact, MinerFacts, Outcome, Span, WorkerFacts},
     },
     units::{Hotkey, Wall, WorkerId, WorkerKey},
 };
@@ -39,6 +39,8 @@ pub(super) struct Book {
     sets: u32,
     /// Leases above 0, also of workers that nobody has heard of yet.
     leases: BTreeMap<WorkerKey, LeaseFact>,
+    /// Announced maintenance, also of workers that nobody has heard of.
+    maintenance: BTreeMap<WorkerKey, Vec<Span>>,
 }
 
 #[derive(Debug, Default)]
@@ -59,6 +61,7 @@ impl Book {
             held: BTreeMap::new(),
             sets: 0,
             leases: BTreeMap::new(),
+            maintenance: BTreeMap::new(),
         }
     }
 
@@ -80,6 +83,7 @@ impl Book {
         self.rounds(from, ranking, upto)?;
         self.claims(from, upto)?;
         self.leases(from, upto)?;
+        self.announced(from, upto)?;
         self.seq = upto;
         Ok(())
     }
@@ -99,6 +103,10 @@ impl Book {
             miner.beats.retain(|beat| beat.at >= heard);
             miner.seen = miner.beats.iter().map(|beat| beat.at).max().unwrap_or_default();
         }
+        self.maintenance.retain(|_, spans| {
+            spans.retain(|span| span.until >= heard);
+            !spans.is_empty()
+        });
         for worker in self.facts.workers.values_mut() {
             worker.challenges.retain(|fact| fact.created >= ranking);
             worker.passed_over.retain(|at| *at >= ranking);
@@ -139,9 +147,10 @@ impl Book {
                 self.facts.workers.insert(key.clone(), WorkerFacts::default());
             }
         }
-        let leases = &self.leases;
+        let (leases, maintenance) = (&self.leases, &self.maintenance);
         self.facts.workers.retain(|key, worker| {
             worker.lease = leases.get(key).copied();
+            worker.maintenance = maintenance.get(key).cloned().unwrap_or_default();
             worker.lease.is_some() || named.contains_key(key)
         });
         let with_workers: BTreeSet<&Hotkey> = self.facts.workers.keys().map(|key| &key.hotkey).collect();
@@ -284,6 +293,19 @@ impl Book {
         while let Some(row) = found.next()? {
             let held = self.held.entry((row.get_ref(0)?.as_str()?.into(), row.get(1)?)).or_default();
             held.proved = held.proved.max(Some(wall(row.get(2)?)));
+        }
+        Ok(())
+    }
+
+    /// A window counts from when it was announced, and until something else is.
+    fn announced(&mut self, from: &Connection, upto: i64) -> rusqlite::Result<()> {
+        for change in maintenance::changed(from, self.seq, upto)? {
+            let Some(hotkey) = self.miners.get(&change.miner) else { continue };
+            let spans = self.maintenance.entry(WorkerKey::new(hotkey, &WorkerId::new(&change.worker))).or_default();
+            spans.iter_mut().for_each(|span| span.until = span.until.min(change.at));
+            let span = Span { from: change.window.from.max(change.at), until: change.window.until };
+            spans.push(span);
+            spans.retain(|span| span.from < span.until);
         }
         Ok(())
     }

@@ -20,6 +20,7 @@ mod interned;
 mod keeper;
 mod leases;
 mod load;
+mod maintenance;
 mod prune;
 pub mod replay;
 mod rosters;
@@ -202,7 +203,10 @@ impl<'a> Batch<'a> {
 fn apply(batch: &mut Batch, write: &Write) -> Result<(), Problem> {
     let to = batch.to;
     match write {
-        Write::Heartbeat(heartbeat) => Ok(heartbeats::record(to, batch.next(), heartbeat)?),
+        Write::Heartbeat(heartbeat) => {
+            heartbeats::record(to, batch.next(), heartbeat)?;
+            Ok(maintenance::heard(batch, heartbeat)?)
+        }
         Write::ChallengeCreated(row) => challenges::created(to, row),
         Write::ChallengeSent { id, at } => challenges::sent(to, id, *at),
         Write::RoundBegan { at, passed_over } => rounds::began(to, batch.next(), *at, passed_over),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rusqlite::Transaction;
 
-use super::{leases, stamp};
+use super::{leases, maintenance, stamp};
 use crate::{machine::availability::hour_of, units::Wall};
 
 /// Hours are forgotten whole: what is kept by the hour may be older than its moment by this much.
@@ -14,6 +14,7 @@ pub(super) fn prune(to: &Transaction, ranking: Wall, events: Wall, availability:
     compact(to, ranking)?;
     forget_events(to, events)?;
     leases::forget(to, events)?;
+    maintenance::forget(to, availability)?;
     forget_beats(to, availability)?;
     forget_texts(to, events.min(availability) - SLACK)?;
     // Rosters refer to workers by their row: they go first.
@@ -108,7 +109,8 @@ fn forget_workers(to: &Transaction, before: Wall) -> rusqlite::Result<()> {
     to.prepare_cached(
         "DELETE FROM miners WHERE seen < ?1 AND id < (SELECT max(id) FROM miners)
              AND NOT EXISTS (SELECT 1 FROM workers WHERE miner = miners.id)
-             AND NOT EXISTS (SELECT 1 FROM beats WHERE miner = miners.id)",
+             AND NOT EXISTS (SELECT 1 FROM beats WHERE miner = miners.id)
+             AND NOT EXISTS (SELECT 1 FROM maintenance WHERE miner = miners.id)",
     )?
     .execute([stamp(before)])?;
     Ok(())

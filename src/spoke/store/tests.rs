@@ -42,7 +42,7 @@ fn worker_key(hotkey: &str, worker: &str) -> WorkerKey {
 }
 
 fn heartbeat_of(hotkey: &str, at: Wall, workers: Vec<WorkerSeen>) -> Write {
-    Write::Heartbeat(Box::new(HeartbeatWrite { hotkey: Hotkey::label(hotkey), at, workers }))
+    Write::Heartbeat(Box::new(HeartbeatWrite { hotkey: Hotkey::label(hotkey), at, workers, maintenance: None }))
 }
 
 fn heartbeat(hotkey: &str, at: Wall) -> Write {

@@ -1,5 +1,7 @@
 //! `HeartbeatSynapse`: what a miner says of its workers, and the validator's answer.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
 use serde_json::Value;
 
@@ -27,8 +29,25 @@ pub struct HeartbeatData {
     /// `gemm_i8`. What is no text says nothing.
     #[serde(default, deserialize_with = "texts", skip_serializing_if = "Vec::is_empty")]
     pub miner_features: Vec<String>,
+    /// Extension: the maintenance that its operator announces, all of it; at most [`limits::HEARTBEAT_WORKERS`]. `None`:
+    /// nothing is said of it, and what was said before stands.
+    #[serde(default, deserialize_with = "notices", skip_serializing_if = "Option::is_none")]
+    pub maintenance: Option<Vec<MaintenanceNotice>>,
     #[serde(default = "schema_version")]
     pub schema_version: u32,
+}
+
+/// Longer ones are cut: what is away for longer is not in maintenance.
+pub const LONGEST_MAINTENANCE: Duration = Duration::from_secs(24 * 3600);
+
+/// A worker that will be away, by its operator's word.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct MaintenanceNotice {
+    pub worker_id: WorkerId,
+    /// Unix seconds.
+    pub from: u64,
+    /// Unix seconds.
+    pub until: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -66,6 +85,14 @@ fn texts<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
     let Value::Array(entries) = Value::deserialize(from)? else { return Ok(Vec::new()) };
     let texts = entries.into_iter().filter_map(|entry| if let Value::String(text) = entry { Some(text) } else { None });
     Ok(texts.collect())
+}
+
+fn notices<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<MaintenanceNotice>>, D::Error> {
+    let Value::Array(entries) = Value::deserialize(from)? else { return Ok(None) };
+    if entries.len() > limits::HEARTBEAT_WORKERS {
+        return Ok(None);
+    }
+    Ok(Some(entries.into_iter().filter_map(|entry| serde_json::from_value(entry).ok()).collect()))
 }
 
 /// Another word refuses the whole heartbeat.
@@ -148,6 +175,22 @@ mod tests {
         assert_eq!(read(r#""miner_features":[7,"gemm_i8"],"#).miner_features, ["gemm_i8"]);
         for none in ["", r#""miner_features":null,"#, r#""miner_features":{"gemm_i8":true},"#] {
             assert!(!crate::wire::json::text(&read(none)).contains("miner_features"), "{none}");
+        }
+    }
+
+    #[test]
+    fn maintenance_is_an_extension_and_of_another_shape_it_says_nothing() {
+        let read = |maintenance: &str| {
+            let text = format!(r#"{{"hotkey":"5A","timestamp":1.5,"workers":[]{maintenance}}}"#);
+            parse_request::<HeartbeatData>(&text).unwrap().maintenance
+        };
+        let notice = r#"{"worker_id":"w","from":10,"until":20}"#;
+        let read_back = MaintenanceNotice { worker_id: WorkerId::new("w"), from: 10, until: 20 };
+        assert_eq!(read(&format!(r#","maintenance":[{notice},7,{{"worker_id":"x"}}]"#)), Some(vec![read_back]));
+        assert_eq!(read(r#","maintenance":[]"#), Some(vec![]));
+        let many = vec![notice; limits::HEARTBEAT_WORKERS + 1].join(",");
+        for nothing in ["", r#","maintenance":null"#, r#","maintenance":{}"#, &format!(r#","maintenance":[{many}]"#)] {
+            assert_eq!(read(nothing), None);
         }
     }
 

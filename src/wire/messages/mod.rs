@@ -20,7 +20,7 @@ pub use self::{
         ProofRequests, StatusAnswer, WorkFailure,
     },
     hardware::{Gpu, SystemInfo},
-    heartbeat::{HeartbeatData, HeartbeatResponse, WorkerInfo, WorkerStatus},
+    heartbeat::{HeartbeatData, HeartbeatResponse, LONGEST_MAINTENANCE, MaintenanceNotice, WorkerInfo, WorkerStatus},
     task::{
         ChallengeData, ChallengeSpec, REQUEST_CHALLENGE, TASK_BATCH, TASK_NONE, TaskData, TaskRequest, TaskResponse,
     },

@@ -7,10 +7,13 @@ use super::{
     world::{World, heartbeat, row},
 };
 use crate::{
-    machine::{Exit, Input, contract::chain::PreflightState},
+    machine::{
+        Exit, Input,
+        contract::{chain::PreflightState, maintenance::MaintenanceSight},
+    },
     metrics::Metric,
     units::WorkerId,
-    wire::synapse::SynapseKind,
+    wire::{messages::MaintenanceNotice, synapse::SynapseKind},
 };
 
 /// Lets time pass while the workers keep telling that they live.
@@ -42,6 +45,22 @@ fn a_new_worker_is_reported_within_seconds_and_polls_follow_the_interval() {
     assert!((9..=11).contains(&polls), "{polls} polls in 300 s");
     let heartbeats = world.bob().heartbeats.len();
     assert!((5..=6).contains(&heartbeats), "{heartbeats} heartbeats in 300 s");
+}
+
+#[test]
+fn announced_maintenance_is_told_soon_and_until_it_is_over() {
+    let mut world = World::new(1);
+    let ann = world.join("ann");
+    world.pass_secs(3);
+    assert_eq!(world.bob().heartbeats[0].maintenance, None, "there is no file");
+    let from = world.now.wall.as_secs();
+    let notice = MaintenanceNotice { worker_id: WorkerId::new("ann"), from, until: from + 100 };
+    world.maintenance = MaintenanceSight::Read(vec![notice.clone()]);
+    world.pass_secs(8);
+    let told = |world: &mut World| world.bob().heartbeats.last().unwrap().maintenance.clone();
+    assert_eq!(told(&mut world), Some(vec![notice]));
+    pass_alive(&mut world, &[ann], 200);
+    assert_eq!(told(&mut world), Some(vec![]));
 }
 
 #[test]

@@ -19,6 +19,7 @@ use crate::{
                 ChainFault, ChainFaultKind, ChainReply, ChainRequest, Feature, Head, Metagraph, Neuron, Preflight,
                 PreflightRow, PreflightState,
             },
+            maintenance::MaintenanceSight,
             receipts::{ReceiptsKeep, ReceiptsKept},
         },
         miner::{BULK_DEPTH, Command, Event, Miner},
@@ -63,6 +64,8 @@ pub struct World {
     pub receipts: Vec<ReceiptsKeep>,
     /// The bulk spoke is slow: its work waits for [`World::work_bulk`].
     pub slow_bulk: bool,
+    /// What the next look at the file of maintenance comes to.
+    pub maintenance: MaintenanceSight,
     bulk: VecDeque<MinerBulk>,
     /// Workers are slow to let go: what the miner closes is gone with [`World::let_go`].
     pub slow_close: bool,
@@ -108,6 +111,7 @@ impl World {
             bulk_done: 0,
             receipts: Vec::new(),
             slow_bulk: false,
+            maintenance: MaintenanceSight::Absent,
             bulk: VecDeque::new(),
             slow_close: false,
             closing: Vec::new(),
@@ -192,6 +196,10 @@ impl World {
                 self.receipts.push(*request);
                 let kept = ReceiptsKept { validator, kept, at: None, faults: Vec::new() };
                 self.inputs.push_back(Input::Event(Event::Receipts(kept)));
+            }
+            Output::Command(Command::Maintenance(_)) => {
+                let sight = self.maintenance.clone();
+                self.inputs.push_back(Input::Event(Event::Maintenance(sight)));
             }
             Output::Command(Command::Bulk(request)) if self.slow_bulk => {
                 self.bulk.push_back(request);

@@ -63,7 +63,7 @@ fn first(facts: &mut Facts) -> &mut WorkerFacts {
     facts_of::worker(facts, "5A", "w1")
 }
 
-const CASES: [Case; 20] = [
+const CASES: [Case; 21] = [
     (
         "miner_offline",
         |facts| facts.miners.get_mut(&Hotkey::label("5A")).unwrap().seen = minutes_ago(31.0),
@@ -176,6 +176,13 @@ const CASES: [Case; 20] = [
         "it was heard in 1014 of 2028 steps of 5 minutes (50 %)",
     ),
     (
+        "maintenance_not_excused",
+        |facts| {
+            away_in_maintenance(facts, 24);
+        },
+        "24 of 24 steps of 5 minutes of announced maintenance count as absence: the policy excuses 0",
+    ),
+    (
         "address_changed",
         |facts| {
             let key = WorkerKey::new(&Hotkey::label("5A"), &WorkerId::new("w1"));
@@ -203,11 +210,28 @@ fn each_reason_is_given_where_it_holds_and_says_what_was_seen() {
         *computation_ms = Some(50.0);
     });
     assert_eq!(said(&facts, &policy)["slower_than_best"], "it performs at 50 % of the best worker of the subnet");
+    let mut facts = subnet();
+    away_in_maintenance(&mut facts, 24);
+    let said = said(&facts, &Policy::throughput());
+    assert_eq!(said["maintenance_excused"], "24 steps of 5 minutes of announced maintenance are not expected of it");
+    assert!(!said.contains_key("often_absent") && !said.contains_key("maintenance_not_excused"), "{said:?}");
+}
+
+/// The first worker was away for so many steps, and its miner had said so.
+fn away_in_maintenance(facts: &mut Facts, steps: u64) {
+    let span = Span {
+        from: facts.at - Duration::from_secs(300 * (steps + 100)),
+        until: facts.at - Duration::from_secs(300 * 100),
+    };
+    let beats = &mut facts.miners.get_mut(&Hotkey::label("5A")).unwrap().beats;
+    beats.retain(|beat| !(span.from..span.until).contains(&beat.at));
+    first(facts).maintenance = vec![span];
 }
 
 #[test]
 fn the_catalogue_holds_what_the_cases_show_and_nothing_more() {
-    let shown: BTreeSet<&str> = CASES.iter().map(|(code, ..)| *code).chain(["slower_than_best"]).collect();
+    let shown: BTreeSet<&str> =
+        CASES.iter().map(|(code, ..)| *code).chain(["slower_than_best", "maintenance_excused"]).collect();
     assert_eq!(shown, CATALOGUE.iter().map(|(code, _)| *code).collect());
 }
 

@@ -179,3 +179,32 @@ proptest! {
         prop_assert!(performance(&better) >= performance(&facts));
     }
 }
+
+/// Of `hours` in maintenance the worker was away for all but the first, over a window of four.
+fn away(hours: u64, policy: Policy) -> Availability {
+    let mut facts = Facts { at: Wall::from_secs(NOW_S / 3600 * 3600), ..Facts::default() };
+    facts_of::miner(&mut facts, "5A");
+    let key = WorkerKey::new(&Hotkey::label("5A"), &WorkerId::new("w1"));
+    let begin = facts.at - Duration::from_secs(hours * 3600);
+    let span = Span { from: begin, until: facts.at };
+    facts_of::worker(&mut facts, "5A", "w1").maintenance = vec![span];
+    for step in 1..=48 {
+        let at = facts.at - Duration::from_secs(300 * step);
+        if at < begin + Duration::from_secs(3600) {
+            facts_of::beat(&mut facts, &key, at, (None, None));
+        }
+    }
+    let policy = Policy { availability_hours: 4, ..policy };
+    of(&score(&facts, &policy), "5A").availability.clone()
+}
+
+#[test]
+fn announced_maintenance_is_not_expected_of_a_worker_up_to_the_budget() {
+    let excused = away(3, Policy::throughput());
+    assert_eq!((excused.buckets, excused.announced, excused.excused, excused.value), (24, 24, 24, 1.0));
+    let budget = away(3, Policy { maintenance_steps: 12, ..Policy::throughput() });
+    assert_eq!((budget.announced, budget.excused, budget.value), (24, 12, 24.0 / 36.0));
+    let reference = away(3, Policy::reference_70_30());
+    assert_eq!((reference.announced, reference.excused, reference.value), (24, 0, 0.5));
+    assert_eq!(away(0, Policy::throughput()).announced, 0);
+}

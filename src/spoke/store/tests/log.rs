@@ -4,7 +4,10 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    machine::{contract::store::Calculation, score::PolicyName},
+    machine::{
+        contract::store::{Announced, Calculation},
+        score::PolicyName,
+    },
     spoke::store::replay::Mismatch,
 };
 
@@ -160,6 +163,7 @@ enum Step {
     Challenge { miner: u8, passes: bool },
     PassedOver { miner: u8 },
     Lease { miner: u8, worker: u8, quarters: u8 },
+    Maintenance { miner: u8, worker: u8, ahead_s: u64, length_s: u64, back_s: u64 },
     Prune,
     Score,
     Restart,
@@ -172,6 +176,8 @@ fn steps() -> impl Strategy<Value = Vec<(u64, Step)>> {
         4 => (0..3u8, any::<bool>()).prop_map(|(miner, passes)| Step::Challenge { miner, passes }),
         1 => (0..3u8).prop_map(|miner| Step::PassedOver { miner }),
         2 => (0..3u8, 0..3u8, 0..3u8).prop_map(|(miner, worker, quarters)| Step::Lease { miner, worker, quarters }),
+        2 => (0..3u8, 0..3u8, 0..2000u64, 0..6000u64, prop_oneof![9 => Just(0), 1 => 0..4000u64])
+            .prop_map(|(miner, worker, ahead_s, length_s, back_s)| Step::Maintenance { miner, worker, ahead_s, length_s, back_s }),
         1 => Just(Step::Prune),
         2 => Just(Step::Score),
         1 => Just(Step::Restart),
@@ -206,6 +212,54 @@ fn challenge(n: usize, at: Wall, miner: u8, passes: bool) -> Vec<Write> {
     writes
 }
 
+/// Of no length: none is announced any more.
+fn in_maintenance(heard: Wall, miner: u8, worker: u8, from: Wall, length_s: u64) -> Write {
+    let Write::Heartbeat(mut write) = beat(heard, miner, 0, 0, 0) else { unreachable!() };
+    let worker = WorkerId::new(["w1", "w2", "later"][usize::from(worker)]);
+    let window = Announced { worker, from, until: from + Duration::from_secs(length_s) };
+    write.maintenance = Some(if length_s > 0 { vec![window] } else { Vec::new() });
+    Write::Heartbeat(write)
+}
+
+#[test]
+fn maintenance_counts_from_when_it_was_announced_until_something_else_is() {
+    let mut store = Store::in_memory().unwrap();
+    let at = |minute| NOON + minutes(minute);
+    let spans = |store: &mut Store, minute| {
+        let facts = store.facts(at(minute));
+        let spans = facts.workers.get(&worker_key("5A", "w1")).map(|worker| worker.maintenance.clone());
+        let minute = |at: Wall| at.since(NOON).as_secs() / 60;
+        spans.unwrap_or_default().iter().map(|span| (minute(span.from), minute(span.until))).collect::<Vec<_>>()
+    };
+    store.commit_all(vec![in_maintenance(at(10), 0, 0, at(0), 3600)]).unwrap();
+    assert_eq!(spans(&mut store, 11), [(10, 60)], "nothing of before");
+    store.commit_all(vec![in_maintenance(at(20), 0, 0, at(0), 3600), beat(at(25), 0, 0, 0, 0)]).unwrap();
+    assert_eq!(spans(&mut store, 26), [(10, 60)], "the same again, and a heartbeat that says nothing of it");
+    store.commit_all(vec![in_maintenance(at(30), 0, 0, at(0), 0)]).unwrap();
+    assert_eq!(spans(&mut store, 31), [(10, 30)], "its operator ended it");
+    store.commit_all(vec![in_maintenance(at(40), 0, 0, at(45), 600)]).unwrap();
+    assert_eq!(spans(&mut store, 41), [(10, 30), (45, 55)]);
+    store.commit_all(vec![in_maintenance(at(50), 0, 0, at(52), 1200)]).unwrap();
+    assert_eq!(spans(&mut store, 51), [(10, 30), (45, 50), (52, 72)]);
+    store.commit_all(vec![Write::Prune { ranking: at(0), events: at(0), availability: at(51) }]).unwrap();
+    assert_eq!(spans(&mut store, 52), [(52, 72)]);
+}
+
+#[test]
+fn a_miner_that_changes_its_mind_all_day_fills_no_disk() {
+    let mut store = Store::in_memory().unwrap();
+    for minute in 0..1000u64 {
+        let at = NOON + minutes(minute);
+        store.commit_all(vec![in_maintenance(at, 0, 0, at, 600 + minute)]).unwrap();
+    }
+    let count: i64 = store.connection.query_row("SELECT count(*) FROM maintenance", [], |row| row.get(0)).unwrap();
+    assert_eq!(count, 400);
+    let tomorrow = NOON + minutes(24 * 60 + 400);
+    store.commit_all(vec![in_maintenance(tomorrow, 0, 0, tomorrow, 60)]).unwrap();
+    let newest: i64 = store.connection.query_row("SELECT max(at) FROM maintenance", [], |row| row.get(0)).unwrap();
+    assert_eq!(newest, stamp(tomorrow));
+}
+
 const KEPT: Duration = minutes(240);
 
 /// As a validator does that keeps calculations for four hours: nothing that one of them looked at goes.
@@ -232,6 +286,10 @@ proptest! {
                 Step::Lease { miner, worker, quarters } => {
                     let key = worker_key(hotkey(miner), ["w1", "w2", "later"][usize::from(worker)]);
                     vec![leased(at, vec![(key, f64::from(quarters) / 4.0)])]
+                }
+                Step::Maintenance { miner, worker, ahead_s, length_s, back_s } => {
+                    let heard = at - Duration::from_secs(back_s);
+                    vec![in_maintenance(heard, miner, worker, at + Duration::from_secs(ahead_s), length_s)]
                 }
                 Step::Prune => {
                     scorings.retain(|scored| *scored >= at - KEPT);
