@@ -118,10 +118,15 @@ impl<T> Journal<T> {
     }
 }
 
-/// What a write takes, roughly: only heartbeats carry texts of a size that peers choose.
+/// What a write takes, roughly: only heartbeats and tasks carry texts of a size that peers choose.
 fn weight(write: &Write) -> usize {
     const FIXED: usize = 256;
-    let Write::Heartbeat(heartbeat) = write else { return FIXED };
+    let heartbeat = match write {
+        Write::Heartbeat(heartbeat) => heartbeat,
+        Write::Task(task) => return FIXED + task.payload.as_str().len(),
+        Write::TasksOver(tasks) => return FIXED + tasks.iter().map(|(key, _)| FIXED + key.len()).sum::<usize>(),
+        _ => return FIXED,
+    };
     let worker = |worker: &WorkerSeen| {
         let gpus = worker.gpus_present.len() + worker.gpus_owned.len() + worker.capabilities.len();
         FIXED + 128 * gpus + worker.hardware.as_ref().map_or(0, String::len)

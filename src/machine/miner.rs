@@ -13,6 +13,7 @@
 //! | [`uplink`] | requests in flight ([`lanes`]), sessions ([`sessions`]), nonces |
 //! | [`metagraph`] | when the chain is next asked |
 //! | [`runtime`] | the chain's head, and whether its runtime has what is read of it |
+//! | [`market_tasks`] | tasks of the marketplace that validators passed on |
 //! | [`registration`] | whether our hotkey is registered |
 //! | [`maintenance`] | which workers will be away, by their operator's word |
 
@@ -23,6 +24,7 @@ mod fault;
 mod flows;
 mod lanes;
 mod maintenance;
+mod market_tasks;
 mod metagraph;
 mod observe;
 mod receipts;
@@ -50,6 +52,7 @@ use rand_core::SeedableRng;
 use self::{
     flows::Flows,
     maintenance::Maintenance,
+    market_tasks::MarketTasks,
     metagraph::Sync,
     registration::Registration,
     runtime::Runtime,
@@ -130,6 +133,7 @@ pub struct Miner {
     /// There is a place for them.
     wants_receipts: bool,
     neurons: Option<usize>,
+    market_tasks: MarketTasks,
     stop: Stop,
 }
 
@@ -180,6 +184,7 @@ impl Miner {
             maintenance: Maintenance::default(),
             wants_receipts: config.receipts.directory.is_some(),
             neurons: None,
+            market_tasks: MarketTasks::default(),
             stop: Stop::No,
         };
         miner.schedule.keep(now.mono, miner.validators.iter(), &mut miner.rng);
@@ -189,6 +194,7 @@ impl Miner {
     /// Panics when a rule of the miner does not hold. For tests and the simulator, after every step.
     pub fn check_invariants(&self) {
         self.flows.check_invariants();
+        self.market_tasks.check_invariants();
     }
 
     fn take(&mut self, now: Now, input: Input<Event>) {
@@ -220,6 +226,7 @@ impl Miner {
         faults.into_iter().for_each(|fault| self.fault(fault));
         let steps = self.flows.expire(now.mono);
         self.follow(now, steps);
+        self.expire_market_tasks(now.mono);
         if self.stop == Stop::No {
             self.ask_chain(now.mono);
             self.watch_maintenance(now.mono);
@@ -304,7 +311,8 @@ impl Machine for Miner {
 
     fn deadline(&self) -> Option<Mono> {
         let now = self.last.mono;
-        let going = [self.workers.deadline(), self.flows.deadline(), self.uplink.deadline(now)];
+        let going =
+            [self.workers.deadline(), self.flows.deadline(), self.uplink.deadline(now), self.market_tasks.deadline()];
         let rounds = match self.stop {
             Stop::No => [self.sync.deadline(), self.schedule.next(self.reason()), self.maintenance.deadline()],
             Stop::Until(until) => [Some(until), None, None],

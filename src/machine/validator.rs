@@ -16,7 +16,7 @@
 //! | `ledger` | what becomes durable, in order |
 //! | `chain` (`heads`, `preflight`) | the subnet as it was last read, what its runtime can do |
 //! | `extrinsics`, `announce` (`to_chain`) | the one extrinsic on its way, the announcement of the axon |
-//! | `market` (`resources`) | the marketplace: leases in, reports out |
+//! | `market` (`resources`, `tasks`) | the marketplace: leases and tasks in, reports out |
 //! | `receipts` | what a miner is told of its workers' scores |
 //! | `scoring`, `epoch` (`blocked`, `reveals`, `overdue`) | scores, and weights on their way to the chain |
 //!
@@ -58,6 +58,7 @@ mod round;
 mod scoring;
 mod sessions;
 mod sources;
+mod tasks;
 #[cfg(test)]
 mod tests;
 mod timers;
@@ -278,7 +279,8 @@ impl Validator {
 
     fn loaded(&mut self, now: Now, mut snapshot: Snapshot) {
         self.epoch.resume(&mut snapshot);
-        let Snapshot { open_challenges, leases, genesis, in_flight, .. } = snapshot;
+        let Snapshot { open_challenges, leases, genesis, in_flight, tasks, .. } = snapshot;
+        self.resume_tasks(now, tasks);
         self.challenges.bury(now, open_challenges);
         self.leases.resume(now.wall, leases).into_iter().for_each(|write| self.ledger.must(Write::Leases(write)));
         genesis.into_iter().for_each(|genesis| self.chain.expect(genesis));
@@ -330,6 +332,7 @@ impl Validator {
                 Waiter::Challenges(ids) if result.is_ok() => ids.iter().for_each(|id| self.challenges.durable(id)),
                 Waiter::Challenges(ids) => ids.iter().for_each(|id| self.challenges.not_stored(id)),
                 Waiter::Intent => self.epoch.stored(now, result.is_ok(), &mut self.rng),
+                Waiter::Task(key) => self.task_stored(now, &key, &result),
                 Waiter::Extrinsic => self.lane.stored(now, result.is_ok()),
                 Waiter::Must(_) => {}
             }

@@ -81,6 +81,8 @@ catalogue! {
     MarketplaceFrames Counter "marketplace_frames_total" ["direction", "type"] "Messages from (in) and to (out) the marketplace."
     MarketplaceFaults Counter "marketplace_faults_total" ["fault"] "Frames and messages of the marketplace that were dropped, by what was wrong."
     MarketplaceLosses Counter "marketplace_losses_total" ["reason"] "Sessions and attempts that ended."
+    MarketplaceTasksOpen Gauge "marketplace_tasks_open" ["state"] "Tasks of the marketplace that count: held by their miner, or waiting for it to ask; a miner's are held."
+    MarketplaceTasks Counter "marketplace_tasks_total" ["outcome"] "What became of tasks of the marketplace."
     LeasesSkipped Counter "leases_skipped_total" ["reason"] "Published leases that were passed over, by what was wrong."
     LeasesAgeSeconds Gauge "leases_age_seconds" [] "Time since the source last said anything valid about leases; left out when it never did."
     Leases Gauge "leases" [] "Leases above 0, of known workers and of others."
@@ -134,6 +136,7 @@ catalogue! {
     Calls Counter "calls_total" ["synapse", "outcome"] "Requests to validators."
     CallSeconds Histogram "call_seconds" ["synapse"] "Time of one request to a validator."
     Flows Gauge "flows" ["state"] "Challenges on their way between a validator and a worker."
+    MarketTaskExpires Gauge "marketplace_task_expires_seconds" ["task", "worker"] "When a task of the marketplace for a worker of this miner expires, in Unix seconds; at most 128 of them are shown."
     FlowsEnded Counter "flows_ended_total" ["end"] "Two-phase flows that ended, by how."
 
     // worker

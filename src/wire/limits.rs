@@ -31,6 +31,11 @@ pub const CONFIG_UPDATE_DEPTH: usize = 8;
 pub const TASK_KEY_BYTES: usize = 256;
 /// Longest payload of a marketplace's task: it travels in the answer to a task poll.
 pub const TASK_PAYLOAD_BYTES: usize = 64 * 1024;
+/// Most tasks of the marketplace that a miner has of one validator, and names in a poll.
+pub const MARKET_TASKS_HELD: usize = 128;
+/// Most tasks of the marketplace in one answer to a poll, and their payloads together; one may be longer alone.
+pub const MARKET_TASKS_ANSWER: usize = 16;
+pub const MARKET_TASKS_BYTES: usize = 48 * 1024;
 
 /// Longest worker id that is accepted (frames and heartbeats); those of the network have 16 letters.
 pub const WORKER_ID_BYTES: usize = 128;

@@ -23,6 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 struct Stage {
     subnet: Subnet,
+    plan: Plan,
     worker: String,
 }
 
@@ -64,7 +65,7 @@ fn start_roles(dir: &Path, roles: &[&str], settings: impl FnOnce(&mut Subnet, &s
     plan.validator = settings(&mut subnet, &worker);
     subnet.site.configure(&plan, &subnet.chain_url).expect("configurations");
     subnet.add(&plan, roles).expect("daemons");
-    Stage { subnet, worker }
+    Stage { subnet, plan, worker }
 }
 
 impl Stage {
@@ -88,7 +89,11 @@ impl Stage {
     }
 
     fn log(&self) -> String {
-        fs::read_to_string(self.subnet.site.log_path("validator")).unwrap_or_default()
+        self.log_of("validator")
+    }
+
+    fn log_of(&self, name: &str) -> String {
+        fs::read_to_string(self.subnet.site.log_path(name)).unwrap_or_default()
     }
 
     fn sessions(&self) -> usize {
@@ -101,6 +106,16 @@ impl Stage {
         let db = Connection::open_with_flags(database, OpenFlags::SQLITE_OPEN_READ_ONLY).ok()?;
         db.busy_timeout(Duration::from_secs(5)).expect("a time-out");
         db.query_row("SELECT score FROM leases", [], |row| row.get(0)).ok()
+    }
+
+    /// The tasks that the validator has written down.
+    fn tasks(&self) -> Vec<String> {
+        let database = self.subnet.site.database_path();
+        let db = Connection::open_with_flags(database, OpenFlags::SQLITE_OPEN_READ_ONLY).expect("a database");
+        db.busy_timeout(Duration::from_secs(5)).expect("a time-out");
+        let mut find = db.prepare("SELECT task_key FROM market_tasks ORDER BY task_key").expect("the table");
+        let keys = find.query_map([], |row| row.get(0)).expect("rows");
+        keys.collect::<Result<_, _>>().expect("keys")
     }
 
     fn heard(&self, kind: &str) -> usize {
@@ -259,5 +274,39 @@ fn the_hub_is_told_of_a_worker_as_it_is() -> Result<(), Fault> {
     assert_eq!((&worker["workerKey"], &worker["leaseScore"]), (&json!(stage.worker), &json!(0.5)));
     assert!(worker["hardware"]["cpu"].is_object() && worker["stats"]["avg_memory_usage"].is_f64(), "{worker}");
     assert!(reports[1]["miners"][0]["workers"][0].get("hardware").is_none(), "it did not change");
+    stage.subnet.stop()
+}
+
+#[test]
+fn a_task_reaches_its_miner_over_a_kill_of_the_validator_and_goes_with_its_time() -> Result<(), Fault> {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut stage = start(dir.path(), |_, _| {});
+    stage.until("a session", |stage| stage.sessions() == 1);
+    let task = |key: &str, ttl: u32, worker: &str| json!({"taskKey": key, "workerKey": worker, "payload": {"password": "hunter2"}, "priority": 3, "ttl": ttl});
+    let (long, short) = (task("long", 600_000, &stage.worker), task("short", 1500, &stage.worker));
+    let other = task("long", 700_000, &stage.worker);
+    let said = [&long, &short, &long, &other].map(|task| stage.hub("sim_task", &json!([task])));
+    let acks = |stage: &Stage| -> Vec<(Value, bool)> {
+        let received = stage.hub("sim_received", &json!([kind::ACK]));
+        let acks = received["records"].as_array().into_iter().flatten().map(|record| &record["data"]);
+        acks.map(|ack| (ack["messageId"].clone(), ack["status"] == "accepted")).collect()
+    };
+    stage.until("four acknowledgements", |stage| acks(stage).len() == 4);
+    let mut heard = acks(&stage);
+    heard.sort_by_key(|(id, _)| id.to_string());
+    let expected: Vec<(Value, bool)> = said.into_iter().zip([true, true, true, false]).collect();
+    assert_eq!(heard, expected, "the first two, the first again, and another one of its name");
+
+    stage.subnet.kill("validator")?;
+    stage.subnet.restart("validator")?;
+    stage.until("the end of the short task", |stage| stage.tasks() == ["long"]);
+    let Stage { subnet, plan, .. } = &mut stage;
+    subnet.add(plan, &["miner", "worker"])?;
+    let miner = site::miner_name(0);
+    stage.until("the task at the miner", |stage| stage.log_of(&miner).contains("passes on task \"long\""));
+    stage.until("the word that it has arrived", |stage| stage.log().contains("has task \"long\""));
+    let log = stage.log_of(&miner);
+    assert_eq!(log.matches("passes on task").count(), 1, "once, and nothing of what has expired: {log}");
+    assert!(!log.contains("hunter2") && !stage.log().contains("hunter2"), "a payload is in no log");
     stage.subnet.stop()
 }

@@ -15,5 +15,6 @@ pub mod probe;
 pub mod receipts;
 pub mod resolve;
 pub mod store;
+pub mod task;
 pub mod validator_bulk;
 pub mod verify;

@@ -3,7 +3,10 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use super::chain::{Reveal, SignedExtrinsic};
+use super::{
+    chain::{Reveal, SignedExtrinsic},
+    task::TaskRow,
+};
 use crate::{
     config::leases::LeaseSource,
     machine::score::{Policy, Scores},
@@ -158,6 +161,10 @@ pub enum Write {
         at: Wall,
         outcome: WeightOutcome,
     },
+    /// A task of the marketplace. Durable before it is acknowledged.
+    Task(Box<TaskRow>),
+    /// Tasks that do not count any more: their keys, and when they expired.
+    TasksOver(Vec<(String, Wall)>),
     /// Forget what lies before these moments.
     Prune {
         /// Verified challenges created before it keep only their verdict and time.
@@ -425,6 +432,8 @@ pub struct Snapshot {
     pub awaited: Vec<AwaitedWeights>,
     /// When weights were last confirmed.
     pub confirmed: Option<Wall>,
+    /// Tasks of the marketplace, expired ones among them.
+    pub tasks: Vec<TaskRow>,
 }
 
 /// The leases that there are, and when a source last said anything valid of any; `None`: never.

@@ -27,6 +27,7 @@ impl Miner {
         page.set_known(Metric::MetagraphAgeSeconds, &[], self.sync.age(now).map(|age| age.as_secs_f64()));
         let registered = self.registration.is().map(|is| f64::from(u8::from(is)));
         page.set_known(Metric::HotkeyRegistered, &[], registered);
+        self.market_tasks.write(page);
         self.runtime.write(now, page);
         page.set_known(Metric::Neurons, &[], self.neurons.map(|count| count as f64));
         page.set(Metric::WallAlarm, &[], f64::from(u8::from(self.drift.alarmed())));

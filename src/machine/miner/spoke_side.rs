@@ -88,6 +88,7 @@ impl Miner {
         self.schedule.keep(now, self.validators.iter(), &mut self.rng);
         let listed: BTreeSet<Hotkey> = self.validators.iter().cloned().collect();
         self.uplink.keep(|hotkey| listed.contains(hotkey));
+        self.market_tasks.keep(|hotkey| listed.contains(hotkey));
         self.flows.keep_memory_of(&listed);
         if listed.len() != before {
             log::info!(target: "miner", "{} validators at block {}", listed.len(), metagraph.block);

@@ -3,6 +3,7 @@
 
 mod btauth;
 mod ends;
+mod market_tasks;
 mod passing_on;
 mod receipts;
 mod recordings;

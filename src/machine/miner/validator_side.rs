@@ -41,7 +41,8 @@ impl Miner {
                 Round::Receipts if !self.uplink.receipts.gives(&to) => {}
                 Round::Receipts => self.ask_for_receipts(now, &to),
                 Round::Poll => {
-                    let request = TaskRequest::poll(self.uplink.hotkey(), Some(idle.clone()), now.wall);
+                    let poll = TaskRequest::poll(self.uplink.hotkey(), Some(idle.clone()), now.wall);
+                    let request = TaskRequest { market_tasks_held: Some(self.market_tasks.held_of(&to)), ..poll };
                     self.uplink.submit(now.mono, &to, Purpose::Poll, json::text(&request));
                 }
             }

@@ -166,7 +166,8 @@ impl Miner {
         }
     }
 
-    pub(super) fn tasks_given(&mut self, now: Now, from: &Hotkey, tasks: TaskResponse) {
+    pub(super) fn tasks_given(&mut self, now: Now, from: &Hotkey, mut tasks: TaskResponse) {
+        self.market_tasks_given(now, from, std::mem::take(&mut tasks.market_tasks));
         let mut challenges = tasks.challenges();
         if challenges.len() > limits::TASK_CHALLENGES {
             challenges.truncate(limits::TASK_CHALLENGES);

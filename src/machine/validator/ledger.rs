@@ -34,6 +34,8 @@ pub enum Waiter {
     Intent,
     /// The signed extrinsic that may be submitted once it is stored.
     Extrinsic,
+    /// The task of that key, to be acknowledged.
+    Task(String),
     /// A write of the backlog.
     Must(Box<Write>),
 }

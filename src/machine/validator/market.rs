@@ -8,7 +8,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use rand_chacha::ChaCha20Rng;
 
-use super::{Command, Event, Phase, Validator, fleet, leases::Word, resources::Resources};
+use super::{Command, Event, Phase, Validator, fleet, leases::Word, resources::Resources, tasks::Tasks};
 use crate::{
     config::{leases::LeaseSource, meshhub::MeshHub},
     machine::{
@@ -36,6 +36,8 @@ const MOST_FRAMES: usize = 4096;
 
 #[derive(Debug, Default)]
 pub(super) struct Market {
+    /// Those of an earlier configuration's marketplace count, too.
+    pub(super) tasks: Tasks,
     on: Option<On>,
 }
 
@@ -67,6 +69,7 @@ impl Market {
             reconnect_delay: hub.reconnect_delay,
         };
         Market {
+            tasks: Tasks::default(),
             on: Some(On {
                 link: HubLink::new(settings, me, rng),
                 heartbeat_interval: hub.heartbeat_interval,
@@ -82,10 +85,11 @@ impl Market {
     }
 
     pub(super) fn deadline(&self) -> Option<Mono> {
-        let on = self.on.as_ref()?;
+        let tasks = self.tasks.deadline();
+        let Some(on) = &self.on else { return tasks };
         let frames = (!on.frames.is_empty()).then_some(on.next_frames);
         let due = [Some(on.next_heartbeat), Some(on.next_report), frames].into_iter().flatten();
-        on.link.deadline().into_iter().chain(due.filter(|_| on.link.is_up())).min()
+        on.link.deadline().into_iter().chain(tasks).chain(due.filter(|_| on.link.is_up())).min()
     }
 
     pub(super) fn stop(&mut self) {
@@ -117,7 +121,7 @@ impl Market {
     }
 
     /// Whether it was said.
-    fn say(&mut self, now: Now, body: &ToHub, counters: &mut Counters) -> bool {
+    pub(super) fn say(&mut self, now: Now, body: &ToHub, counters: &mut Counters) -> bool {
         let said = self.on.as_mut().is_some_and(|on| on.link.say(now, body));
         if said {
             counters.count(Metric::MarketplaceFrames, &["out", body.kind()]);
@@ -156,6 +160,7 @@ impl Market {
     }
 
     pub(super) fn check_invariants(&self) {
+        self.tasks.check_invariants();
         let Some(on) = &self.on else { return };
         assert!(on.frames.len() <= MOST_FRAMES, "more frames wait than may");
         on.resources.check_invariants();
@@ -182,6 +187,9 @@ impl Market {
     }
 
     pub(super) fn fill(&self, page: &mut Page) {
+        if self.on.is_some() || !self.tasks.is_empty() {
+            self.tasks.fill(page);
+        }
         let Some(on) = &self.on else { return };
         page.set(Metric::MarketplaceUp, &[], if on.link.is_up() { 1.0 } else { 0.0 });
     }
@@ -215,6 +223,9 @@ impl Validator {
     /// What the link wants and tells, after every input.
     pub(super) fn carry_market(&mut self, now: Now) {
         let running = self.phase == Phase::Running;
+        if running {
+            self.expire_tasks(now);
+        }
         if let Some(on) = self.market.on.as_mut().filter(|_| running) {
             on.link.tick(now.mono);
         }
@@ -277,7 +288,7 @@ impl Validator {
         let outcome = match body {
             Ok(FromHub::Leases(publish)) => return self.leases_published(now, publish),
             Ok(FromHub::Config(_)) => Err("this validator takes no configuration from the marketplace".to_owned()),
-            Ok(FromHub::Task(_)) => Err("this validator hands out no tasks of the marketplace".to_owned()),
+            Ok(FromHub::Task(task)) => return self.task_published(now, message_id, task),
             Err(fault) => {
                 self.counters.count(Metric::MarketplaceFaults, &[fault.label()]);
                 log::warn!(target: "validator", "a message of the marketplace says nothing to us: {fault}");

@@ -36,7 +36,9 @@ impl Validator {
         let rows = self.challenges.hand_out(now, &pending.head.hotkey, request.idle_workers.as_deref());
         let limit_s = self.config.validation.challenge_timeout.as_secs_f64().ceil() as u32;
         let specs = rows.iter().filter_map(|row| spec_of(row, limit_s.clamp(1, 300))).collect();
-        json::text(&TaskResponse::new(specs, now.wall))
+        let mut answer = TaskResponse::new(specs, now.wall);
+        self.add_market_tasks(now, &pending.head.hotkey, request, &mut answer);
+        json::text(&answer)
     }
 
     pub(super) fn commitment(

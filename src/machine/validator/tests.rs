@@ -12,4 +12,5 @@ mod node;
 mod recorded;
 mod rounds;
 mod sealed;
+mod tasks;
 mod weights;

@@ -4,7 +4,7 @@ use std::error::Error;
 
 use rusqlite::{Connection, Row, types::Type};
 
-use super::{leases, under_way, wall};
+use super::{leases, tasks, under_way, wall};
 use crate::{
     machine::contract::store::{CPU_MATRIX, ChallengeRow, GPU_MATRIX, Snapshot, Work},
     units::{ChallengeId, Hotkey, Wall, WorkerId, WorkerKey},
@@ -21,6 +21,7 @@ pub(super) fn snapshot(from: &Connection) -> rusqlite::Result<Snapshot> {
         in_flight: under_way::in_flight(from)?,
         awaited: under_way::awaited(from)?,
         confirmed: under_way::confirmed(from)?,
+        tasks: tasks::kept(from)?,
     })
 }
 

@@ -6,7 +6,8 @@
 //! What survives: a batch that was reported `Committed` survives the end of the process at any moment (the
 //! write-ahead log is in the kernel's hands by then). A power cut may take the batches since the log was
 //! last synced, at most the last thousand pages of it, never consistency; batches with weight intents,
-//! extrinsics or their outcomes are synced before they are reported, and everything before them with them.
+//! extrinsics or their outcomes, or tasks of the marketplace, are synced before they are reported, and everything
+//! before them with them.
 //!
 //! Scores are calculated by a [`Keeper`], beside the store: the facts of a full network take seconds to read.
 //!
@@ -27,6 +28,7 @@ mod rosters;
 mod rounds;
 mod schema;
 mod scores;
+mod tasks;
 mod under_way;
 mod weights;
 
@@ -174,6 +176,7 @@ fn needs_sync(write: &Write) -> bool {
             | Write::ExtrinsicSigned { .. }
             | Write::ExtrinsicSubmitted { .. }
             | Write::ExtrinsicOver { .. }
+            | Write::Task(_)
     )
 }
 
@@ -227,6 +230,8 @@ fn apply(batch: &mut Batch, write: &Write) -> Result<(), Problem> {
         Write::ExtrinsicSigned { at, errand, extrinsic } => weights::signed(to, *at, errand, extrinsic),
         Write::ExtrinsicSubmitted { at, hash } => weights::submitted(to, *at, hash),
         Write::ExtrinsicOver { at, hash, end } => weights::over(to, *at, hash, end),
+        Write::Task(task) => tasks::keep(to, task),
+        Write::TasksOver(over) => tasks::over(to, over),
         Write::Prune { ranking, events, availability } => Ok(prune::prune(to, *ranking, *events, *availability)?),
     }
 }

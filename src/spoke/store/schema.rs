@@ -19,7 +19,7 @@ use crate::units::Hotkey;
 pub(super) const APPLICATION_ID: i32 = 0x424C_7664;
 
 /// Schema changes in order; `PRAGMA user_version` counts those that a file has.
-pub(super) const MIGRATIONS: [&str; 7] = [
+pub(super) const MIGRATIONS: [&str; 8] = [
     include_str!("migrations/0001_first.sql"),
     include_str!("migrations/0002_gemm_i8.sql"),
     include_str!("migrations/0003_extrinsics.sql"),
@@ -27,6 +27,7 @@ pub(super) const MIGRATIONS: [&str; 7] = [
     include_str!("migrations/0006_log.sql"),
     include_str!("migrations/0007_leases.sql"),
     include_str!("migrations/0010_maintenance.sql"),
+    include_str!("migrations/0011_tasks.sql"),
 ];
 
 /// The first schema that knows whose the file is.

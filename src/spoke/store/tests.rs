@@ -29,6 +29,7 @@ mod leases;
 mod log;
 mod opening;
 mod rounds;
+mod tasks;
 
 const NOON: Wall = Wall(1_768_478_400_000_000_000);
 const REACH: Reach = Reach { ranking: minutes(180), heard: minutes(169 * 60) };

@@ -7,6 +7,7 @@ mod challenge;
 pub mod gemm_i8;
 mod hardware;
 mod heartbeat;
+mod market_task;
 mod task;
 
 use serde::{
@@ -21,6 +22,7 @@ pub use self::{
     },
     hardware::{Gpu, SystemInfo},
     heartbeat::{HeartbeatData, HeartbeatResponse, LONGEST_MAINTENANCE, MaintenanceNotice, WorkerInfo, WorkerStatus},
+    market_task::MarketTask,
     task::{
         ChallengeData, ChallengeSpec, REQUEST_CHALLENGE, TASK_BATCH, TASK_NONE, TaskData, TaskRequest, TaskResponse,
     },

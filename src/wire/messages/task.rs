@@ -2,7 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Raw, SCHEMA_VERSION, schema_version, whole};
+use super::{
+    Raw, SCHEMA_VERSION,
+    market_task::{self, MarketTask},
+    schema_version, whole,
+};
 use crate::{
     units::{ChallengeId, Hotkey, Wall, WorkerId},
     wire::json::JsonFault,
@@ -26,6 +30,9 @@ pub struct TaskRequest {
     /// Extension: the workers that could start at once. A validator that reads it starts no clock for the others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idle_workers: Option<Vec<WorkerId>>,
+    /// Extension: the miner takes tasks of the marketplace, and has those of these keys ([`MarketTask`]).
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "market_task::held")]
+    pub market_tasks_held: Option<Vec<String>>,
     #[serde(default = "schema_version")]
     pub schema_version: u32,
 }
@@ -37,6 +44,7 @@ impl TaskRequest {
             request_type: REQUEST_CHALLENGE.into(),
             timestamp: Some(now.as_secs_f64()),
             idle_workers,
+            market_tasks_held: None,
             schema_version: SCHEMA_VERSION,
         }
     }
@@ -51,6 +59,9 @@ pub struct TaskResponse {
     /// Unix seconds.
     #[serde(default)]
     pub timestamp: Option<f64>,
+    /// Extension: only for who asked with `market_tasks_held`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "market_task::given")]
+    pub market_tasks: Vec<MarketTask>,
     #[serde(default = "schema_version")]
     pub schema_version: u32,
 }
@@ -69,6 +80,7 @@ impl TaskResponse {
             task_type: if none { TASK_NONE } else { TASK_BATCH }.into(),
             task_data: (!none).then_some(TaskData { challenges }),
             timestamp: Some(now.as_secs_f64()),
+            market_tasks: Vec::new(),
             schema_version: SCHEMA_VERSION,
         }
     }

@@ -14,8 +14,8 @@ use crate::{
         code, http, json as wire_json,
         keys::Keypair,
         messages::{
-            ChallengeSpec, CommitmentData, HeartbeatData, HeartbeatResponse, ProofData, Raw, StatusAnswer, TaskRequest,
-            TaskResponse,
+            ChallengeSpec, CommitmentData, HeartbeatData, HeartbeatResponse, MarketTask, ProofData, Raw, StatusAnswer,
+            TaskRequest, TaskResponse,
         },
         receipt::{ReceiptRequest, ReceiptResponse, SignedReceipt},
         session::{Offer, Package, Session, SessionFault},
@@ -50,6 +50,8 @@ pub struct Validator {
     pub moods: BTreeMap<SynapseKind, Mood>,
     /// Handed out with the next poll.
     pub challenges: Vec<ChallengeSpec>,
+    /// Of the marketplace, given to whoever asks and has not got them.
+    pub market_tasks: Vec<MarketTask>,
     /// Asked for after each commitment: a list as JSON.
     pub wants: String,
     pub handshakes: u32,
@@ -84,6 +86,7 @@ impl Validator {
             axon: SocketAddr::from(([192, 0, 2, number], 9091)),
             moods: BTreeMap::new(),
             challenges: Vec::new(),
+            market_tasks: Vec::new(),
             wants: r#"[{"uuid":"-1","rows":[13,15],"coordinates":[]}]"#.into(),
             handshakes: 0,
             signed_handshakes: 0,
@@ -213,8 +216,15 @@ impl Validator {
                 write(&HeartbeatResponse::accepted(1, now.wall))
             }
             SynapseKind::Task => {
-                self.polls.push(read(plaintext));
-                write(&TaskResponse::new(std::mem::take(&mut self.challenges), now.wall))
+                let poll: TaskRequest = read(plaintext);
+                let held = poll.market_tasks_held.clone();
+                let wanted = |task: &&MarketTask| held.as_ref().is_some_and(|held| !held.contains(&task.task_key));
+                let market_tasks = self.market_tasks.iter().filter(wanted).cloned().collect();
+                self.polls.push(poll);
+                write(&TaskResponse {
+                    market_tasks,
+                    ..TaskResponse::new(std::mem::take(&mut self.challenges), now.wall)
+                })
             }
             SynapseKind::Challenge => {
                 self.texts.push(plaintext.into());

@@ -18,22 +18,22 @@ use crate::{
     },
 };
 
-const MARKET: &str =
+pub(super) const MARKET: &str =
     "meshhub: {ws_url: 'ws://127.0.0.1:9510/ws/mesh', access_token_file: /t, reconnect_delay_seconds: 2}\n";
 
 /// The hub's end, and the validator's connection.
-struct Hub {
-    session: HubSession,
-    peer: PeerId,
+pub(super) struct Hub {
+    pub(super) session: HubSession,
+    pub(super) peer: PeerId,
 }
 
-fn bench(miners: &[&Miner]) -> Bench {
+pub(super) fn bench(miners: &[&Miner]) -> Bench {
     let miners: Vec<_> = miners.iter().map(|miner| keys_of(miner)).collect();
     let config = format!("{CONFIG}{MARKET}");
     Bench::start(keys(200), &config, &miners.iter().collect::<Vec<_>>(), Snapshot::default())
 }
 
-fn keys_of(miner: &Miner) -> crate::wire::keys::Keypair {
+pub(super) fn keys_of(miner: &Miner) -> crate::wire::keys::Keypair {
     (1..=20).map(keys).find(|keys| keys.hotkey() == miner.hotkey()).expect("one of the bench's miners")
 }
 
@@ -48,7 +48,7 @@ fn dialed(bench: &mut Bench) -> PeerId {
     }
 }
 
-fn join(bench: &mut Bench) -> Hub {
+pub(super) fn join(bench: &mut Bench) -> Hub {
     let peer = dialed(bench);
     let remote = "127.0.0.1:9510".parse().unwrap();
     bench.input(Input::Opened { peer, link: Link::Marketplace, remote });
@@ -60,7 +60,7 @@ fn join(bench: &mut Bench) -> Hub {
     Hub { session, peer }
 }
 
-fn hear(bench: &mut Bench, peer: PeerId, text: String) {
+pub(super) fn hear(bench: &mut Bench, peer: PeerId, text: String) {
     bench.input(Input::Received { peer, message: Message::Text(text), at: bench.now.mono });
 }
 
@@ -72,7 +72,7 @@ fn sent(bench: &mut Bench) -> String {
 }
 
 impl Hub {
-    fn say(&mut self, bench: &mut Bench, message_id: Option<&str>, body: &FromHub) -> String {
+    pub(super) fn say(&mut self, bench: &mut Bench, message_id: Option<&str>, body: &FromHub) -> String {
         let text = self.session.seal(bench.now.wall, message_id, body).unwrap();
         hear(bench, self.peer, text.clone());
         text
@@ -85,7 +85,7 @@ impl Hub {
     }
 
     /// All that the validator said since.
-    fn heard(&mut self, bench: &mut Bench) -> Vec<ToHub> {
+    pub(super) fn heard(&mut self, bench: &mut Bench) -> Vec<ToHub> {
         let texts: Vec<String> = std::iter::from_fn(|| (!bench.to_hub.is_empty()).then(|| sent(bench))).collect();
         let open = |text: &String| match self.session.open::<ToHub>(text) {
             Ok(Incoming::Message { body: Ok(body), .. }) => body,
