@@ -432,10 +432,11 @@ impl Validator {
         }
     }
 
-    /// A clock that moved must not make the store forget.
+    /// A clock that moved, or that the chain does not bear out, must not make the store forget.
     fn prune(&mut self, now: Now) {
         self.timers.set(Timer::Prune, now.mono + PRUNE_EVERY);
-        if self.drift.alarmed() {
+        let heads = self.chain.heads();
+        if self.drift.alarmed() || heads.is_clock_off() || heads.skew_s().is_none() {
             return;
         }
         let write = self.scoring.horizons(now.wall, self.config.store.event_retention);

@@ -154,7 +154,7 @@ fn told(input: &Value, policy: &Policy) -> Facts {
     let facts = store.facts_at(NOW, reach).unwrap();
     // Pruning what no window reaches must not change a score.
     let (ranking, availability) = (NOW - reach.ranking, NOW - reach.heard);
-    commit(&mut store, vec![Write::Prune { ranking, events: ranking, availability }]);
+    commit(&mut store, vec![Write::Prune { ranking, kept: ranking, events: ranking, availability }]);
     assert_eq!(score(&facts, policy).raw, score(&store.facts_at(NOW, reach).unwrap(), policy).raw);
     online(facts, input)
 }

@@ -165,13 +165,15 @@ pub enum Write {
     Task(Box<TaskRow>),
     /// Tasks that do not count any more: their keys, and when they expired.
     TasksOver(Vec<(String, Wall)>),
-    /// Forget what lies before these moments.
+    /// Forget what lies before these moments; what a calculation that is kept has looked at stays, whatever they are.
     Prune {
         /// Verified challenges created before it keep only their verdict and time.
         ranking: Wall,
-        /// Challenges, rounds, scores and weights of before it go.
+        /// Calculations and weights of before it go.
+        kept: Wall,
+        /// Challenges and rounds of before it go.
         events: Wall,
-        /// Heartbeats of before it go, and workers and miners not heard since, unless a lease is on them.
+        /// Heartbeats of before it go, and workers and miners not heard since, but for those that a lease is on.
         availability: Wall,
     },
 }

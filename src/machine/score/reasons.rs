@@ -119,6 +119,24 @@ impl Reason {
     }
 }
 
+impl Reason {
+    fn maintenance(&self, to: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Reason::MaintenanceExcused { steps } => {
+                write!(to, "{steps} steps of 5 minutes of announced maintenance are not expected of it")
+            }
+            Reason::MaintenanceNotExcused { steps, announced, budget } => {
+                write!(
+                    to,
+                    "{steps} of {announced} steps of 5 minutes of announced maintenance count as absence: the policy \
+                     excuses {budget}"
+                )
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 fn percent(share: f64) -> f64 {
     (share * 1000.0).round() / 10.0
 }
@@ -175,16 +193,7 @@ impl fmt::Display for Reason {
                     percent(f64::from(*own) / f64::from(*of))
                 )
             }
-            Reason::MaintenanceExcused { steps } => {
-                write!(to, "{steps} steps of 5 minutes of announced maintenance are not expected of it")
-            }
-            Reason::MaintenanceNotExcused { steps, announced, budget } => {
-                write!(
-                    to,
-                    "{steps} of {announced} steps of 5 minutes of announced maintenance count as absence: the policy \
-                     excuses {budget}"
-                )
-            }
+            Reason::MaintenanceExcused { .. } | Reason::MaintenanceNotExcused { .. } => self.maintenance(to),
             Reason::AddressChanged { changes, left } => {
                 write!(
                     to,

@@ -78,6 +78,7 @@ impl Scoring {
     pub fn horizons(&self, now: Wall, kept: Duration) -> Write {
         Write::Prune {
             ranking: now - self.reach.ranking,
+            kept: now - kept,
             events: now - kept - self.reach.ranking,
             availability: now - kept - self.reach.heard,
         }

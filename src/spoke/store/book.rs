@@ -31,6 +31,8 @@ pub(super) struct Book {
     /// The newest fact that it took in.
     seq: i64,
     facts: Facts,
+    /// What the log has of workers that no beat names: a later one may.
+    unnamed: BTreeMap<WorkerKey, WorkerFacts>,
     miners: BTreeMap<i64, Hotkey>,
     workers: BTreeMap<i64, WorkerKey>,
     rows: BTreeMap<WorkerKey, i64>,
@@ -55,6 +57,7 @@ impl Book {
             reach,
             seq: 0,
             facts: Facts::default(),
+            unnamed: BTreeMap::new(),
             miners: BTreeMap::new(),
             workers: BTreeMap::new(),
             rows: BTreeMap::new(),
@@ -67,6 +70,11 @@ impl Book {
 
     pub(super) fn reach(&self) -> Reach {
         self.reach
+    }
+
+    /// The moment that it was last asked about. What lies before its reach from there is forgotten.
+    pub(super) fn asked(&self) -> Wall {
+        self.facts.at
     }
 
     pub(super) fn seq(&self) -> u64 {
@@ -107,10 +115,11 @@ impl Book {
             spans.retain(|span| span.until >= heard);
             !spans.is_empty()
         });
-        for worker in self.facts.workers.values_mut() {
+        for worker in self.facts.workers.values_mut().chain(self.unnamed.values_mut()) {
             worker.challenges.retain(|fact| fact.created >= ranking);
             worker.passed_over.retain(|at| *at >= ranking);
         }
+        self.unnamed.retain(|_, worker| !worker.challenges.is_empty() || !worker.passed_over.is_empty());
     }
 
     /// The workers that beats name, each with when it last named which GPUs as its own, if since then.
@@ -138,23 +147,21 @@ impl Book {
         named
     }
 
-    /// A worker is known while a beat names it, or a lease is on it, whatever a silence of its source leaves of that.
+    /// A worker is known while a beat names it: a lease makes nobody known, for its row may be forgotten before.
     fn keep_workers(&mut self, named: &BTreeMap<WorkerKey, BTreeMap<GpuSetId, Wall>>) {
-        let rows = &self.rows;
-        let leased = self.leases.keys().filter(|key| rows.contains_key(key));
-        for key in named.keys().chain(leased) {
+        for key in named.keys() {
             if !self.facts.workers.contains_key(key) {
-                self.facts.workers.insert(key.clone(), WorkerFacts::default());
+                self.facts.workers.insert(key.clone(), self.unnamed.remove(key).unwrap_or_default());
             }
         }
         let (leases, maintenance) = (&self.leases, &self.maintenance);
-        self.facts.workers.retain(|key, worker| {
+        let gone = self.facts.workers.extract_if(.., |key, worker| {
             worker.lease = leases.get(key).copied();
             worker.maintenance = maintenance.get(key).cloned().unwrap_or_default();
-            worker.lease.is_some() || named.contains_key(key)
+            !named.contains_key(key)
         });
-        let with_workers: BTreeSet<&Hotkey> = self.facts.workers.keys().map(|key| &key.hotkey).collect();
-        self.facts.miners.retain(|hotkey, miner| !miner.beats.is_empty() || with_workers.contains(hotkey));
+        self.unnamed.extend(gone);
+        self.facts.miners.retain(|_, miner| !miner.beats.is_empty());
     }
 
     fn claimed(&self, named: &BTreeMap<WorkerKey, BTreeMap<GpuSetId, Wall>>) -> BTreeMap<Arc<str>, Vec<Claim>> {
@@ -184,8 +191,12 @@ impl Book {
         while let Some(row) = found.next()? {
             let Some(hotkey) = self.miners.get(&row.get(1)?) else { continue };
             let key = WorkerKey::new(hotkey, &WorkerId::new(row.get_ref(2)?.as_str()?));
-            self.rows.insert(key.clone(), row.get(0)?);
-            self.workers.insert(row.get(0)?, key);
+            let id = row.get(0)?;
+            if let Some(forgotten) = self.rows.insert(key.clone(), id).filter(|before| *before != id) {
+                self.workers.remove(&forgotten);
+                self.held.retain(|(_, row), _| *row != forgotten);
+            }
+            self.workers.insert(id, key);
         }
         Ok(())
     }
@@ -258,7 +269,7 @@ impl Book {
     fn worker(&mut self, row: i64) -> Option<&mut WorkerFacts> {
         let key = self.workers.get(&row)?;
         if !self.facts.workers.contains_key(key) {
-            self.facts.workers.insert(key.clone(), WorkerFacts::default());
+            return Some(self.unnamed.entry(key.clone()).or_default());
         }
         self.facts.workers.get_mut(key)
     }

@@ -68,7 +68,10 @@ impl Shelf {
     }
 
     fn up_to_date(&mut self, from: &Connection, at: Wall, reach: Reach) -> rusqlite::Result<&mut Book> {
-        let usable = |(begun, book): &(Wall, Book)| book.reach() == reach && at.since(*begun) < NEW_BOOK_AFTER;
+        // A clock that was set back asks for what the book has forgotten.
+        let usable = |(begun, book): &(Wall, Book)| {
+            book.reach() == reach && at.since(*begun) < NEW_BOOK_AFTER && at >= book.asked()
+        };
         let (_, book) = match self.book.take().filter(usable) {
             Some(kept) => self.book.insert(kept),
             None => self.book.insert((at, Book::new(reach))),

@@ -232,7 +232,9 @@ fn apply(batch: &mut Batch, write: &Write) -> Result<(), Problem> {
         Write::ExtrinsicOver { at, hash, end } => weights::over(to, *at, hash, end),
         Write::Task(task) => tasks::keep(to, task),
         Write::TasksOver(over) => tasks::over(to, over),
-        Write::Prune { ranking, events, availability } => Ok(prune::prune(to, *ranking, *events, *availability)?),
+        Write::Prune { ranking, kept, events, availability } => {
+            Ok(prune::prune(to, *ranking, *kept, *events, *availability)?)
+        }
     }
 }
 

@@ -4,19 +4,29 @@ use std::time::Duration;
 
 use rusqlite::Transaction;
 
-use super::{leases, maintenance, stamp};
+use super::{leases, maintenance, stamp, wall};
 use crate::{machine::availability::hour_of, units::Wall};
 
 /// Hours are forgotten whole: what is kept by the hour may be older than its moment by this much.
 const SLACK: Duration = Duration::from_secs(3600);
 
-pub(super) fn prune(to: &Transaction, ranking: Wall, events: Wall, availability: Wall) -> rusqlite::Result<()> {
+pub(super) fn prune(
+    to: &Transaction,
+    ranking: Wall,
+    kept: Wall,
+    events: Wall,
+    availability: Wall,
+) -> rusqlite::Result<()> {
     compact(to, ranking)?;
+    forget_calculations(to, kept)?;
+    let (looked_at_events, looked_at_beats) = looked_at(to)?;
+    let (events, availability) = (events.min(looked_at_events), availability.min(looked_at_beats));
     forget_events(to, events)?;
     leases::forget(to, events)?;
     maintenance::forget(to, availability)?;
     forget_beats(to, availability)?;
     forget_texts(to, events.min(availability) - SLACK)?;
+    forget_claims(to, availability - SLACK)?;
     // Rosters refer to workers by their row: they go first.
     forget_workers(to, availability.min(events) - SLACK)
 }
@@ -31,15 +41,19 @@ fn compact(to: &Transaction, ranking: Wall) -> rusqlite::Result<()> {
     Ok(())
 }
 
+/// How far back the calculations that are kept have looked, by their own word: at challenges, and at heartbeats.
+fn looked_at(to: &Transaction) -> rusqlite::Result<(Wall, Wall)> {
+    let sql = "SELECT min(at - ranking_s * 1000000000), min(at - heard_s * 1000000000) FROM scorings";
+    let (events, beats) = to
+        .prepare_cached(sql)?
+        .query_row([], |row| Ok((row.get::<_, Option<i64>>(0)?, row.get::<_, Option<i64>>(1)?)))?;
+    let moment = |at: Option<i64>| at.map_or(Wall(u64::MAX), wall);
+    Ok((moment(events), moment(beats)))
+}
+
 /// The newest weight intent stays, however old, and what is on its way to the chain: a restart begins with them.
-fn forget_events(to: &Transaction, events: Wall) -> rusqlite::Result<()> {
+fn forget_calculations(to: &Transaction, kept: Wall) -> rusqlite::Result<()> {
     for sql in [
-        "DELETE FROM challenges WHERE created < ?1 AND ended IS NOT NULL",
-        "DELETE FROM rounds WHERE at < ?1",
-        // What was proved last before the moment holds after it.
-        "DELETE FROM proofs WHERE created < ?1 AND EXISTS
-             (SELECT 1 FROM proofs AS newer WHERE newer.uuid = proofs.uuid AND newer.worker = proofs.worker
-              AND newer.seq > proofs.seq AND newer.created < ?1)",
         "DELETE FROM scores WHERE at < ?1",
         "DELETE FROM scorings WHERE at < ?1",
         "DELETE FROM extrinsics WHERE signed < ?1 AND ended IS NOT NULL",
@@ -48,6 +62,20 @@ fn forget_events(to: &Transaction, events: Wall) -> rusqlite::Result<()> {
               AND NOT EXISTS (SELECT 1 FROM extrinsics WHERE intent = weight_intents.id))",
         "DELETE FROM weight_intents WHERE at < ?1 AND id < (SELECT max(id) FROM weight_intents)
              AND NOT EXISTS (SELECT 1 FROM extrinsics WHERE intent = weight_intents.id)",
+    ] {
+        to.prepare_cached(sql)?.execute([stamp(kept)])?;
+    }
+    Ok(())
+}
+
+fn forget_events(to: &Transaction, events: Wall) -> rusqlite::Result<()> {
+    for sql in [
+        "DELETE FROM challenges WHERE created < ?1 AND ended IS NOT NULL",
+        "DELETE FROM rounds WHERE at < ?1",
+        // What was proved last before the moment holds after it.
+        "DELETE FROM proofs WHERE created < ?1 AND EXISTS
+             (SELECT 1 FROM proofs AS newer WHERE newer.uuid = proofs.uuid AND newer.worker = proofs.worker
+              AND newer.seq > proofs.seq AND newer.created < ?1)",
     ] {
         to.prepare_cached(sql)?.execute([stamp(events)])?;
     }
@@ -58,11 +86,9 @@ fn forget_events(to: &Transaction, events: Wall) -> rusqlite::Result<()> {
 /// lower ones.
 fn forget_beats(to: &Transaction, before: Wall) -> rusqlite::Result<()> {
     let hour = hour_of(before);
-    to.prepare_cached(
-        "DELETE FROM beats WHERE seq < (SELECT min(seq) FROM hours WHERE hour >= ?1)
-             OR NOT EXISTS (SELECT 1 FROM hours WHERE hour >= ?1)",
-    )?
-    .execute([hour])?;
+    let sql = "SELECT coalesce((SELECT min(seq) FROM hours WHERE hour >= ?1), (SELECT max(seq) + 1 FROM beats), 0)";
+    let first: i64 = to.prepare_cached(sql)?.query_row([hour], |row| row.get(0))?;
+    to.prepare_cached("DELETE FROM beats WHERE seq < ?1")?.execute([first])?;
     to.prepare_cached("DELETE FROM hours WHERE hour < ?1")?.execute([hour])?;
     Ok(())
 }
@@ -82,6 +108,11 @@ fn forget_texts(to: &Transaction, before: Wall) -> rusqlite::Result<()> {
     )?
     .execute([])?;
     Ok(())
+}
+
+/// No heartbeat that anything looks at names it any more.
+fn forget_claims(to: &Transaction, before: Wall) -> rusqlite::Result<()> {
+    to.prepare_cached("DELETE FROM gpu_inventory WHERE seen < ?1")?.execute([stamp(before)]).map(drop)
 }
 
 /// Workers and miners not heard for so long that nothing else of them is left, unless a lease is on them or was, as far

@@ -397,6 +397,7 @@ fn pruning_compacts_then_forgets_and_keeps_what_matters() {
     let hours = |count: u64| NOON + minutes(60 * count);
     let prune = |ranking, events, availability| Write::Prune {
         ranking: hours(ranking),
+        kept: hours(events),
         events: hours(events),
         availability: hours(availability),
     };
@@ -418,7 +419,7 @@ fn a_worker_is_forgotten_after_its_last_hour_is() {
     let mut store = a_store();
     let mut prune = |minute| {
         let at = NOON + minutes(minute);
-        store.commit_all(vec![Write::Prune { ranking: at, events: at, availability: at }]).unwrap();
+        store.commit_all(vec![Write::Prune { ranking: at, kept: at, events: at, availability: at }]).unwrap();
         store.load().workers.len()
     };
     // The newest row stays, so that no number is given twice.
@@ -430,7 +431,7 @@ fn an_open_challenge_is_never_pruned() {
     let mut store = a_store();
     store.commit_all(vec![created("c1", "5A", NOON)]).unwrap();
     let later = NOON + minutes(60 * 999);
-    store.commit_all(vec![Write::Prune { ranking: later, events: later, availability: later }]).unwrap();
+    store.commit_all(vec![Write::Prune { ranking: later, kept: later, events: later, availability: later }]).unwrap();
     assert_eq!(store.load().open_challenges.len(), 1);
     store.commit_all(vec![ended("c1", later, End::Void("never fetched".into()))]).unwrap();
 }

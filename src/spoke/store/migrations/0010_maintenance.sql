@@ -12,3 +12,8 @@ CREATE TABLE maintenance (
 
 CREATE INDEX maintenance_by_worker ON maintenance (miner, worker, seq);
 CREATE INDEX maintenance_by_age ON maintenance (miner, at);
+
+-- Forgetting a worker, compacting a challenge and forgetting a claim read what they are about, and no more.
+CREATE INDEX proofs_by_worker ON proofs (worker);
+CREATE INDEX challenges_to_compact ON challenges (created) WHERE compacted = 0 AND verdict = 'verified';
+CREATE INDEX gpu_inventory_by_age ON gpu_inventory (seen);

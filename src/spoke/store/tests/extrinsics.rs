@@ -106,7 +106,7 @@ fn the_last_confirmation_is_remembered_when_its_weights_are_forgotten() {
     store.commit_all(vec![intent(1), became(1, WeightOutcome::Confirmed { block: 12 }), intent(2)]).unwrap();
     store.commit_all(vec![signed(1, Errand::Axon), signed(2, Errand::Axon)]).unwrap();
     let later = NOON + minutes(60 * 999);
-    store.commit_all(vec![Write::Prune { ranking: later, events: later, availability: later }]).unwrap();
+    store.commit_all(vec![Write::Prune { ranking: later, kept: later, events: later, availability: later }]).unwrap();
     let snapshot = store.load();
     assert_eq!(snapshot.confirmed, Some(NOON + minutes(1)));
     assert_eq!(snapshot.in_flight, Some((Errand::Axon, extrinsic(2))));

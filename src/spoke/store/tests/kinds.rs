@@ -82,7 +82,7 @@ fn compacting_keeps_the_work_and_drops_what_was_asked() {
     let whole: (bool, f64, String) = kept(&store);
     assert_eq!(whole, (false, 8e8, r#"["cpu"]"#.into()));
     let later = NOON + minutes(1);
-    store.commit_all(vec![Write::Prune { ranking: later, events: NOON, availability: NOON }]).unwrap();
+    store.commit_all(vec![Write::Prune { ranking: later, kept: NOON, events: NOON, availability: NOON }]).unwrap();
     let compacted: (bool, f64, String) = kept(&store);
     assert_eq!(compacted, (true, 8e8, r#"["cpu"]"#.into()));
 }
@@ -124,6 +124,6 @@ fn a_claim_is_a_workers_and_keeps_its_last_proof() {
     assert_eq!(proven(&mut store, NOON), known);
     let later = NOON + minutes(400);
     store.commit_all(vec![heartbeat_of("5A", later, vec![names("w1"), names("w2")])]).unwrap();
-    store.commit_all(vec![Write::Prune { ranking: later, events: later, availability: NOON }]).unwrap();
+    store.commit_all(vec![Write::Prune { ranking: later, kept: later, events: later, availability: NOON }]).unwrap();
     assert_eq!(proven(&mut store, later), known, "longer than its challenge");
 }

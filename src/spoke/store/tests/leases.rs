@@ -97,7 +97,7 @@ fn pruning_keeps_what_was_in_force_at_its_moment() {
     store.commit_all(vec![said(0, 0.25), said(10, 0.5), said(20, 0.0), said(30, 0.75)]).unwrap();
     let mut after = |minute| {
         let (events, long_ago) = (NOON + minutes(minute), Wall(0));
-        store.commit_all(vec![Write::Prune { ranking: events, events, availability: long_ago }]).unwrap();
+        store.commit_all(vec![Write::Prune { ranking: events, kept: events, events, availability: long_ago }]).unwrap();
         (rows(&store, "lease_events"), rows(&store, "lease_words"))
     };
     assert_eq!([after(0), after(15), after(25), after(999)], [(4, 4), (3, 3), (1, 2), (1, 1)]);

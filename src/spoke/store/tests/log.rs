@@ -152,7 +152,7 @@ fn a_clock_that_was_set_back_over_an_hour_costs_no_beat_of_after_it() {
     let of_late = Reach { ranking: minutes(180), heard: minutes(1) };
     let beats = |store: &Store| store.facts_at(NOON, of_late).unwrap().miners[&Hotkey::label("5A")].beats.len();
     assert_eq!(beats(&store), 2, "a new book reads both");
-    store.commit_all(vec![Write::Prune { ranking: late, events: late, availability: late }]).unwrap();
+    store.commit_all(vec![Write::Prune { ranking: late, kept: late, events: late, availability: late }]).unwrap();
     assert_eq!(beats(&store), 2, "neither lies behind the moment");
 }
 
@@ -165,7 +165,7 @@ enum Step {
     Lease { miner: u8, worker: u8, quarters: u8 },
     Maintenance { miner: u8, worker: u8, ahead_s: u64, length_s: u64, back_s: u64 },
     Prune,
-    Score,
+    Score { back_s: u64 },
     Restart,
 }
 
@@ -179,10 +179,10 @@ fn steps() -> impl Strategy<Value = Vec<(u64, Step)>> {
         2 => (0..3u8, 0..3u8, 0..2000u64, 0..6000u64, prop_oneof![9 => Just(0), 1 => 0..4000u64])
             .prop_map(|(miner, worker, ahead_s, length_s, back_s)| Step::Maintenance { miner, worker, ahead_s, length_s, back_s }),
         1 => Just(Step::Prune),
-        2 => Just(Step::Score),
+        3 => prop_oneof![6 => Just(0), 1 => 0..20_000u64].prop_map(|back_s| Step::Score { back_s }),
         1 => Just(Step::Restart),
     ];
-    prop::collection::vec((1..2000u64, step), 1..60)
+    prop::collection::vec((1..4000u64, step), 1..80)
 }
 
 fn hotkey(miner: u8) -> &'static str {
@@ -241,7 +241,7 @@ fn maintenance_counts_from_when_it_was_announced_until_something_else_is() {
     assert_eq!(spans(&mut store, 41), [(10, 30), (45, 55)]);
     store.commit_all(vec![in_maintenance(at(50), 0, 0, at(52), 1200)]).unwrap();
     assert_eq!(spans(&mut store, 51), [(10, 30), (45, 50), (52, 72)]);
-    store.commit_all(vec![Write::Prune { ranking: at(0), events: at(0), availability: at(51) }]).unwrap();
+    store.commit_all(vec![Write::Prune { ranking: at(0), kept: at(0), events: at(0), availability: at(51) }]).unwrap();
     assert_eq!(spans(&mut store, 52), [(52, 72)]);
 }
 
@@ -262,20 +262,102 @@ fn a_miner_that_changes_its_mind_all_day_fills_no_disk() {
 
 const KEPT: Duration = minutes(240);
 
-/// As a validator does that keeps calculations for four hours: nothing that one of them looked at goes.
+/// The moments of all calculations that the database says it has.
+fn kept(store: &Store) -> Vec<Wall> {
+    let mut all = store.connection.prepare("SELECT at FROM scorings").unwrap();
+    all.query_map([], |row| row.get(0).map(wall)).unwrap().map(Result::unwrap).collect()
+}
+
+#[test]
+fn what_a_kept_calculation_looked_at_is_kept_whatever_is_configured_now() {
+    let mut store = Store::in_memory().unwrap();
+    let at = |minute| NOON + minutes(minute);
+    let mut writes = vec![heartbeat("5A", at(0))];
+    writes.extend(verified("c1", "5A", at(10), "-1"));
+    store.commit_all(writes).unwrap();
+    scored(&mut store, at(60));
+    let all = Write::Prune { ranking: at(60), kept: at(30), events: at(59), availability: at(59) };
+    store.commit_all(vec![all]).unwrap();
+    same_again(&store, at(60));
+    let behind = Write::Prune { ranking: at(999), kept: at(61), events: at(999), availability: at(999) };
+    store.commit_all(vec![behind]).unwrap();
+    assert_eq!(kept(&store), []);
+    let row = |sql: &str| store.connection.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
+    assert_eq!((row("SELECT count(*) FROM beats"), row("SELECT count(*) FROM challenges")), (0, 0));
+}
+
+#[test]
+fn a_leased_miner_that_fell_silent_is_the_same_to_a_book_that_knew_it() {
+    let mut store = Store::in_memory().unwrap();
+    store.commit_all(vec![heartbeat("5A", NOON), leased(NOON, vec![(worker_key("5A", "w1"), 1.0)])]).unwrap();
+    for hours in [1, 170] {
+        let at = NOON + minutes(60 * hours);
+        store.commit_all(vec![heartbeat("5B", at)]).unwrap();
+        scored(&mut store, at);
+        same_again(&store, at);
+    }
+}
+
+#[test]
+fn a_clock_that_was_set_back_asks_for_what_was_forgotten_and_gets_it() {
+    let mut store = a_store();
+    store.commit_all(verified("c1", "5A", NOON, "-1")).unwrap();
+    scored(&mut store, NOON + minutes(200));
+    let calculation = scored(&mut store, NOON + minutes(10));
+    assert_eq!(calculation.scores.workers[0].counted, 1);
+    same_again(&store, NOON + minutes(10));
+}
+
+#[test]
+fn challenges_of_a_worker_that_no_roster_names_yet_are_counted_when_one_does() {
+    let mut store = Store::in_memory().unwrap();
+    for n in 0..=rosters::NEW_AN_HOUR as u64 {
+        let seen = WorkerSeen { public_ip: Some(format!("198.51.100.{n}")), ..WorkerSeen::named("w1") };
+        store.commit_all(vec![heartbeat_of("5A", NOON + Duration::from_secs(50 * n), vec![seen])]).unwrap();
+    }
+    let late = NOON + minutes(52);
+    let seen = || vec![WorkerSeen::named("w1"), WorkerSeen::named("w2")];
+    store.commit_all(vec![heartbeat_of("5A", late, seen())]).unwrap();
+    let of_w2 = |write| match write {
+        Write::ChallengeCreated(mut row) => {
+            row.target = worker_key("5A", "w2");
+            Write::ChallengeCreated(row)
+        }
+        other => other,
+    };
+    store.commit_all(verified("c1", "5A", late, "-1").into_iter().map(of_w2).collect()).unwrap();
+    scored(&mut store, late + minutes(1));
+    store.commit_all(vec![heartbeat_of("5A", NOON + minutes(61), seen())]).unwrap();
+    let calculation = scored(&mut store, NOON + minutes(62));
+    let counted = calculation.scores.workers.iter().map(|worker| (worker.key.worker.as_str(), worker.counted));
+    assert_eq!(counted.collect::<Vec<_>>(), [("w2", 1), ("w1", 0)]);
+    same_again(&store, NOON + minutes(62));
+}
+
+/// Within hours what it looked at lies behind it.
+fn short(at: Wall) -> ScoreRequest {
+    let reach = Reach { ranking: minutes(180), heard: minutes(300) };
+    ScoreRequest { reach, policy: Policy { availability_hours: 5, ..wanted(at).policy }, ..wanted(at) }
+}
+
+/// As a validator does that keeps calculations for four hours.
 fn prune_behind(at: Wall) -> Write {
-    let Reach { ranking, heard } = wanted(at).reach;
-    Write::Prune { ranking: at - ranking, events: at - KEPT - ranking, availability: at - KEPT - heard }
+    let Reach { ranking, heard } = short(at).reach;
+    Write::Prune {
+        ranking: at - ranking,
+        kept: at - KEPT,
+        events: at - KEPT - ranking,
+        availability: at - KEPT - heard,
+    }
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(96))]
 
     #[test]
     fn every_score_of_any_history_is_calculated_again_to_the_bit(steps in steps()) {
         let mut store = Store::in_memory().unwrap();
         let mut at = NOON;
-        let mut scorings = Vec::new();
         for (n, (after_s, step)) in steps.into_iter().enumerate() {
             at = at + Duration::from_secs(after_s);
             let writes = match step {
@@ -291,14 +373,10 @@ proptest! {
                     let heard = at - Duration::from_secs(back_s);
                     vec![in_maintenance(heard, miner, worker, at + Duration::from_secs(ahead_s), length_s)]
                 }
-                Step::Prune => {
-                    scorings.retain(|scored| *scored >= at - KEPT);
-                    vec![prune_behind(at)]
-                }
-                Step::Score => {
-                    scored(&mut store, at);
-                    scorings.push(at);
-                    continue;
+                Step::Prune => vec![prune_behind(at)],
+                Step::Score { back_s } => {
+                    let calculation = calculate(&mut store, short(at - Duration::from_secs(back_s)));
+                    vec![Write::Scored(Box::new(calculation))]
                 }
                 Step::Restart => {
                     store.shelf = Shelf::default();
@@ -307,7 +385,7 @@ proptest! {
             };
             store.commit_all(writes).unwrap();
         }
-        for at in scorings {
+        for at in kept(&store) {
             let (recorded, again) = store.replay(at).unwrap().unwrap();
             prop_assert_eq!(recorded.mismatch(&again), None);
         }

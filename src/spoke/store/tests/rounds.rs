@@ -41,7 +41,7 @@ fn only_rounds_of_the_ranking_window_count() {
     assert_eq!(counts(&mut store, at(180)), [2, 0]);
     assert_eq!(counts(&mut store, at(181)), [1, 0]);
     assert_eq!(counts(&mut store, at(241)), [0, 0]);
-    store.commit_all(vec![Write::Prune { ranking: at(1), events: at(1), availability: NOON }]).unwrap();
+    store.commit_all(vec![Write::Prune { ranking: at(1), kept: at(1), events: at(1), availability: NOON }]).unwrap();
     assert_eq!((rows(&store), counts(&mut store, at(180))), (1, vec![1, 0]));
 }
 
