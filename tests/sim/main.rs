@@ -16,6 +16,7 @@ mod links;
 mod roles;
 mod seat;
 mod subnet;
+mod tasks;
 mod week;
 mod weights;
 mod witness;

@@ -7,6 +7,7 @@ use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use byteleap::{
     machine::{Dial, Exit, Gone, Input, Link, Machine, Message, Output},
+    metrics::{Metric, Page},
     units::{Mono, Now, PeerId},
 };
 
@@ -76,6 +77,8 @@ pub trait Actor {
     fn restart(&mut self, now: Now);
     fn in_flight(&self) -> usize;
     fn check(&self);
+    /// What stands on the page of its metrics.
+    fn metric(&self, metric: Metric, labels: &[&str]) -> Option<f64>;
 }
 
 /// A machine, its spokes, and the work that is under way.
@@ -154,5 +157,11 @@ impl<M: Machine, S: Spokes<M>> Actor for Seat<M, S> {
 
     fn check(&self) {
         (self.check)(&self.machine);
+    }
+
+    fn metric(&self, metric: Metric, labels: &[&str]) -> Option<f64> {
+        let mut page = Page::default();
+        self.machine.observe(&mut page);
+        page.value(metric, labels)
     }
 }

@@ -57,6 +57,8 @@ pub struct Witness {
     created: BTreeMap<ChallengeId, ChallengeRow>,
     /// When each became durable, by the validator's wall clock.
     durable: BTreeMap<ChallengeId, Wall>,
+    /// Tasks of the marketplace, none of which expires here.
+    pub tasks: BTreeSet<String>,
     /// Stamps of the validator cannot be compared any more.
     pub clock_moved: bool,
     sent: BTreeSet<ChallengeId>,
@@ -100,6 +102,9 @@ impl Witness {
                     assert!(self.sent.insert(id.clone()), "challenge {id} was sent twice");
                 }
                 Write::ChallengeEnded { id, at, end, .. } => self.has_ended(id, *at, end),
+                Write::Task(task) => {
+                    assert!(self.tasks.insert(task.key.clone()), "task {:?} was stored twice", task.key)
+                }
                 Write::Scored(calculation) => self.was_scored(&calculation.scores),
                 Write::WeightOutcome { at, outcome: WeightOutcome::Confirmed { .. }, .. } => self.confirmed = Some(*at),
                 _ => {}

@@ -14,7 +14,7 @@ use super::{Miner, fault::shortened};
 use crate::{
     metrics::{Metric, Page},
     units::{Hotkey, Mono, Now, WorkerId},
-    wire::{limits, messages::MarketTask},
+    wire::{limits, marketplace::Stamp, messages::MarketTask},
 };
 
 /// Tasks that the metrics name.
@@ -141,11 +141,11 @@ impl Miner {
     fn line_of(&self, task: &MarketTask) -> String {
         let (key, task_type) = (shortened(&task.task_key), shortened(&task.task_type));
         let (worker, here) = (&task.worker_id, self.workers.iter().any(|worker| worker.id == task.worker_id));
-        let (bytes, expires_s) = (task.payload.as_str().len(), task.expires_at);
+        let (bytes, expires) = (task.payload.as_str().len(), Stamp::seconds(task.expires()));
         let away = if here { "" } else { ", which is not connected" };
         format!(
             "task {key:?} ({task_type:?}) of the marketplace for worker {:?}{away}: priority {}, payload of {bytes} bytes, \
-             expires at {expires_s:.0} (Unix seconds)",
+             expires {expires}",
             shortened(worker.as_str()),
             task.priority
         )

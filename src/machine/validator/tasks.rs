@@ -7,12 +7,15 @@
 //! How a miner is given tasks, and how it says that it has them, is [`crate::wire::messages::MarketTask`]'s to tell. That
 //! keeps no state between polls but for what is shown to operators.
 
+mod fault;
+
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
 
+pub(super) use self::fault::TaskFault;
 use super::{Validator, ledger::Waiter};
 use crate::{
     machine::contract::{store::Write, task::TaskRow},
@@ -21,7 +24,7 @@ use crate::{
     wire::{
         json::Raw,
         limits,
-        marketplace::{Ack, TaskPublish, ToHub, kind},
+        marketplace::{Ack, Stamp, TaskPublish, ToHub, kind},
         messages::{MarketTask, TaskRequest, TaskResponse},
     },
 };
@@ -34,41 +37,6 @@ pub const MOST_BYTES: usize = 64 << 20;
 const TTL: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(7 * 86_400)];
 /// Messages that may wait for one task to be written down.
 const MOST_ASKING: usize = 16;
-
-/// Why a task is not taken: what the marketplace is told.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum TaskFault {
-    #[error("task without a ttl: nothing says when it ends")]
-    NoTtl,
-    #[error("ttl of {0} ms: not in 1000 to 604800000")]
-    Ttl(u128),
-    #[error("{0} holds control characters")]
-    Control(&'static str),
-    #[error("taskKey {key:?} names another task already: its {what} differs")]
-    OtherContent { key: String, what: &'static str },
-    #[error("{MOST} tasks are kept already; send it again when some of them have expired")]
-    Full,
-    #[error("the payloads of {count} tasks take {bytes} bytes already; send it again when some of them have expired")]
-    Bytes { count: usize, bytes: usize },
-    #[error("the same task is being written down for {MOST_ASKING} messages already")]
-    Asked,
-    #[error("not stored: {0}")]
-    NotStored(String),
-}
-
-impl TaskFault {
-    /// For counters.
-    pub(super) fn label(&self) -> &'static str {
-        match self {
-            TaskFault::NoTtl | TaskFault::Ttl(_) => "bad_ttl",
-            TaskFault::Control(_) => "bad_text",
-            TaskFault::OtherContent { .. } => "other_content",
-            TaskFault::Full | TaskFault::Bytes { .. } => "full",
-            TaskFault::Asked => "asked_often",
-            TaskFault::NotStored(_) => "not_stored",
-        }
-    }
-}
 
 /// What is to be done about a task that was published.
 #[derive(Debug, PartialEq)]
@@ -200,6 +168,13 @@ impl Tasks {
             }
         }
         Some(task)
+    }
+
+    /// A task as a line names it.
+    fn line_of(&self, key: &str) -> String {
+        let Some(Task { row, .. }) = self.by_key.get(key) else { return format!("task {key:?}") };
+        let (worker, task_type, expires) = (&row.worker, &row.task_type, Stamp::seconds(row.expires));
+        format!("task {key:?} ({task_type}) of the marketplace for {worker}, which expires {expires}")
     }
 
     /// The store has a task, or has not: the messages that asked for it.
@@ -346,14 +321,13 @@ impl Validator {
 
     /// The store answered for a task.
     pub(super) fn task_stored(&mut self, now: Now, key: &str, result: &Result<(), String>) {
+        let line = self.market.tasks.line_of(key);
         let asking = self.market.tasks.stored(key, result.is_ok());
         let fault = result.as_ref().err().map(|why| TaskFault::NotStored(why.clone()));
         self.counters.count(Metric::MarketplaceTasks, &[fault.as_ref().map_or("stored", TaskFault::label)]);
         match &fault {
-            None => {
-                log::info!(target: "validator", "task {key:?} of the marketplace is stored, and waits for its miner to ask")
-            }
-            Some(fault) => log::error!(target: "validator", "task {key:?} of the marketplace is refused: {fault}"),
+            None => log::info!(target: "validator", "{line}: stored, and waits for its miner to ask"),
+            Some(fault) => log::error!(target: "validator", "{line}: refused: {fault}"),
         }
         for message in asking {
             self.acknowledge_task(now, Some(message), fault.as_ref().map_or(Ok(()), Err));
