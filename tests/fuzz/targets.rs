@@ -194,6 +194,9 @@ fn answer_bodies(data: &[u8]) {
         let _ = is_filled_list(&requests.proof_requests);
     }
     if let Ok(response) = parse_request::<TaskResponse>(text) {
+        for task in &response.market_tasks {
+            let _ = (task.fault(), task.expires());
+        }
         for challenge in response.challenges() {
             let _ = ChallengeData::read(&challenge.data);
             let _ = GemmI8Data::read(&challenge.data);

@@ -20,8 +20,8 @@ pub fn of(name: &str) -> Vec<Vec<u8>> {
         "synapse_answer" => bodies(recorded(".response.http")),
         "session_package" => packages(),
         "session_init" => handshakes(),
-        "request_bodies" => plaintexts("request_plaintext"),
-        "answer_bodies" => [plaintexts("response_plaintext"), refusals()].concat(),
+        "request_bodies" => [plaintexts("request_plaintext"), task_polls()].concat(),
+        "answer_bodies" => [plaintexts("response_plaintext"), refusals(), market_tasks()].concat(),
         "frames_to_miner" => frames("worker_to_miner"),
         "frames_to_worker" => frames("miner_to_worker"),
         "json_scanner" => [plaintexts("request_plaintext"), frames("worker_to_miner"), bare_words()].concat(),
@@ -118,6 +118,16 @@ fn gpu_frames() -> Vec<Vec<u8>> {
 fn plaintexts(field: &str) -> Vec<Vec<u8>> {
     let index = data("synapse_http/index.json");
     texts(index["good"].as_array().unwrap().iter().map(|case| case[field].clone()))
+}
+
+fn task_polls() -> Vec<Vec<u8>> {
+    texts([json!({"hotkey": "x", "request_type": "challenge", "idle_workers": ["w"], "market_tasks_held": ["t1"]})])
+}
+
+fn market_tasks() -> Vec<Vec<u8>> {
+    let task = json!({"task_key": "t1", "worker_id": "w", "task_type": "vm_creation", "payload": {"cpu": 2},
+        "priority": -3, "expires_at": 1.8e9});
+    texts([json!({"task_type": "no_task", "task_data": null, "market_tasks": [task]})])
 }
 
 fn refusals() -> Vec<Vec<u8>> {

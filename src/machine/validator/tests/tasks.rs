@@ -16,6 +16,7 @@ use crate::{
             store::{Snapshot, StoreFault, StoreReply, Write},
             task::TaskRow,
         },
+        journal::MAX_REQUESTS,
         validator::Event,
     },
     metrics::Metric,
@@ -367,4 +368,21 @@ fn a_task_that_is_written_down_for_too_long_ends_when_the_store_has_answered() {
     assert!(given(&mut bench, &mut alice, &[]).is_empty());
     bench.seconds(2);
     assert_eq!(over(&bench), ["t1"]);
+}
+
+#[test]
+fn what_the_store_has_no_room_for_is_failed_at_once_and_a_task_is_asked_for_so_often() {
+    let (mut bench, mut hub, alice, _) = world();
+    bench.hold_store = true;
+    published(&mut bench, &mut hub, "first", task(&alice, "t"));
+    (0..20).for_each(|n| published(&mut bench, &mut hub, &format!("again-{n}"), task(&alice, "t")));
+    let refused = acks(&mut bench, &mut hub);
+    assert_eq!(refused.len(), 5, "16 wait");
+    assert!(refused.iter().all(|(_, error)| error.as_ref().is_some_and(|error| error.contains("16 messages"))));
+    for n in 0..=MAX_REQUESTS {
+        hub.say(&mut bench, Some("m"), &FromHub::Task(task(&alice, &format!("t{n}"))));
+    }
+    let [(_, Some(error))] = &acks(&mut bench, &mut hub)[..] else { panic!("one too many") };
+    assert!(error.contains("too many writes wait for the disk"), "{error}");
+    assert_eq!(bench.counted(Metric::MarketplaceTasksOpen, &["waiting"]), Some(1.0 + MAX_REQUESTS as f64));
 }
