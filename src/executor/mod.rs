@@ -104,8 +104,11 @@ pub fn main(words: impl Iterator<Item = OsString>) -> ExitCode {
     }
 }
 
+/// What a worker says of itself in our environment: its process. Without it whoever is our parent is meant.
+const PARENT: &str = "BYTELEAP_GPU_PARENT";
+
 fn run(arguments: &Arguments) -> Result<Code, Failure> {
-    end_with_parent(getppid()).map_err(Failure::failed)?;
+    end_with_parent(parent()).map_err(Failure::failed)?;
     let (heard, say) = UnixStream::pair().map_err(Failure::failed)?;
     for signal in [SIGTERM, SIGINT] {
         say.try_clone()
@@ -158,6 +161,14 @@ fn end(
             log::error!(target: "gpu", "{uuid} hangs: no product in {seconds} s; this process ends with status 69, start it again");
             return Ok((Code::GpuLost, Some(uuid.to_owned())));
         }
+    }
+}
+
+/// Who started this process: by its own word where it gave one, for it may be gone by now and another in its place.
+fn parent() -> Option<Pid> {
+    match std::env::var(PARENT) {
+        Ok(pid) => pid.parse().ok().and_then(Pid::from_raw),
+        Err(_) => getppid(),
     }
 }
 

@@ -99,6 +99,19 @@ impl Door {
     }
 }
 
+/// No wait for something to be said outlasts it, however much else is said meanwhile.
+pub struct Deadline(crossbeam::channel::Receiver<std::time::Instant>);
+
+impl Deadline {
+    pub fn start() -> Deadline {
+        Deadline(crossbeam::channel::after(PATIENCE))
+    }
+
+    pub fn check(&self, awaited: &str) {
+        assert!(self.0.try_recv().is_err(), "not in time: {awaited}");
+    }
+}
+
 /// A miner's side of one connection.
 pub struct Miner(WebSocket<TcpStream>);
 
@@ -115,7 +128,9 @@ impl Miner {
 
     /// The next frame of that type; others are passed over.
     pub fn hear(&mut self, kind: &str) -> Value {
+        let end = Deadline::start();
         loop {
+            end.check(kind);
             if let Message::Text(text) = self.0.read().expect("a frame in time") {
                 let frame: Value = serde_json::from_str(&text).expect("a frame is JSON");
                 if frame["type"] == kind {

@@ -10,7 +10,7 @@ use byteleap::{
 use serde_json::{Value, json};
 
 use crate::{
-    daemon::{Door, Miner, Process, VALIDATOR, start_among},
+    daemon::{Deadline, Door, Miner, Process, VALIDATOR, start_among},
     executor::{Challenge, Executor, GPUS},
 };
 
@@ -47,7 +47,9 @@ pub fn assign(miner: &mut Miner, devices: &[&str]) {
 
 /// Heartbeats until one tells of so many GPUs.
 pub fn hear_of(miner: &mut Miner, gpus: usize) -> Value {
+    let end = Deadline::start();
     loop {
+        end.check(&format!("a heartbeat with {gpus} GPUs"));
         let beat = miner.hear("heartbeat");
         if beat["data"]["system_info"]["gpu_plugin"].as_array().map(Vec::len) == Some(gpus) {
             return beat;

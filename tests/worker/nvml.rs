@@ -11,7 +11,7 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::{
-    daemon::{Miner, Process},
+    daemon::{Deadline, Miner, Process},
     executor::{Executor, GPUS},
     gpu::{assign, challenge, hear_of, registered_among},
 };
@@ -59,7 +59,9 @@ impl Host {
 
     /// Heartbeats until one is so.
     fn hear(&mut self, is_so: impl Fn(&Value) -> bool) -> Value {
+        let end = Deadline::start();
         loop {
+            end.check("a heartbeat that is so");
             let info = self.miner.hear("heartbeat")["data"]["system_info"].take();
             if is_so(&info) {
                 return info;

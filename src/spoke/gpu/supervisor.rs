@@ -30,6 +30,8 @@ const SLICE: Duration = Duration::from_millis(250);
 const ENDING: u32 = 8;
 /// What tells our executor to compute beside another one of this host.
 const SHARE: &str = "BYTELEAP_GPU_SHARE";
+/// Tells the executor whose it is: it ends with this process.
+const PARENT: &str = "BYTELEAP_GPU_PARENT";
 /// Longest uuid or name that is passed on, in bytes.
 const TEXT_BYTES: usize = 128;
 
@@ -105,7 +107,7 @@ impl Supervisor {
         let socket = self.client.socket();
         make_way(socket).map_err(|why| format!("gpu.socket_path {}: {why}", socket.display()))?;
         let mut command = Command::new(binary);
-        command.arg("--socket").arg(socket).stdin(Stdio::null());
+        command.arg("--socket").arg(socket).env(PARENT, std::process::id().to_string()).stdin(Stdio::null());
         if self.beside {
             command.env(SHARE, "1");
         }
