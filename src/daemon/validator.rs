@@ -29,6 +29,8 @@ use crate::{
 
 /// After a stop, and again for joining the spokes.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+/// What may hang in the system's hands, and has nothing to lose, takes no more of the others' time at the end.
+const LEFT_AFTER: Duration = Duration::from_millis(500);
 /// One calculation of scores is under way at most.
 const SCORING_DEPTH: usize = 1;
 /// Reports of spokes that may wait for the loop.
@@ -124,5 +126,8 @@ fn spokes(
         Command::Resolve(request) => to_resolve.send(request),
         Command::LeaseFile(look) => to_leases.send(look),
     };
-    Ok((Box::new(dispatch), vec![verify, bulk, chain, resolve, leases, scoring, store]))
+    Ok((
+        Box::new(dispatch),
+        vec![verify, bulk, chain, resolve.left_after(LEFT_AFTER), leases.left_after(LEFT_AFTER), scoring, store],
+    ))
 }

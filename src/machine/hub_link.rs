@@ -39,6 +39,9 @@ const HELD: Duration = Duration::from_secs(60);
 const WAITING_FRAMES: usize = 256;
 const WAITING_BYTES: usize = 2 * limits::MARKETPLACE_BYTES;
 
+/// Of a hub's own words, as many as are passed on.
+const TOLD_CHARS: usize = 200;
+
 /// Close code of whoever goes away.
 const GOING_AWAY: u16 = 1001;
 
@@ -386,26 +389,33 @@ impl HubLink {
     }
 
     fn hub_error(&mut self, now: Mono, error: HubError) {
+        let error = HubError { message: self.fit_to_print(&error.message), ..error };
         if error.reaction() == Reaction::Ignore {
             return self.news.push_back(News::Ignored(error));
         }
         let class = if error.code == HubError::BAD_TOKEN { LossClass::Token } else { LossClass::Session };
-        let said: String = error.message.chars().take(200).collect();
+        let said = &error.message;
         self.hang_up(now, class, format!("error {}: {} ({said:?})", error.code, error.meaning()));
     }
 
-    /// Says a message, or drops it where there is no session: `false`.
-    pub fn say(&mut self, now: Now, body: &ToHub) -> bool {
-        let State::Talking { peer, session, .. } = &mut self.state else { return false };
+    /// What a hub says goes to the log: without our token in it, and no more of it than a person reads.
+    fn fit_to_print(&self, text: &str) -> String {
+        text.replace(self.settings.token.reveal(), "(the token)").chars().take(TOLD_CHARS).collect()
+    }
+
+    /// Says a message, or drops it where there is no session: `None`; its bytes.
+    pub fn say(&mut self, now: Now, body: &ToHub) -> Option<usize> {
+        let State::Talking { peer, session, .. } = &mut self.state else { return None };
         let peer = *peer;
         match session.seal(now.wall, None, body) {
             Ok(text) => {
+                let bytes = text.len();
                 self.wants.push_back(Want::Send { peer, text });
-                true
+                Some(bytes)
             }
             Err(fault) => {
                 self.hang_up(now.mono, LossClass::Session, fault.to_string());
-                false
+                None
             }
         }
     }

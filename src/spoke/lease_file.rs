@@ -5,12 +5,13 @@
 
 use std::{
     fmt,
-    fs::File,
+    fs::{File, OpenOptions},
     io::{self, Read as _},
-    os::unix::fs::MetadataExt,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
+use rustix::fs::OFlags;
 use serde::{
     Deserialize, Deserializer,
     de::{Error as _, MapAccess, Visitor},
@@ -43,7 +44,9 @@ impl LeaseFile {
     }
 
     fn try_look(&self, look: LeaseLook) -> io::Result<LeaseSight> {
-        let mut file = File::open(&self.path)?;
+        // A pipe in its place must not hold the thread.
+        let mut file =
+            OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(&self.path)?;
         let stamp = stamp(&file)?;
         if look.read == Some(stamp) {
             return Ok(LeaseSight::Same(stamp));
@@ -220,6 +223,10 @@ mod tests {
     fn what_is_no_file_or_too_long_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let told = LeaseFile::new(dir.path().to_owned()).look(LeaseLook::default());
+        assert!(matches!(told, LeaseSight::Unreadable(why) if why.contains("not a regular file")));
+        let pipe = dir.path().join("pipe.yaml");
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        let told = LeaseFile::new(pipe).look(LeaseLook::default());
         assert!(matches!(told, LeaseSight::Unreadable(why) if why.contains("not a regular file")));
         let path = dir.path().join("long.yaml");
         File::create(&path).unwrap().set_len(LARGEST_BYTES + 1).unwrap();

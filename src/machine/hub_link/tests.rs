@@ -133,7 +133,7 @@ fn both_ends_talk_and_each_word_is_news() {
     let message = News::Message { message_id: Some("m".into()), kind: kind::LEASE_PUBLISH.into(), body: Ok(leases()) };
     assert_eq!(stage.news(), [message]);
     let ack = ToHub::Ack(Ack::accepted("m", kind::LEASE_PUBLISH));
-    assert!(stage.link.say(at(2), &ack));
+    assert!(stage.link.say(at(2), &ack).is_some());
     let wants = stage.wants();
     let [Want::Send { text, .. }] = &wants[..] else { panic!("{wants:?}") };
     let heard = stage.hub.as_mut().unwrap().open::<ToHub>(text);
@@ -177,7 +177,7 @@ fn errors_of_the_session_end_the_connection_and_the_next_attempt_waits() {
         let error = HubError { code, message: "test".into() };
         stage.link.heard(at(1).mono, peer, error.to_text(at(1).wall));
         assert_eq!(stage.closed_by_us(), peer);
-        assert!(!stage.link.is_up() && !stage.link.say(at(1), &ToHub::Ack(Ack::accepted("m", "t"))));
+        assert!(!stage.link.is_up() && stage.link.say(at(1), &ToHub::Ack(Ack::accepted("m", "t"))).is_none());
         assert!(stage.link.closed(at(1).mono, peer, &Gone::ByUs("session ended".into())));
         let loss = stage.loss();
         assert!(loss.class == class && loss.was_up && loss.reason.contains(&code.to_string()), "{loss:?}");
@@ -198,6 +198,22 @@ fn a_refused_token_is_the_operators_to_mend() {
     stage.link.closed(at(0).mono, peer, &Gone::ByPeer { code: 1008, reason: String::new() });
     let loss = stage.loss();
     assert!(loss.class.needs_operator() && loss.reason.contains("meshhub.access_token_file"), "{loss:?}");
+}
+
+#[test]
+fn what_a_hub_says_is_told_without_our_token_and_not_at_length() {
+    let mut stage = stage();
+    let (peer, _) = stage.greeting(at(0));
+    let message = format!("no such token: {}; {}", settings().token.reveal(), "x".repeat(10_000));
+    let ignored = HubError { code: 4999, message: message.clone() };
+    stage.link.heard(at(0).mono, peer, ignored.to_text(at(0).wall));
+    let error = HubError { code: HubError::BAD_TOKEN, message };
+    stage.link.heard(at(0).mono, peer, error.to_text(at(0).wall));
+    stage.closed_by_us();
+    stage.link.closed(at(0).mono, peer, &Gone::ByPeer { code: 1008, reason: String::new() });
+    let told = format!("{:?}", stage.news());
+    assert!(told.contains("(the token)") && told.len() < 2000, "{told}");
+    assert!(!told.contains(settings().token.reveal()), "{told}");
 }
 
 #[test]

@@ -64,7 +64,8 @@ impl Leases {
     /// What the store knows. Leases of a source that is not asked any more stay until the one that is speaks; without
     /// one they end now.
     pub(super) fn resume(&mut self, now: Wall, known: KnownLeases) -> Option<LeasesWrite> {
-        (self.heard, self.written) = (known.heard, known.heard);
+        let heard = known.heard.map(|heard| heard.min(now));
+        (self.heard, self.written) = (heard, heard);
         for row in known.rows {
             let ours = row.source == self.source.as_str();
             self.held.insert(row.key, Held { score: row.score, since: row.heard, ours });
@@ -94,8 +95,9 @@ impl Leases {
             ended.chain(changed.map(|(key, score)| (key.clone(), *score))).collect();
         scores.iter().for_each(|(key, score)| self.put(at, key, *score));
         scores.extend(self.cut(is_known));
-        self.heard = self.heard.max(Some(at));
-        let due = self.written.is_none_or(|written| at.since(written) >= WORD_EVERY);
+        // Also where the clock was set back since: an age is by the clock of now.
+        self.heard = Some(at);
+        let due = self.written.is_none_or(|written| at < written || at.since(written) >= WORD_EVERY);
         (due || !scores.is_empty()).then(|| {
             self.written = self.heard;
             LeasesWrite { at, source: self.source, scores }
@@ -274,6 +276,17 @@ mod tests {
         let mut leases = leases(OnOutage::Zero);
         assert_eq!(leases.resume(at(30), known("file")), None);
         assert_eq!([59, 60].map(|minute| leases.is_leased(&key("w1"), at(minute))), [true, false]);
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_makes_no_word_newer_than_the_next() {
+        let mut leases = leases(OnOutage::Zero);
+        written(&mut leases, 60 * 24, some(&[("w1", 1.0)]));
+        assert_eq!(written(&mut leases, 0, some(&[])), Some(vec![]), "it is written at once");
+        assert_eq!([59, 60].map(|minute| leases.is_leased(&key("w1"), at(minute))), [true, false]);
+        let mut ahead = self::leases(OnOutage::Zero);
+        ahead.resume(at(0) - Duration::from_secs(600), known("file"));
+        assert!(!ahead.is_leased(&key("w1"), at(50)), "nothing was heard after now");
     }
 
     #[test]

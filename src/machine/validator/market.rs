@@ -4,13 +4,19 @@
 //! that are on their way. It stops nothing: without the hub the last leases stay, and everything else goes on. Nothing
 //! waits for the hub; what cannot be said is not said.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
 
 use rand_chacha::ChaCha20Rng;
 
 use super::{Command, Event, Phase, Validator, fleet, leases::Word, resources::Resources, tasks::Tasks};
 use crate::{
-    config::{leases::LeaseSource, meshhub::MeshHub},
+    config::{
+        leases::{LeaseSource, Leases, OnOutage},
+        meshhub::MeshHub,
+    },
     machine::{
         Input, Message, Output,
         contract::validator_bulk::{ValidatorBulk, ValidatorBulkDone},
@@ -28,9 +34,13 @@ use crate::{
 
 /// Between two lines about the same trouble with the hub.
 const SAY_AGAIN: Duration = Duration::from_secs(600);
-/// Frames of reports go out so many at a time: a report of the whole network is hundreds, and each is sealed on the loop.
-const FRAMES_A_TURN: usize = 8;
-const TURN_EVERY: Duration = Duration::from_millis(20);
+/// Frames of reports go out at this pace: a report of the whole network is hundreds, each is sealed on the loop, and a
+/// socket that is given them faster than it sends them is closed.
+const BYTES_A_SECOND: usize = 1 << 20;
+/// The longest id of a message that is acknowledged; it is repeated in the answer.
+const MESSAGE_ID_BYTES: usize = 256;
+/// Of what a hub sent, as much goes into a line.
+const TOLD_CHARS: usize = 300;
 /// Frames of reports that may wait for their turn; a report that would make them more is not sent.
 const MOST_FRAMES: usize = 4096;
 
@@ -52,6 +62,8 @@ struct On {
     /// Frames of reports, in order, and when the next of them go out.
     frames: VecDeque<ToHub>,
     next_frames: Mono,
+    /// When each kind of fault was last said.
+    faults: BTreeMap<&'static str, Mono>,
     /// When the link was last lost, and when that was last said.
     lost: Option<(Mono, Mono)>,
 }
@@ -79,6 +91,7 @@ impl Market {
                 resources: Resources::default(),
                 frames: VecDeque::new(),
                 next_frames: Mono(0),
+                faults: BTreeMap::new(),
                 lost: None,
             }),
         }
@@ -120,10 +133,10 @@ impl Market {
         self.on.as_mut()?.link.next_want()
     }
 
-    /// Whether it was said.
-    pub(super) fn say(&mut self, now: Now, body: &ToHub, counters: &mut Counters) -> bool {
-        let said = self.on.as_mut().is_some_and(|on| on.link.say(now, body));
-        if said {
+    /// Its bytes; `None`: it could not be said.
+    pub(super) fn say(&mut self, now: Now, body: &ToHub, counters: &mut Counters) -> Option<usize> {
+        let said = self.on.as_mut().and_then(|on| on.link.say(now, body));
+        if said.is_some() {
             counters.count(Metric::MarketplaceFrames, &["out", body.kind()]);
         }
         said
@@ -149,14 +162,24 @@ impl Market {
         on.frames.extend(frames);
     }
 
-    /// The frames that go out now.
-    fn next_frames(&mut self, now: Mono) -> Vec<ToHub> {
-        let Some(on) = self.on.as_mut().filter(|on| on.link.is_up() && on.next_frames <= now) else {
-            return Vec::new();
-        };
-        let turn = on.frames.len().min(FRAMES_A_TURN);
-        on.next_frames = if turn > 0 { now + TURN_EVERY } else { on.next_frames };
-        on.frames.drain(..turn).collect()
+    /// Sends the next frame when the one before had time to go.
+    fn send_frame(&mut self, now: Now, counters: &mut Counters) {
+        let due = |on: &&mut On| on.link.is_up() && on.next_frames <= now.mono;
+        let Some(frame) = self.on.as_mut().filter(due).and_then(|on| on.frames.pop_front()) else { return };
+        let bytes = self.say(now, &frame, counters).unwrap_or(0);
+        if let Some(on) = &mut self.on {
+            on.next_frames = now.mono + Duration::from_secs_f64(bytes as f64 / BYTES_A_SECOND as f64);
+        }
+    }
+
+    /// Whether a fault of this kind is to be said: the first, and one now and then.
+    fn is_worth_a_line(&mut self, now: Mono, label: &'static str) -> bool {
+        let Some(on) = &mut self.on else { return false };
+        let again = on.faults.get(label).is_none_or(|said| now.since(*said) >= SAY_AGAIN);
+        if again {
+            on.faults.insert(label, now);
+        }
+        again
     }
 
     pub(super) fn check_invariants(&self) {
@@ -167,7 +190,7 @@ impl Market {
     }
 
     /// A loss is said at once, the same trouble again only after a while.
-    fn lost(&mut self, now: Mono, loss: &Loss) {
+    fn lost(&mut self, now: Mono, loss: &Loss, meanwhile: &str) {
         let Some(on) = &mut self.on else { return };
         let (since, said) = on.lost.unwrap_or((now, Mono(0)));
         let again = on.lost.is_none() || loss.was_up || now.since(said) >= SAY_AGAIN;
@@ -179,7 +202,7 @@ impl Market {
             log::log!(
                 target: "validator",
                 level,
-                "no marketplace for {away} s ({}): {}; the last leases stay in force; next attempt in {retry_s} s",
+                "no marketplace for {away} s ({}): {}; {meanwhile}; next attempt in {retry_s} s",
                 loss.class.label(),
                 loss.reason
             );
@@ -193,6 +216,21 @@ impl Market {
         let Some(on) = &self.on else { return };
         page.set(Metric::MarketplaceUp, &[], if on.link.is_up() { 1.0 } else { 0.0 });
     }
+}
+
+/// What the loss of the link does to leases.
+fn meanwhile(leases: &Leases) -> &'static str {
+    match (leases.source, leases.on_outage) {
+        (LeaseSource::Meshhub, OnOutage::Hold) => "the last leases stay in force",
+        (LeaseSource::Meshhub, OnOutage::Decay) => "the last leases decay once nothing was said for leases.max_age",
+        (LeaseSource::Meshhub, OnOutage::Zero) => "the last leases end once nothing was said for leases.max_age",
+        (LeaseSource::None | LeaseSource::File, _) => "leases do not depend on it",
+    }
+}
+
+/// What was wrong, as much of it as a person reads.
+fn shortened(fault: &impl std::fmt::Display) -> String {
+    fault.to_string().chars().take(TOLD_CHARS).collect()
 }
 
 impl Validator {
@@ -238,9 +276,7 @@ impl Validator {
         }
         if running {
             self.report_resources(now);
-            for frame in self.market.next_frames(now.mono) {
-                self.market.say(now, &frame, &mut self.counters);
-            }
+            self.market.send_frame(now, &mut self.counters);
         }
         while let Some(want) = self.market.next_want() {
             self.outputs.push_back(match want {
@@ -264,38 +300,47 @@ impl Validator {
                 }
             }
             News::Message { message_id, kind, body } => self.hub_said(now, message_id, &kind, body),
-            News::Dropped(fault) => self.hub_fault(&fault),
+            News::Dropped(fault) => self.hub_fault(now.mono, &fault),
             News::Ignored(error) => {
                 self.counters.count(Metric::MarketplaceFaults, &["error"]);
-                log::warn!(target: "validator", "the marketplace says error {}, which changes nothing: {:?}", error.code, error.message);
+                if self.market.is_worth_a_line(now.mono, "error") {
+                    log::warn!(target: "validator", "the marketplace says error {}, which changes nothing: {:?}", error.code, error.message);
+                }
             }
             News::Lost(loss) => {
                 self.counters.count(Metric::MarketplaceLosses, &[loss.class.label()]);
                 self.market.on.iter_mut().for_each(|on| on.frames.clear());
-                self.market.lost(now.mono, &loss);
+                let meanwhile = meanwhile(&self.config.leases);
+                self.market.lost(now.mono, &loss, meanwhile);
             }
         }
     }
 
-    fn hub_fault(&mut self, fault: &FrameFault) {
+    fn hub_fault(&mut self, now: Mono, fault: &FrameFault) {
         self.counters.count(Metric::MarketplaceFaults, &[fault.label()]);
-        log::warn!(target: "validator", "a frame of the marketplace was dropped ({}): {fault}", fault.label());
+        if self.market.is_worth_a_line(now, fault.label()) {
+            let told = shortened(fault);
+            log::warn!(target: "validator", "a frame of the marketplace was dropped ({}): {told}", fault.label());
+        }
     }
 
     fn hub_said(&mut self, now: Now, message_id: Option<String>, told: &str, body: Result<FromHub, BodyFault>) {
         let label = body.as_ref().map_or("other", Body::kind);
         self.counters.count(Metric::MarketplaceFrames, &["in", label]);
+        let message_id = message_id.filter(|id| id.len() <= MESSAGE_ID_BYTES);
         let outcome = match body {
             Ok(FromHub::Leases(publish)) => return self.leases_published(now, publish),
             Ok(FromHub::Config(_)) => Err("this validator takes no configuration from the marketplace".to_owned()),
             Ok(FromHub::Task(task)) => return self.task_published(now, message_id, task),
             Err(fault) => {
                 self.counters.count(Metric::MarketplaceFaults, &[fault.label()]);
-                log::warn!(target: "validator", "a message of the marketplace says nothing to us: {fault}");
+                if self.market.is_worth_a_line(now.mono, fault.label()) {
+                    log::warn!(target: "validator", "a message of the marketplace says nothing to us: {}", shortened(&fault));
+                }
                 if !fault.is_acknowledged() {
                     return;
                 }
-                Err(fault.to_string())
+                Err(shortened(&fault))
             }
         };
         if let (Some(id), Err::<(), String>(error)) = (message_id, outcome) {
@@ -354,6 +399,10 @@ impl Validator {
             return;
         };
         on.next_report = now.mono + on.report_interval;
+        // What changes while older frames are on their way is told the next time.
+        if !on.frames.is_empty() {
+            return;
+        }
         let leases = &self.leases;
         let frames = on.resources.report(now, |key| leases.score(key));
         let postponed = on.resources.take_postponed();

@@ -25,8 +25,12 @@ use crate::{
 
 /// Bytes of hardware that may wait for the next report; what is over it comes with a later heartbeat.
 pub(super) const MOST_WAITING: usize = 64 << 20;
-/// The longest hardware of one worker that is passed on: fifty of them are well within a frame.
-const HARDWARE_BYTES: usize = 64 << 10;
+/// The longest hardware of one worker that is passed on …
+const HARDWARE_BYTES: usize = 32 << 10;
+/// … and of all workers of a miner that waits: none takes the others' room.
+const MOST_OF_MINER: usize = 1 << 20;
+/// Hardware of one frame, about.
+const FRAME_BYTES: usize = 256 << 10;
 /// The longest description of an operating system that is passed on.
 const OS_BYTES: usize = 4 << 10;
 
@@ -95,6 +99,7 @@ impl Resources {
     /// A miner's heartbeat. `prints`: digests of its workers' hardware, in their order.
     pub(super) fn heard(&mut self, now: Now, hotkey: &Hotkey, data: &HeartbeatData, prints: &[u64]) {
         let workers = self.miners.entry(hotkey.clone()).or_default();
+        let mut of_miner: usize = workers.values().filter_map(|known| known.hardware.as_ref()).map(bytes).sum();
         for (info, print) in data.workers.iter().zip(prints) {
             let known = workers.entry(info.worker_id.clone()).or_default();
             known.take(now, info);
@@ -103,20 +108,27 @@ impl Resources {
             }
             let pieces = Pieces::of(&info.system_info);
             (known.print, known.os_info) = (Some(*print), pieces.os_info());
-            self.waiting -= known.hardware.take().as_ref().map_or(0, bytes);
+            let before = known.hardware.take().as_ref().map_or(0, bytes);
+            (self.waiting, of_miner) = (self.waiting - before, of_miner - before);
             let hardware = pieces.hardware();
             let size = bytes(&hardware);
-            if self.waiting + size > MOST_WAITING {
+            if self.waiting + size > MOST_WAITING || of_miner + size > MOST_OF_MINER {
                 self.postponed += 1;
             } else {
                 self.waiting += size;
+                of_miner += size;
                 known.hardware = Some(hardware);
             }
         }
-        while workers.len() > fleet::CHALLENGED_PER_MINER {
-            let oldest = workers.iter().min_by_key(|(_, known)| known.heard.mono).map(|(id, _)| id.clone());
-            let gone = oldest.and_then(|id| workers.remove(&id));
-            self.waiting -= gone.and_then(|known| known.hardware).as_ref().map_or(0, bytes);
+        let over = workers.len().saturating_sub(fleet::CHALLENGED_PER_MINER);
+        let mut by_age: Vec<(Mono, WorkerId)> = Vec::new();
+        if over > 0 {
+            by_age.extend(workers.iter().map(|(id, known)| (known.heard.mono, id.clone())));
+            by_age.sort();
+        }
+        for (_, oldest) in by_age.into_iter().take(over) {
+            let gone = workers.remove(&oldest).and_then(|known| known.hardware);
+            self.waiting -= gone.as_ref().map_or(0, bytes);
         }
     }
 
@@ -288,22 +300,30 @@ fn bytes(hardware: &Hardware) -> usize {
     [cpu, memory, storage, gpus, mb_info].into_iter().flatten().map(|raw| raw.as_str().len()).sum()
 }
 
-/// At most [`ResourceReport::WORKERS`] a frame; a miner with more is in several.
+/// At most [`ResourceReport::WORKERS`] a frame, and hardware of about [`FRAME_BYTES`]; a miner with more is in several.
 fn in_frames(miners: Vec<MinerResources>) -> Vec<Vec<MinerResources>> {
     let mut frames: Vec<Vec<MinerResources>> = Vec::new();
-    let mut room = 0;
-    for miner in miners {
-        let MinerResources { hotkey, status, version, workers } = miner;
-        let mut workers = workers.into_iter().peekable();
-        while workers.peek().is_some() {
-            if room == 0 {
+    let (mut room, mut left) = (0, 0);
+    for MinerResources { hotkey, status, version, workers } in miners {
+        let mut part: Option<usize> = None;
+        for worker in workers {
+            let size = worker.hardware.as_ref().map_or(0, bytes);
+            if room == 0 || size > left {
                 frames.push(Vec::new());
-                room = ResourceReport::WORKERS;
+                (room, left, part) = (ResourceReport::WORKERS, FRAME_BYTES.max(size), None);
             }
-            let workers: Vec<WorkerResources> = workers.by_ref().take(room).collect();
-            room -= workers.len();
-            let part = MinerResources { hotkey: hotkey.clone(), status, version: version.clone(), workers };
-            frames.last_mut().into_iter().for_each(|frame| frame.push(part.clone()));
+            (room, left) = (room - 1, left - size);
+            let Some(frame) = frames.last_mut() else { continue };
+            let place = *part.get_or_insert_with(|| {
+                frame.push(MinerResources {
+                    hotkey: hotkey.clone(),
+                    status,
+                    version: version.clone(),
+                    workers: Vec::new(),
+                });
+                frame.len() - 1
+            });
+            frame[place].workers.push(worker);
         }
     }
     frames

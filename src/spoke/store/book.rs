@@ -333,7 +333,7 @@ impl Book {
                 false => self.leases.remove(&key(row, 0, 1)?),
             };
         }
-        self.facts.leases_heard = self.facts.leases_heard.max(leases::heard(from, self.seq, upto)?);
+        self.facts.leases_heard = leases::heard(from, self.seq, upto)?.or(self.facts.leases_heard);
         Ok(())
     }
 }

@@ -65,8 +65,8 @@ pub(super) fn known(from: &Connection) -> rusqlite::Result<KnownLeases> {
 
 /// When a source last spoke, of what the log has between two numbers.
 pub(super) fn heard(from: &Connection, after: i64, upto: i64) -> rusqlite::Result<Option<Wall>> {
-    let mut newest = from.prepare_cached("SELECT max(at) FROM lease_words WHERE seq > ?1 AND seq <= ?2")?;
-    newest.query_row([after, upto], |row| Ok(row.get::<_, Option<i64>>(0)?.map(wall)))
+    let sql = "SELECT at FROM lease_words WHERE seq > ?1 AND seq <= ?2 ORDER BY seq DESC LIMIT 1";
+    from.prepare_cached(sql)?.query_row([after, upto], |row| Ok(wall(row.get(0)?))).optional()
 }
 
 /// What was in force before the moment holds after it: only what something else followed before it goes.
@@ -79,7 +79,7 @@ pub(super) fn forget(to: &Transaction, before: Wall) -> rusqlite::Result<()> {
         "DELETE FROM lease_events WHERE at < ?1 AND score <= 0 AND NOT EXISTS
              (SELECT 1 FROM lease_events AS older WHERE older.hotkey = lease_events.hotkey
               AND older.worker = lease_events.worker AND older.seq < lease_events.seq)",
-        "DELETE FROM lease_words WHERE at < (SELECT max(at) FROM lease_words WHERE at < ?1)",
+        "DELETE FROM lease_words WHERE seq < (SELECT max(seq) FROM lease_words WHERE at < ?1)",
     ] {
         to.prepare_cached(sql)?.execute([stamp(before)])?;
     }

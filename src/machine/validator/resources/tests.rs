@@ -187,15 +187,23 @@ fn no_miner_makes_the_table_or_what_waits_grow_without_bound() {
         worker["system_info"]["system_info"] = json!({"x": "y".repeat(OS_BYTES)});
         worker
     };
-    for miner in 0..12 {
+    for miner in 0..70 {
         let workers: Vec<Value> = (0..100).map(|n| long(&format!("w{n}"))).collect();
         hear(&mut resources, at(miner), &format!("m{miner}"), &workers, 1);
     }
     hear(&mut resources, at(20), "m0", &crowd(100), 1);
     assert!(resources.waiting > MOST_WAITING / 2 && resources.take_postponed() > 0);
+    let of_miner = |miner: &str| {
+        resources.miners[&self::hotkey(miner)]
+            .values()
+            .filter_map(|known| known.hardware.as_ref())
+            .map(bytes)
+            .sum::<usize>()
+    };
+    assert!(of_miner("m3") <= MOST_OF_MINER && of_miner("m3") > MOST_OF_MINER / 2);
     let reports = report(&mut resources, 90);
     let biggest = reports.iter().map(|report| text(report).len()).max().unwrap();
-    assert!(biggest < crate::wire::limits::MARKETPLACE_BYTES / 2, "{biggest}");
+    assert!(biggest < 2 * FRAME_BYTES, "{biggest}");
     assert!(told(&reports).iter().any(|worker| worker.hardware.is_none()));
     let long = |hardware: &Hardware| hardware.cpu.as_ref().is_some_and(|cpu| cpu.as_str().len() > 1000);
     let passed_on = told(&reports).into_iter().filter_map(|worker| worker.hardware.clone()).find(long).unwrap();
