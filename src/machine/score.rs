@@ -46,6 +46,7 @@ pub fn score(facts: &Facts, policy: &Policy) -> Scores {
         baseline: policy.baseline(0),
         contested: owners.contested(),
         all_zero,
+        leases_left: policy.outage.left(facts.leases_heard, facts.at),
     }
 }
 

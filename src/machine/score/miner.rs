@@ -36,6 +36,7 @@ pub(super) fn raw(ranked: &[WorkerScore], cap: usize) -> BTreeMap<Hotkey, f64> {
 struct Roster {
     workers: u32,
     leases: Vec<f64>,
+    reduced: u32,
     ranked: u32,
     availability_sum: f64,
 }
@@ -50,7 +51,10 @@ fn rosters<'a>(
     for (key, worker) in facts.workers.iter().filter(|(_, worker)| !worker.removed) {
         let roster = rosters.entry(&key.hotkey).or_default();
         roster.workers += 1;
-        roster.leases.push(facts.lease(worker, policy.outage).unwrap_or(0.0) * owners.lease_share(key));
+        let lease = facts.lease(worker, policy.outage).unwrap_or(0.0);
+        let counts = lease * owners.lease_share(key);
+        roster.reduced += u32::from(lease > 0.0 && counts <= 0.0);
+        roster.leases.push(counts);
     }
     let mut in_key_order: Vec<&WorkerScore> = ranked.iter().collect();
     in_key_order.sort_by(|a, b| a.key.cmp(&b.key));
@@ -108,6 +112,7 @@ fn of_roster(hotkey: &Hotkey, online: bool, raw: f64, own: f64, roster: &Roster,
         online,
         workers: roster.workers,
         leased: u32::try_from(roster.leases.iter().filter(|lease| **lease > 0.0).count()).unwrap_or(u32::MAX),
+        reduced: roster.reduced,
         ranked: roster.ranked,
         raw,
         own_challenge: own,

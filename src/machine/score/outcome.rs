@@ -32,6 +32,9 @@ pub struct Scores {
     pub contested: Vec<Contested>,
     /// Every composite was 0: the weights are uniform, for the record, and must not be submitted.
     pub all_zero: bool,
+    /// What the silence of their source left of all leases, 0–1.
+    #[serde(skip_serializing_if = "is_whole")]
+    pub leases_left: f64,
 }
 
 /// A GPU that several workers proved, so that it counts for none of them.
@@ -77,6 +80,9 @@ pub struct MinerScore {
     pub workers: u32,
     /// Of these, how many have a lease that counts.
     pub leased: u32,
+    /// Of these, how many have a lease of which nothing counts, since others name or prove their GPUs.
+    #[serde(skip_serializing_if = "is_none")]
+    pub reduced: u32,
     /// Of these and removed ones, how many are in the ranking.
     pub ranked: u32,
     /// Sum of its best workers' performance.
@@ -142,6 +148,10 @@ pub struct WorkerScore {
     pub lease: Option<f64>,
     /// What of its lease counts: less where GPUs that it names are another's, or in quarantine.
     pub lease_share: f64,
+}
+
+fn is_whole(share: &f64) -> bool {
+    *share == 1.0
 }
 
 /// What was not there before it could be counted is left out where there is none of it: digests of then hold.

@@ -17,6 +17,7 @@ const PRESENT: f64 = 0.998;
 pub enum Reason {
     MinerOffline,
     AllZero,
+    LeaseSourceSilent { left: f64 },
     NoLease { share: f64 },
     IdleWorkersLowerLease { idle: u32, workers: u32 },
     ChallengeIsMean { mean: f64 },
@@ -41,9 +42,13 @@ pub enum Reason {
 }
 
 /// Everything that a receipt may give as a reason, with what to do about it.
-pub const CATALOGUE: [(&str, &str); 23] = [
+pub const CATALOGUE: [(&str, &str); 24] = [
     ("miner_offline", "start the miner, or mend its way to the validator: it must be heard every few minutes"),
     ("all_zero", "nothing to do for a miner: the validator sets no weights until somebody earns"),
+    (
+        "lease_source_silent",
+        "nothing to do for a miner: the validator hears nothing of leases, and lowers all of them until it does",
+    ),
     ("no_lease", "offer the worker on the marketplace: most of the score is lease revenue"),
     (
         "idle_workers_lower_lease",
@@ -53,7 +58,11 @@ pub const CATALOGUE: [(&str, &str); 23] = [
     ("beyond_worker_cap", "run the further workers under another hotkey: only the best ones of a miner count"),
     ("on_lease", "nothing to do: a leased worker gets no challenges"),
     ("lease_reduced", "run each GPU in one worker alone: a GPU that another names or proves too earns no lease"),
-    ("not_heard", "start the worker, or mend its way to the miner"),
+    (
+        "not_heard",
+        "start the worker, or mend its way to the miner; a miner that says something new with every heartbeat of an hour \
+         is credited with none of its workers",
+    ),
     (
         "no_challenge",
         "see that the worker is online and idle, and that its capabilities name a kind that the validator \
@@ -67,10 +76,17 @@ pub const CATALOGUE: [(&str, &str); 23] = [
         "work_unknown",
         "use a current miner and worker: the work of these challenges was not stated, so they do not count",
     ),
-    ("gpu_of_another", "run each GPU in one worker: another worker owns this one by proof"),
+    (
+        "gpu_of_another",
+        "run each GPU in one worker, and keep it in that worker's heartbeats: another owns this one, or nobody names it",
+    ),
     ("gpu_in_quarantine", "run each GPU in one worker: several prove this one, so it earns for none of them"),
     ("gpu_not_shown", "keep the GPU in the worker's heartbeats: see byteleap doctor gpu on its host"),
-    ("often_absent", "keep worker and miner running: availability is measured in 5-minute steps over the window"),
+    (
+        "often_absent",
+        "keep worker and miner running: availability is measured in 5-minute steps over the window; a validator that was \
+         away itself, or is younger than its window, has heard less of everybody",
+    ),
     (
         "maintenance_excused",
         "nothing to do: announced maintenance is not expected of a worker, up to the policy's budget",
@@ -89,6 +105,7 @@ impl Reason {
         match self {
             Reason::MinerOffline => "miner_offline",
             Reason::AllZero => "all_zero",
+            Reason::LeaseSourceSilent { .. } => "lease_source_silent",
             Reason::NoLease { .. } => "no_lease",
             Reason::IdleWorkersLowerLease { .. } => "idle_workers_lower_lease",
             Reason::ChallengeIsMean { .. } => "challenge_is_mean",
@@ -146,6 +163,9 @@ impl fmt::Display for Reason {
         match self {
             Reason::MinerOffline => to.write_str("the miner was not heard lately: it is offline, and scores nothing"),
             Reason::AllZero => to.write_str("no miner of the subnet earned anything"),
+            Reason::LeaseSourceSilent { left } => {
+                write!(to, "the source of leases is silent, and {} % of each lease is left", percent(*left))
+            }
             Reason::NoLease { share } => {
                 write!(to, "no worker of the miner is on lease, which is {} % of the score", percent(*share))
             }
@@ -202,22 +222,28 @@ impl fmt::Display for Reason {
                 )
             }
             Reason::SlowerThanBest { share } => {
-                write!(to, "it performs at {} % of the best worker of the subnet", percent(*share))
+                write!(to, "it computes at {} % of the pace of the fastest worker", percent(*share))
             }
         }
     }
 }
 
-/// Why this worker's score, and its miner's, are what they are: what costs most first.
-pub fn reasons(scores: &Scores, policy: &Policy, miner: Option<&MinerScore>, worker: &WorkerScore) -> Vec<Reason> {
+/// Why this worker's score, and its miner's, are what they are: what costs most first. `best`: the highest base of all.
+pub fn reasons(
+    scores: &Scores,
+    policy: &Policy,
+    miner: Option<&MinerScore>,
+    worker: &WorkerScore,
+    best: f64,
+) -> Vec<Reason> {
     let mut all = Vec::new();
     all.extend(scores.all_zero.then_some(Reason::AllZero));
     all.extend(miner.into_iter().flat_map(|miner| of_miner(scores, policy, miner)));
     all.extend(of_leases(worker));
     all.extend(of_challenges(policy, worker));
     all.extend(of_presence(policy, worker));
-    let slower = worker.rank.is_some() && worker.score < 1.0;
-    all.extend(slower.then_some(Reason::SlowerThanBest { share: worker.score }));
+    let slower = policy.challenge_weight > 0.0 && worker.rank.is_some() && worker.base < best;
+    all.extend(slower.then(|| Reason::SlowerThanBest { share: worker.base / best }));
     all
 }
 
@@ -225,11 +251,15 @@ fn of_miner(scores: &Scores, policy: &Policy, miner: &MinerScore) -> Vec<Reason>
     if !miner.online {
         return vec![Reason::MinerOffline];
     }
-    let leases_count = policy.lease_weight > 0.0;
-    let idle = miner.workers.saturating_sub(miner.leased);
-    let cap = policy.worker_cap;
+    let (leases_count, cap) = (policy.lease_weight > 0.0, policy.worker_cap);
+    // Only so many count, the leased ones first.
+    let counted = u32::try_from(cap).map_or(miner.workers, |cap| cap.min(miner.workers));
+    let idle = counted.saturating_sub(miner.leased + miner.reduced);
+    let none = miner.leased + miner.reduced == 0 && scores.leases_left > 0.0;
+    let left = scores.leases_left;
     let cases = [
-        (leases_count && miner.lease == 0.0, Reason::NoLease { share: policy.lease_weight }),
+        (leases_count && left < 1.0, Reason::LeaseSourceSilent { left }),
+        (leases_count && none, Reason::NoLease { share: policy.lease_weight }),
         (leases_count && miner.lease > 0.0 && idle > 0, Reason::IdleWorkersLowerLease { idle, workers: miner.workers }),
         (miner.replaced, Reason::ChallengeIsMean { mean: scores.mean_challenge }),
         (miner.workers as usize > cap, Reason::BeyondWorkerCap { workers: miner.workers, cap }),
@@ -244,14 +274,17 @@ fn of_leases(worker: &WorkerScore) -> Vec<Reason> {
 }
 
 fn of_challenges(policy: &Policy, worker: &WorkerScore) -> Vec<Reason> {
+    if policy.challenge_weight <= 0.0 {
+        return Vec::new();
+    }
     let failed: u32 = worker.failed;
     let unknown = worker.attempts.saturating_sub(worker.counted + failed);
     let asked = worker.attempts + worker.disowned + worker.quarantined + worker.void;
     let leased = worker.lease.is_some_and(|score| score > 0.0);
     let most = worker.failures.first().map_or(String::new(), |(reason, _)| reason.to_string());
-    let few = policy.challenge_weight > 0.0 && !leased && asked > 0 && f64::from(worker.counted) < worker.baseline;
+    let few = !leased && asked > 0 && f64::from(worker.counted) < worker.baseline;
     let cases = [
-        (asked == 0 && !leased && worker.availability.own > 0, Reason::NoChallenge),
+        (asked == 0 && !leased && worker.passed_over == 0 && worker.availability.own > 0, Reason::NoChallenge),
         (failed > 0, Reason::ChallengesFailed { failed, of: worker.attempts, most }),
         (worker.not_fetched > 0, Reason::NotFetched { count: worker.not_fetched }),
         (worker.disowned > 0, Reason::GpuOfAnother { count: worker.disowned }),

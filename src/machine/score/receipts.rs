@@ -34,11 +34,13 @@ impl Book {
         let of = self.scores.workers.iter().filter(|worker| worker.key.hotkey == *hotkey);
         let behind = of.filter(|worker| after.is_none_or(|after| worker.key.worker > *after));
         let workers: BTreeMap<&WorkerId, &WorkerScore> = behind.map(|worker| (&worker.key.worker, worker)).collect();
-        let page = workers.values().take(most).map(|worker| self.receipt(miner, worker)).collect();
+        let best = self.scores.workers.iter().map(|worker| worker.base).fold(0.0, f64::max);
+        let page = workers.values().take(most).map(|worker| self.receipt(miner, worker, best)).collect();
         (page, workers.len() > most)
     }
 
-    fn receipt(&self, of_miner: Option<&MinerScore>, of: &WorkerScore) -> Receipt {
+    /// `best`: the highest base of all workers.
+    fn receipt(&self, of_miner: Option<&MinerScore>, of: &WorkerScore, best: f64) -> Receipt {
         let scores = &self.scores;
         Receipt {
             receipt: FORMAT.into(),
@@ -58,7 +60,7 @@ impl Book {
             lease: Lease { score: of.lease, counted_share: of.lease_share },
             miner: of_miner.map(miner).unwrap_or_default(),
             network: Network { mean_challenge: scores.mean_challenge, all_zero: scores.all_zero },
-            reasons: reasons::reasons(scores, &self.policy, of_miner, of).iter().map(reason).collect(),
+            reasons: reasons::reasons(scores, &self.policy, of_miner, of, best).iter().map(reason).collect(),
         }
     }
 

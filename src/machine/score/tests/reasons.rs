@@ -6,6 +6,7 @@ use super::{
     super::reasons::{CATALOGUE, reasons},
     *,
 };
+use crate::machine::lease::{OnOutage, OutageRule};
 
 const GPU: GpuSetId = GpuSetId(NonZeroU32::MIN);
 
@@ -44,7 +45,8 @@ fn said(facts: &Facts, policy: &Policy) -> BTreeMap<&'static str, String> {
     let of = |hotkey: &Hotkey| hotkey.as_str() == "5A";
     let miner = scores.miners.iter().find(|miner| of(&miner.hotkey));
     let worker = scores.workers.iter().find(|worker| of(&worker.key.hotkey)).unwrap();
-    let reasons = reasons(&scores, policy, miner, worker);
+    let best = scores.workers.iter().map(|worker| worker.base).fold(0.0, f64::max);
+    let reasons = reasons(&scores, policy, miner, worker, best);
     assert!(reasons.iter().all(|reason| !reason.remedy().is_empty()), "{reasons:?}");
     reasons.iter().map(|reason| (reason.code(), reason.to_string())).collect()
 }
@@ -209,12 +211,50 @@ fn each_reason_is_given_where_it_holds_and_says_what_was_seen() {
         let Outcome::Verified { computation_ms, .. } = &mut fact.outcome else { return };
         *computation_ms = Some(50.0);
     });
-    assert_eq!(said(&facts, &policy)["slower_than_best"], "it performs at 50 % of the best worker of the subnet");
+    assert_eq!(said(&facts, &policy)["slower_than_best"], "it computes at 50 % of the pace of the fastest worker");
     let mut facts = subnet();
     away_in_maintenance(&mut facts, 24);
     let said = said(&facts, &Policy::throughput());
     assert_eq!(said["maintenance_excused"], "24 steps of 5 minutes of announced maintenance are not expected of it");
     assert!(!said.contains_key("often_absent") && !said.contains_key("maintenance_not_excused"), "{said:?}");
+}
+
+#[test]
+fn a_loss_is_put_down_to_what_caused_it() {
+    let policy = Policy::reference_70_30();
+    let mut facts = subnet();
+    first(&mut facts).lease = Some(leased(1.0));
+    claim(&mut facts, "5A", None);
+    claim(&mut facts, "5B", Some(5.0));
+    let told = said(&facts, &policy);
+    assert!(!told.contains_key("no_lease") && !told.contains_key("idle_workers_lower_lease"), "{told:?}");
+
+    let mut facts = subnet();
+    first(&mut facts).lease = Some(leased(1.0));
+    facts.leases_heard = Some(facts.at - Duration::from_secs(5400));
+    let outage = |on_outage| OutageRule { on_outage, max_age: Duration::from_secs(3600) };
+    let told = said(&facts, &Policy { outage: outage(OnOutage::Decay), ..policy.clone() });
+    assert_eq!(told["lease_source_silent"], "the source of leases is silent, and 50 % of each lease is left");
+    let told = said(&facts, &Policy { outage: outage(OnOutage::Zero), ..policy.clone() });
+    assert!(told.contains_key("lease_source_silent") && !told.contains_key("no_lease"), "{told:?}");
+
+    let mut facts = subnet();
+    (1..=150).for_each(|n| facts_of::worker(&mut facts, "5A", &format!("w{n}")).lease = Some(leased(1.0)));
+    (151..=160).for_each(|n| facts_of::worker(&mut facts, "5A", &format!("w{n}")).lease = None);
+    let told = said(&facts, &policy);
+    assert!(!told.contains_key("idle_workers_lower_lease"), "those beyond the cap lower nothing: {told:?}");
+
+    let mut facts = subnet();
+    first(&mut facts).challenges.clear();
+    first(&mut facts).passed_over = vec![minutes_ago(4.0)];
+    assert!(!said(&facts, &policy).contains_key("no_challenge"));
+
+    let mut facts = subnet();
+    first(&mut facts).challenges.truncate(9);
+    let told = said(&facts, &policy);
+    assert!(told.contains_key("few_challenges") && !told.contains_key("slower_than_best"), "it is as fast as any");
+    let told = said(&facts, &Policy::lease_only());
+    assert!(!told.contains_key("few_challenges"), "challenges earn nothing");
 }
 
 /// The first worker was away for so many steps, and its miner had said so.
@@ -230,8 +270,11 @@ fn away_in_maintenance(facts: &mut Facts, steps: u64) {
 
 #[test]
 fn the_catalogue_holds_what_the_cases_show_and_nothing_more() {
-    let shown: BTreeSet<&str> =
-        CASES.iter().map(|(code, ..)| *code).chain(["slower_than_best", "maintenance_excused"]).collect();
+    let shown: BTreeSet<&str> = CASES
+        .iter()
+        .map(|(code, ..)| *code)
+        .chain(["slower_than_best", "maintenance_excused", "lease_source_silent"])
+        .collect();
     assert_eq!(shown, CATALOGUE.iter().map(|(code, _)| *code).collect());
 }
 
