@@ -103,6 +103,7 @@ catalogue! {
     SessionsEnded Counter "sessions_ended_total" ["reason"] "Sessions that expired, were replaced or evicted."
     Heartbeats Counter "heartbeats_total" [] "Heartbeats accepted (validator: of miners; miner: of workers)."
     MinersOnline Gauge "miners_online" [] "Miners with a heartbeat in time."
+    WorkersPassedOver Counter "workers_passed_over_total" [] "Workers in heartbeats of miners that named more new ones in an hour than are taken in."
     WorkersOnline Gauge "workers_online" [] "Workers with a heartbeat in time."
 
     // validator: challenges, store, weights

@@ -12,6 +12,7 @@ use super::{
     bulk::Waiting,
     draw,
     fault::Fault,
+    fleet::Taken,
     gate::Verified,
     heartbeat,
     incoming::{self, Incoming},
@@ -215,8 +216,13 @@ impl Validator {
         let words = heartbeat::words(data, |model| self.config.validation.allows_gpu(model));
         let prints: Vec<u64> = words.iter().map(|word| word.hardware).collect();
         self.market.heard(now, &hotkey, data, &prints);
-        let changed = self.fleet.heard(now.mono, &hotkey, words);
-        let write = Write::Heartbeat(Box::new(heartbeat::write(&hotkey, now.wall, data, &changed)));
+        let taken = self.fleet.heard(now.mono, &hotkey, words);
+        let passed_over = taken.iter().filter(|taken| **taken == Taken::PassedOver).count();
+        if passed_over > 0 {
+            self.counters.add(Metric::WorkersPassedOver, &[], passed_over as u64);
+            log::debug!(target: "validator", "{hotkey} names {passed_over} new workers more than an hour may bring");
+        }
+        let write = Write::Heartbeat(Box::new(heartbeat::write(&hotkey, now.wall, data, &taken)));
         let workers = u32::try_from(data.workers.len()).unwrap_or(u32::MAX);
         let waiter = Waiter::Heartbeat(Box::new(Beat { pending, session, workers }));
         if let Err(full) = self.ledger.heartbeat(now, write, waiter) {

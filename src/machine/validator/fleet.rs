@@ -20,6 +20,10 @@ pub const CHALLENGED_PER_MINER: usize = 100;
 pub const HEARD_WITHIN: Duration = Duration::from_secs(300);
 /// Workers of one miner that are remembered; the one heard longest ago goes first.
 pub const KEPT_PER_MINER: usize = 1000;
+/// Workers that a miner may name for the first time in an hour: each is kept in the database for a week and more. Further
+/// ones are passed over until the hour is out.
+pub const NEW_AN_HOUR: u32 = 300;
+const HOUR: Duration = Duration::from_secs(3600);
 
 /// What a heartbeat said of a worker, as far as a challenge depends on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,6 +97,19 @@ pub struct Fleet {
 struct Miner {
     heard: Mono,
     workers: BTreeMap<WorkerId, Worker>,
+    /// New names since the hour began.
+    fresh: u32,
+    hour_began: Mono,
+}
+
+/// What became of a worker in a heartbeat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    AsBefore,
+    /// Its hardware must be stored.
+    Changed,
+    /// Its miner names too many new ones: nothing of it is taken in.
+    PassedOver,
 }
 
 #[derive(Debug)]
@@ -105,8 +122,8 @@ struct Worker {
 }
 
 impl Fleet {
-    /// Takes a miner's heartbeat in; tells for each word whether its hardware must be stored.
-    pub fn heard(&mut self, now: Mono, hotkey: &Hotkey, words: Vec<Word>) -> Vec<bool> {
+    /// Takes a miner's heartbeat in; tells for each word what became of it.
+    pub fn heard(&mut self, now: Mono, hotkey: &Hotkey, words: Vec<Word>) -> Vec<Taken> {
         let miner = match self.miners.get_mut(hotkey) {
             Some(miner) => miner,
             None => self.miners.entry(hotkey.clone()).or_default(),
@@ -187,12 +204,21 @@ impl Miner {
             .collect()
     }
 
-    fn take(&mut self, now: Mono, round: u64, word: Word) -> bool {
+    fn take(&mut self, now: Mono, round: u64, word: Word) -> Taken {
         let known = self.workers.get(&word.worker);
+        if known.is_none() {
+            if now.since(self.hour_began) >= HOUR {
+                (self.fresh, self.hour_began) = (0, now);
+            }
+            self.fresh = self.fresh.saturating_add(1);
+            if self.fresh > NEW_AN_HOUR {
+                return Taken::PassedOver;
+            }
+        }
         let changed = !known.is_some_and(|old| old.hardware_stored && old.word.hardware == word.hardware);
         let served = known.map_or(round, |old| old.served);
         self.workers.insert(word.worker.clone(), Worker { heard: now, served, word, hardware_stored: true });
-        changed
+        if changed { Taken::Changed } else { Taken::AsBefore }
     }
 
     fn trim(&mut self) {
@@ -306,20 +332,30 @@ mod tests {
     #[test]
     fn hardware_is_stored_when_it_changes_or_was_lost() {
         let mut fleet = Fleet::default();
-        assert_eq!(fleet.heard(at(1), &alice(), vec![word("w")]), [true]);
-        assert_eq!(fleet.heard(at(2), &alice(), vec![word("w")]), [false]);
-        assert_eq!(fleet.heard(at(3), &alice(), vec![Word { hardware: 8, ..word("w") }]), [true]);
+        assert_eq!(fleet.heard(at(1), &alice(), vec![word("w")]), [Taken::Changed]);
+        assert_eq!(fleet.heard(at(2), &alice(), vec![word("w")]), [Taken::AsBefore]);
+        assert_eq!(fleet.heard(at(3), &alice(), vec![Word { hardware: 8, ..word("w") }]), [Taken::Changed]);
         fleet.hardware_lost(&alice());
-        assert_eq!(fleet.heard(at(4), &alice(), vec![Word { hardware: 8, ..word("w") }]), [true]);
+        assert_eq!(fleet.heard(at(4), &alice(), vec![Word { hardware: 8, ..word("w") }]), [Taken::Changed]);
     }
 
     #[test]
     fn a_miner_with_too_many_workers_keeps_the_latest() {
         let mut fleet = Fleet::default();
         for n in 0..KEPT_PER_MINER as u64 + 5 {
-            fleet.heard(at(n), &alice(), vec![word(&format!("w{n}"))]);
+            fleet.heard(at(60 * n), &alice(), vec![word(&format!("w{n}"))]);
         }
         fleet.check_invariants();
-        assert!(names(&fleet, at(1006)).contains(&"w1004".to_owned()));
+        assert!(names(&fleet, at(60 * 1005)).contains(&"w1004".to_owned()));
+    }
+
+    #[test]
+    fn names_beyond_what_an_hour_may_bring_are_passed_over() {
+        let mut fleet = Fleet::default();
+        let words = |from: u32, count: u32| (from..from + count).map(|n| word(&format!("w{n}"))).collect::<Vec<_>>();
+        let passed_over = |taken: Vec<Taken>| taken.iter().filter(|taken| **taken == Taken::PassedOver).count();
+        assert_eq!(passed_over(fleet.heard(at(1), &alice(), words(0, NEW_AN_HOUR + 5))), 5);
+        assert_eq!(passed_over(fleet.heard(at(9), &alice(), words(0, NEW_AN_HOUR))), 0, "these are known");
+        assert_eq!(passed_over(fleet.heard(at(3601), &alice(), words(NEW_AN_HOUR, 5))), 0, "another hour");
     }
 }

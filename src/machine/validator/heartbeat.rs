@@ -11,7 +11,10 @@ use std::{
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{fleet::Word, incoming::is_usable};
+use super::{
+    fleet::{Taken, Word},
+    incoming::is_usable,
+};
 use crate::{
     machine::contract::store::{Announced, CPU_MATRIX, GPU_MATRIX, HeartbeatWrite, WorkerSeen},
     units::{Hotkey, Wall, WorkerId},
@@ -75,10 +78,10 @@ pub(super) fn capabilities(worker: &WorkerInfo) -> Vec<String> {
     worker.capabilities.iter().take(CAPABILITIES).map(|text| clipped(text)).collect()
 }
 
-/// What the store keeps. `changed[i]`: the hardware of worker i must be written.
-pub fn write(hotkey: &Hotkey, at: Wall, data: &HeartbeatData, changed: &[bool]) -> HeartbeatWrite {
-    let flags = changed.iter().copied().chain(std::iter::repeat(false));
-    let workers = data.workers.iter().zip(flags).map(|(worker, changed)| seen(worker, changed)).collect();
+/// What the store keeps. `taken`: what became of each worker, in order.
+pub fn write(hotkey: &Hotkey, at: Wall, data: &HeartbeatData, taken: &[Taken]) -> HeartbeatWrite {
+    let kept = data.workers.iter().zip(taken).filter(|(_, taken)| **taken != Taken::PassedOver);
+    let workers = kept.map(|(worker, taken)| seen(worker, *taken == Taken::Changed)).collect();
     let maintenance = data.maintenance.as_deref().map(announced);
     HeartbeatWrite { hotkey: hotkey.clone(), at, workers, maintenance }
 }
@@ -199,7 +202,7 @@ mod tests {
     #[test]
     fn present_and_owned_gpus_are_told_apart() {
         let info = r#"{"gpu_info":[{"uuid":"GPU-1"},{"uuid":""}],"gpu_plugin":[{"uuid":"GPU-2","name":"H200"},{}]}"#;
-        let write = write(&Hotkey::label("alice"), Wall(5), &heartbeat(info), &[false]);
+        let write = write(&Hotkey::label("alice"), Wall(5), &heartbeat(info), &[Taken::AsBefore]);
         let worker = &write.workers[0];
         assert_eq!(worker.gpus_present, BTreeSet::from(["GPU-1".to_owned()]));
         assert_eq!(worker.gpus_owned, [("GPU-2".to_owned(), "H200".to_owned())]);

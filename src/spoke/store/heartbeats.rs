@@ -31,11 +31,16 @@ struct Miner {
 pub(super) fn record(to: &Transaction, seq: i64, heartbeat: &HeartbeatWrite) -> rusqlite::Result<()> {
     let at = heartbeat.at;
     let miner = miner(to, &heartbeat.hotkey, at)?;
+    let new = rosters::may_be_new(to, miner.id, at)?;
     let mut entries = Vec::with_capacity(heartbeat.workers.len());
     for seen in &heartbeat.workers {
-        entries.push(entry(to, seq, miner.id, seen, at)?);
+        entries.push(entry(to, seq, miner.id, seen, at, new)?);
     }
-    let roster = rosters::intern(to, miner.id, entries, at)?;
+    let known: Option<Vec<Entry>> = entries.into_iter().collect();
+    let roster = match known {
+        Some(entries) => rosters::intern(to, miner.id, entries, at)?,
+        None => None,
+    };
     if adds_nothing(&miner, roster, at) {
         return Ok(());
     }
@@ -70,7 +75,15 @@ fn miner(to: &Transaction, hotkey: &Hotkey, at: Wall) -> rusqlite::Result<Miner>
     })
 }
 
-fn entry(to: &Transaction, seq: i64, miner: i64, seen: &WorkerSeen, at: Wall) -> rusqlite::Result<Entry> {
+/// `new`: texts that are not there yet may be added. `None`: they would have to be.
+fn entry(
+    to: &Transaction,
+    seq: i64,
+    miner: i64,
+    seen: &WorkerSeen,
+    at: Wall,
+    new: bool,
+) -> rusqlite::Result<Option<Entry>> {
     let worker = worker(to, seq, miner, seen, at)?;
     if let Some(facts) = &seen.hardware {
         to.prepare_cached(
@@ -79,15 +92,33 @@ fn entry(to: &Transaction, seq: i64, miner: i64, seen: &WorkerSeen, at: Wall) ->
         )?
         .execute(params![worker, stamp(at), facts])?;
     }
+    if !new {
+        return known_entry(to, worker, seen, at);
+    }
     let named = seen.public_ip.as_deref().filter(|ip| !ip.is_empty());
     let address = named.map(|ip| interned::number(to, &ADDRESSES, ip, at)).transpose()?;
     let gpus = interned::list(to, &GPU_SETS, seen.gpus_present.iter().map(String::as_str), at)?;
+    let owned = interned::list(to, &GPU_SETS, owned(seen).into_iter(), at)?;
+    let claims = rosters::claims(to, seq, worker, seen, at);
+    claims.map(|()| Some(Entry { worker, address: address.unwrap_or(0), gpus, owned }))
+}
+
+fn owned(seen: &WorkerSeen) -> Vec<&str> {
     let mut owned: Vec<&str> = seen.gpus_owned.iter().map(|(uuid, _)| uuid.as_str()).collect();
     owned.sort_unstable();
     owned.dedup();
-    let owned = interned::list(to, &GPU_SETS, owned.into_iter(), at)?;
-    let claims = rosters::claims(to, seq, worker, seen, at);
-    claims.map(|()| Entry { worker, address: address.unwrap_or(0), gpus, owned })
+    owned
+}
+
+/// What was said before, in numbers.
+fn known_entry(to: &Transaction, worker: i64, seen: &WorkerSeen, at: Wall) -> rusqlite::Result<Option<Entry>> {
+    let address = match seen.public_ip.as_deref().filter(|ip| !ip.is_empty()) {
+        Some(ip) => interned::known(to, &ADDRESSES, ip, at)?,
+        None => Some(0),
+    };
+    let gpus = interned::known_list(to, &GPU_SETS, seen.gpus_present.iter().map(String::as_str), at)?;
+    let owned = interned::known_list(to, &GPU_SETS, owned(seen).into_iter(), at)?;
+    Ok(address.zip(gpus.zip(owned)).map(|(address, (gpus, owned))| Entry { worker, address, gpus, owned }))
 }
 
 /// The worker's row; it is written only when something changed, or its hour did.

@@ -67,6 +67,17 @@ pub(super) fn list<'a>(
     if items.is_empty() { Ok(0) } else { number(to, texts, &json(&items)?, at) }
 }
 
+/// The number of a list that is there already.
+pub(super) fn known_list<'a>(
+    to: &Transaction,
+    texts: &Texts,
+    items: impl Iterator<Item = &'a str>,
+    at: Wall,
+) -> rusqlite::Result<Option<i64>> {
+    let items: Vec<&str> = items.collect();
+    if items.is_empty() { Ok(Some(0)) } else { known(to, texts, &json(&items)?, at) }
+}
+
 /// A list as the database keeps it.
 pub(super) fn json<T: serde::Serialize + ?Sized>(list: &T) -> rusqlite::Result<String> {
     serde_json::to_string(list).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))

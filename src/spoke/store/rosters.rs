@@ -50,6 +50,13 @@ pub(super) fn intern(to: &Transaction, miner: i64, mut entries: Vec<Entry>, at: 
     if fresh > NEW_AN_HOUR { Ok(None) } else { interned::add(to, &ROSTERS, &text, at).map(Some) }
 }
 
+/// Whether a miner may say something new in this hour: else nothing of it is added that is not there yet, neither
+/// addresses nor sets of GPUs nor claims.
+pub(super) fn may_be_new(to: &Transaction, miner: i64, at: Wall) -> rusqlite::Result<bool> {
+    let sql = "SELECT fresh_hour <> ?2 OR fresh < ?3 FROM miners WHERE id = ?1";
+    to.prepare_cached(sql)?.query_row(params![miner, hour_of(at), NEW_AN_HOUR], |row| row.get(0))
+}
+
 /// Which GPUs a worker says to own. Since when stays; how long is known to the hour, which is enough to forget it.
 pub(super) fn claims(to: &Transaction, seq: i64, worker: i64, seen: &WorkerSeen, at: Wall) -> rusqlite::Result<()> {
     let mut claim = to.prepare_cached(

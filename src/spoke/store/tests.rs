@@ -355,6 +355,9 @@ fn a_miner_that_says_something_new_each_time_is_credited_so_often_an_hour() {
     assert_eq!((credited, facts.rosters.len()), (rosters::NEW_AN_HOUR as usize, rosters::NEW_AN_HOUR as usize));
     let silent = (miner.beats.len() - credited, miner.seen >= NOON + Duration::from_secs(60));
     assert_eq!(silent, (2, true), "that it is there is known");
+    let addresses = "SELECT count(*) FROM addresses";
+    let kept: i64 = store.connection.query_row(addresses, [], |row| row.get(0)).unwrap();
+    assert_eq!(kept, i64::from(rosters::NEW_AN_HOUR), "what is not credited fills no disk either");
     store.commit_all(vec![heartbeat_of("5A", NOON + minutes(60), named(200))]).unwrap();
     assert!(store.facts(NOON + minutes(61)).miners[&Hotkey::label("5A")].beats.last().unwrap().roster.is_some());
 }
