@@ -10,7 +10,7 @@ use super::{
     json,
     keys::{self, Keypair},
 };
-use crate::units::{Hotkey, WorkerId};
+use crate::units::{Hotkey, Netuid, WorkerId};
 
 /// What `receipt` says, and what is signed begins with: a signature over anything else of ours is none over a receipt.
 pub const FORMAT: &str = "byteleap-receipt/1";
@@ -20,6 +20,8 @@ pub const ANNOUNCEMENT: &str = "byteleap-receipts";
 pub const PAGE: usize = 100;
 /// Of one receipt's text.
 pub const RECEIPT_BYTES: usize = 16 * 1024;
+/// `0x` and 128 hex digits.
+const SIGNATURE_BYTES: usize = 130;
 
 /// One worker's score in one calculation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -177,6 +179,15 @@ pub enum ReceiptFault {
     OtherValidator { told: Hotkey, by: Hotkey },
     #[error("a receipt of the miner {0}, which is another")]
     OtherMiner(Hotkey),
+    #[error("a receipt of the subnet {told}, and this miner is on {own}")]
+    OtherSubnet { told: u16, own: u16 },
+}
+
+impl ReceiptFault {
+    /// A good receipt, but none of this miner: its hotkey or its subnet was another then.
+    pub fn is_of_another(&self) -> bool {
+        matches!(self, ReceiptFault::OtherMiner(_) | ReceiptFault::OtherSubnet { .. })
+    }
 }
 
 impl Receipt {
@@ -194,8 +205,18 @@ fn signed_text(text: &str) -> Vec<u8> {
 }
 
 impl SignedReceipt {
-    /// What it says, when `validator` signed exactly this of a worker of `miner`.
-    pub fn open(&self, validator: &Hotkey, miner: &Hotkey) -> Result<Receipt, ReceiptFault> {
+    /// What it takes to hold it.
+    pub fn bytes(&self) -> usize {
+        self.text.len() + self.signature.len()
+    }
+
+    /// Whether it has no more bytes than a receipt may have.
+    pub fn fits(&self) -> bool {
+        self.text.len() <= RECEIPT_BYTES && self.signature.len() <= SIGNATURE_BYTES
+    }
+
+    /// What it says, when `validator` signed exactly this of a worker of `miner` on that subnet.
+    pub fn open(&self, validator: &Hotkey, miner: &Hotkey, netuid: Netuid) -> Result<Receipt, ReceiptFault> {
         if self.text.len() > RECEIPT_BYTES {
             return Err(ReceiptFault::TooLong(self.text.len()));
         }
@@ -210,7 +231,13 @@ impl SignedReceipt {
         if read.validator != *validator {
             return Err(ReceiptFault::OtherValidator { told: read.validator, by: validator.clone() });
         }
-        if read.hotkey != *miner { Err(ReceiptFault::OtherMiner(read.hotkey)) } else { Ok(read) }
+        if read.hotkey != *miner {
+            return Err(ReceiptFault::OtherMiner(read.hotkey));
+        }
+        match read.netuid == netuid.0 {
+            true => Ok(read),
+            false => Err(ReceiptFault::OtherSubnet { told: read.netuid, own: netuid.0 }),
+        }
     }
 }
 
@@ -226,6 +253,7 @@ pub struct ReceiptRequest {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReceiptResponse {
     /// At most [`PAGE`], in order of the workers' names; none before the first calculation.
+    #[serde(deserialize_with = "json::at_most::<_, _, PAGE>")]
     pub receipts: Vec<SignedReceipt>,
     /// There are workers behind the last.
     pub more: bool,
@@ -234,6 +262,8 @@ pub struct ReceiptResponse {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const OURS: Netuid = Netuid(128);
 
     fn key(seed: u8) -> Keypair {
         Keypair::from_seed([seed; 32]).unwrap()
@@ -265,7 +295,7 @@ mod tests {
     #[test]
     fn a_signed_receipt_opens_to_what_was_signed() {
         let signed = receipt().sign(&key(1));
-        assert_eq!(signed.open(key(1).hotkey(), key(2).hotkey()), Ok(receipt()));
+        assert_eq!(signed.open(key(1).hotkey(), key(2).hotkey(), OURS), Ok(receipt()));
         assert!(signed.text.starts_with(r#"{"at":"2026-11-22T14:03:26.918159Z","at_s":1795356206,"availability":"#));
         assert!(!signed.text.contains(": "), "{}", signed.text);
     }
@@ -278,37 +308,50 @@ mod tests {
             bytes[place] ^= 1;
             let Ok(text) = String::from_utf8(bytes) else { continue };
             let altered = SignedReceipt { text, ..signed.clone() };
-            let fault = altered.open(key(1).hotkey(), key(2).hotkey());
+            let fault = altered.open(key(1).hotkey(), key(2).hotkey(), OURS);
             assert_eq!(fault, Err(ReceiptFault::Altered(key(1).hotkey().clone())), "byte {place}");
         }
         for place in 2..signed.signature.len() {
             let mut bytes = signed.signature.clone().into_bytes();
             bytes[place] = if bytes[place] == b'0' { b'1' } else { b'0' };
             let altered = SignedReceipt { signature: String::from_utf8(bytes).unwrap(), ..signed.clone() };
-            assert!(altered.open(key(1).hotkey(), key(2).hotkey()).is_err(), "digit {place}");
+            assert!(altered.open(key(1).hotkey(), key(2).hotkey(), OURS).is_err(), "digit {place}");
         }
     }
 
     #[test]
     fn a_receipt_of_somebody_else_is_named() {
         let (validator, miner) = (key(1).hotkey().clone(), key(2).hotkey().clone());
-        let open = |receipt: Receipt| receipt.sign(&key(1)).open(&validator, &miner);
+        let open = |receipt: Receipt| receipt.sign(&key(1)).open(&validator, &miner, OURS);
         let other = key(3).hotkey().clone();
         assert_eq!(open(Receipt { hotkey: other.clone(), ..receipt() }), Err(ReceiptFault::OtherMiner(other.clone())));
+        let elsewhere = Receipt { netuid: 1, ..receipt() };
+        assert_eq!(open(elsewhere), Err(ReceiptFault::OtherSubnet { told: 1, own: 128 }));
         let told = Receipt { validator: other.clone(), ..receipt() };
         assert_eq!(open(told), Err(ReceiptFault::OtherValidator { told: other, by: validator.clone() }));
         let newer = Receipt { receipt: "byteleap-receipt/2".into(), ..receipt() };
         assert_eq!(open(newer), Err(ReceiptFault::Format("byteleap-receipt/2".into())));
         let long = SignedReceipt { text: "x".repeat(RECEIPT_BYTES + 1), ..receipt().sign(&key(1)) };
-        assert_eq!(long.open(&validator, &miner), Err(ReceiptFault::TooLong(RECEIPT_BYTES + 1)));
+        assert_eq!(long.open(&validator, &miner, OURS), Err(ReceiptFault::TooLong(RECEIPT_BYTES + 1)));
         let unsigned = SignedReceipt { signature: "0x00".into(), ..receipt().sign(&key(1)) };
-        assert_eq!(unsigned.open(&validator, &miner), Err(ReceiptFault::NoSignature));
+        assert_eq!(unsigned.open(&validator, &miner, OURS), Err(ReceiptFault::NoSignature));
     }
 
     #[test]
     fn a_signature_over_another_text_of_ours_is_none_over_a_receipt() {
         let text = receipt().sign(&key(1)).text;
         let signature = keys::signature_text(&key(1).sign(text.as_bytes()));
-        assert!(SignedReceipt { text, signature }.open(key(1).hotkey(), key(2).hotkey()).is_err());
+        assert!(SignedReceipt { text, signature }.open(key(1).hotkey(), key(2).hotkey(), OURS).is_err());
+    }
+
+    #[test]
+    fn what_is_longer_than_a_receipt_does_not_fit_and_a_page_too_many_is_none() {
+        let good = receipt().sign(&key(1));
+        assert_eq!((good.fits(), good.bytes()), (true, good.text.len() + SIGNATURE_BYTES));
+        assert!(!SignedReceipt { text: "x".repeat(RECEIPT_BYTES + 1), ..good.clone() }.fits());
+        assert!(!SignedReceipt { signature: "0".repeat(SIGNATURE_BYTES + 1), ..good.clone() }.fits());
+        let page = |count| json::text(&ReceiptResponse { receipts: vec![good.clone(); count], more: false });
+        assert_eq!(json::parse::<ReceiptResponse>(&page(PAGE)).unwrap().receipts.len(), PAGE);
+        assert!(json::parse::<ReceiptResponse>(&page(PAGE + 1)).is_err());
     }
 }

@@ -183,9 +183,11 @@ pub struct MinerSpokes {
 
 /// What an honest validator gives verifies, whatever came in between.
 fn verified(request: &ReceiptsKeep) -> ReceiptsKept {
-    let ReceiptsKeep { validator, miner, receipts } = request;
-    let opened: Vec<_> =
-        receipts.iter().map(|signed| signed.open(validator, miner).expect("a receipt that verifies")).collect();
+    let ReceiptsKeep { validator, miner, netuid, receipts, .. } = request;
+    let opened: Vec<_> = receipts
+        .iter()
+        .map(|signed| signed.open(validator, miner, *netuid).expect("a receipt that verifies"))
+        .collect();
     let at = opened.iter().map(|receipt| Wall::from_secs(receipt.at_s)).max();
     ReceiptsKept { validator: validator.clone(), kept: opened.len(), at, faults: Vec::new() }
 }

@@ -13,3 +13,4 @@ mod reads;
 mod records;
 mod stage;
 mod which;
+mod why;

@@ -71,12 +71,16 @@ fn miner(hotkey: &str, computation_ms: f64) -> Vec<Write> {
 
 /// A database in which two miners were scored and weights were made, and the directory that it is in.
 fn scored() -> (TempDir, PathBuf) {
+    scored_at(NOON + Duration::from_secs(60))
+}
+
+fn scored_at(at: Wall) -> (TempDir, PathBuf) {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("validator.db");
     let mut store = Store::open(&path, &Hotkey::label("5Validator")).expect("a database");
     commit(&mut store, miner(MINERS[0], 100.0).into_iter().chain(miner(MINERS[1], 300.0)).collect());
     let request = ScoreRequest {
-        at: NOON + Duration::from_secs(60),
+        at,
         reach: Reach { ranking: Duration::from_secs(10_800), heard: Duration::from_secs(7 * 86_400) },
         metagraph: MINERS.map(Hotkey::label).into(),
         policy: Policy::named(PolicyName::Reference7030),
@@ -105,10 +109,17 @@ fn scores_and_weights_are_calculated_again() {
     let (_dir, path) = scored();
     let (code, out, err) = replay(&path, &[]);
     assert_eq!((code, err.as_str()), (0, ""), "{out}");
-    let expected = "scores of 2026-01-15T12:01:00Z by reference-70-30/2, 2 miners, 2 workers, facts up to 27: identical\n\
-                    weights 1 of 2026-01-15T12:01:00Z, block 77, 2 uids: identical\n";
+    let expected = "scores of 2026-01-15T12:01:00.000000Z by reference-70-30/2, 2 miners, 2 workers, facts up to 27: identical\n\
+                    weights 1 of 2026-01-15T12:01:00.000000Z, block 77, 2 uids, meant to be set and not sent yet: identical\n";
     assert_eq!(out, expected);
-    for which in [&["--at", "2026-01-15T12:30:00Z"][..], &["--at", "1768480000"], &["--epoch", "1"], &["--all"]] {
+    for which in [
+        &["--at", "2026-01-15T12:01:00Z"][..],
+        &["--at", "2026-01-15T12:01:00.000000Z"],
+        &["--at", "2026-01-15T12:30:00.5Z"],
+        &["--at", "1768480000"],
+        &["--epoch", "1"],
+        &["--all"],
+    ] {
         let (code, out, _) = replay(&path, which);
         assert_eq!(code, 0, "{which:?}: {out}");
     }
@@ -125,14 +136,14 @@ fn what_was_changed_afterwards_is_named() {
     let (code, out, err) = replay(&path, &[]);
     assert_eq!(code, 1);
     assert!(out.contains("DIFFERENT: 5Alice: weight was 0.75, and is 0.6 now"), "{out}");
-    assert!(out.contains("DIFFERENT: 5Bob: its weight on the chain was 21845, and is 43690 now"), "{out}");
+    assert!(out.contains("DIFFERENT: 5Bob: its weight, of 65535, was 21845, and is 43690 now"), "{out}");
     assert_eq!(err, "byteleap: 2 of 2 differ from what was recorded\n");
     raw.execute("UPDATE weight_intents SET weights = replace(weights, '21845', '21846')", []).expect("a change");
     raw.execute("UPDATE challenges SET computation_ms = 300.0 WHERE computation_ms = 150.0", []).expect("a change");
     let (code, out, _) = replay(&path, &["--epoch", "1", "--json"]);
     let json: Value = serde_json::from_str(&out).expect("one object");
     let said: Vec<&Value> = json["compared"].as_array().unwrap().iter().map(|of| &of["difference"]).collect();
-    let weight = "5Bob: its weight on the chain was 21846, and is 21845 now";
+    let weight = "5Bob: its weight, of 65535, was 21846, and is 21845 now";
     assert_eq!((code, said), (1, vec![&Value::Null, &Value::String(weight.into())]));
 }
 
@@ -142,8 +153,7 @@ fn what_is_not_there_is_said() {
     let (code, _, err) = replay(&path, &["--epoch", "9"]);
     assert_eq!((code, err.as_str()), (1, "byteleap: the database has no weights of number 9\n"));
     let (code, _, err) = replay(&path, &["--at", "2026-01-15"]);
-    let text =
-        "byteleap: no scores were calculated until 2026-01-15T00:00:00Z: the oldest are of 2026-01-15T12:01:00Z\n";
+    let text = "byteleap: no scores were calculated until 2026-01-15T00:00:00.999999Z: the oldest are of 2026-01-15T12:01:00.000000Z\n";
     assert_eq!((code, err.as_str()), (1, text));
     let (code, _, err) = replay(&path, &["--at", "noon"]);
     assert_eq!(code, 2, "{err}");
@@ -152,11 +162,61 @@ fn what_is_not_there_is_said() {
     assert!(err.contains("none.db"), "{err}");
 }
 
+fn change(path: &Path, sql: &str) {
+    assert_eq!(rusqlite::Connection::open(path).expect("the database").execute(sql, []).expect("a change"), 1);
+}
+
+#[test]
+fn the_time_that_is_printed_means_the_calculation_that_it_was_printed_of() {
+    let (_dir, path) = scored_at(NOON + Duration::from_nanos(60_918_159_074));
+    let (_, out, _) = replay(&path, &[]);
+    let printed = "2026-01-15T12:01:00.918159Z";
+    assert!(out.contains(&format!("scores of {printed} by")), "{out}");
+    for at in [printed, "2026-01-15T12:01:00Z", "1768478460"] {
+        let (code, out, err) = replay(&path, &["--at", at]);
+        assert!(code == 0 && out.contains(printed), "{at}: {out}{err}");
+    }
+    let (code, _, err) = replay(&path, &["--at", "2026-01-15T12:01:00.918158Z"]);
+    assert_eq!(code, 1, "{err}");
+}
+
+#[test]
+fn weights_without_their_calculation_are_named_and_not_compared_with_an_older_one() {
+    let (_dir, path) = scored();
+    change(
+        &path,
+        "INSERT INTO weight_intents SELECT 2, at, at_block, weights, scored_at + 1000, left_out, max_share FROM weight_intents",
+    );
+    change(&path, "INSERT INTO weight_outcomes (intent, at, kind, block) VALUES (2, 0, 'confirmed', 80)");
+    let (code, out, err) = replay(&path, &["--epoch", "2"]);
+    assert_eq!((code, out.as_str()), (1, ""));
+    assert!(
+        err.contains(
+            "weights 2 were made from the scores of 2026-01-15T12:01:00.000001Z, and that calculation was not kept"
+        ),
+        "{err}"
+    );
+    let (code, out, err) = replay(&path, &["--all"]);
+    assert_eq!((code, err.as_str()), (0, ""), "{out}");
+    let lines: Vec<&str> = out.lines().collect();
+    assert!(lines[1].ends_with("2 uids, meant to be set and not sent yet: identical"), "{out}");
+    let last =
+        "2 uids, confirmed on the chain in block 80: not kept any more: the calculation of 2026-01-15T12:01:00.000001Z";
+    assert!(lines[2].ends_with(last), "{out}");
+    let (_, out, _) = replay(&path, &["--all", "--json"]);
+    let json: Value = serde_json::from_str(&out).expect("one object");
+    let of = &json["compared"][2];
+    assert_eq!(
+        (&of["identical"], &of["chain"]["state"], &of["chain"]["block"]),
+        (&Value::Null, &"confirmed".into(), &80.into())
+    );
+}
+
 #[test]
 fn the_shadow_stands_beside_the_newest_scores() {
     let (_dir, path) = scored();
     let output = tool(&["shadow", "--database", path.to_str().unwrap()]);
-    let expected = "lease-only/1 in the shadow of the scores of 2026-01-15T12:01:00Z\n\
+    let expected = "lease-only/1 in the shadow of the scores of 2026-01-15T12:01:00.000000Z\n\
                     hotkey  weight %  shadow %  change %\n\
                     5Alice    75.000     0.000   -75.000\n\
                     5Bob      25.000     0.000   -25.000\n";
@@ -200,6 +260,12 @@ fn a_database_moves_whole_and_overwrites_nothing() {
     let raw = rusqlite::Connection::open(&exported).unwrap();
     raw.execute("UPDATE owner SET hotkey = ?1", [hotkey]).unwrap();
     drop(raw);
+    let left = other.path().join("validator.db-wal");
+    fs::write(&left, "").unwrap();
+    let refused = import();
+    assert_eq!(refused.status.code(), Some(78));
+    assert!(text(&refused.stderr).contains("validator.db-wal: is left of a database that is gone"));
+    fs::remove_file(left).unwrap();
     let imported = import();
     assert_eq!(imported.status.code(), Some(0), "{}", text(&imported.stderr));
     assert_eq!(import().status.code(), Some(78), "it is there now");

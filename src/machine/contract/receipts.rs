@@ -1,12 +1,14 @@
 //! Receipts on their way to the miner's disk: verified and written by a spoke, for signatures take time and disks wait.
 
 use crate::{
-    units::{Hotkey, Wall},
+    units::{Hotkey, Netuid, Wall},
     wire::receipt::SignedReceipt,
 };
 
 /// Requests that may be with the spoke.
 pub const DEPTH: usize = 1;
+/// Of the receipts of one calculation, as they travel. One has 3 to 5 KiB.
+pub const CALCULATION_BYTES: usize = 8 << 20;
 
 /// All receipts of one calculation of one validator.
 #[derive(Debug)]
@@ -14,6 +16,10 @@ pub struct ReceiptsKeep {
     pub validator: Hotkey,
     /// Whose workers they must be of.
     pub miner: Hotkey,
+    /// Of which subnet.
+    pub netuid: Netuid,
+    /// When the last of them came: scores are of before that.
+    pub heard: Wall,
     pub receipts: Vec<SignedReceipt>,
 }
 

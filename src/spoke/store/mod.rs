@@ -15,6 +15,7 @@
 //! is not there, and `Load` may be asked again.
 
 mod book;
+pub mod carry;
 mod challenges;
 mod heartbeats;
 mod interned;

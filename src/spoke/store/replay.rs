@@ -5,13 +5,11 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
-    fs::OpenOptions,
-    os::unix::fs::OpenOptionsExt,
-    path::{Path, PathBuf},
+    path::Path,
     time::Duration,
 };
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{
     book::Book,
@@ -70,13 +68,14 @@ pub struct RecordedShadow {
     pub differences: Vec<Difference>,
 }
 
-/// Why a database was not copied.
-#[derive(Debug, thiserror::Error)]
-pub enum CopyError {
-    #[error("cannot make {}", .path.display())]
-    File { path: PathBuf, source: std::io::Error },
-    #[error("cannot copy the database to {}", .path.display())]
-    Sqlite { path: PathBuf, source: rusqlite::Error },
+/// The newest that is known of weights on their way to the chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Became {
+    pub at: Wall,
+    /// `submitted`, `included`, `confirmed`, `refused`, `expired`, `dropped` or `superseded`.
+    pub kind: String,
+    pub block: Option<BlockNumber>,
+    pub reason: Option<String>,
 }
 
 /// The first place in which a second calculation is not the first.
@@ -124,7 +123,7 @@ impl fmt::Display for Mismatch {
                 to.write_str("every miner's numbers are the same, but some worker's are not: the digests differ")
             }
             Mismatch::Weight { hotkey, recorded, again } => {
-                write!(to, "{hotkey}: its weight on the chain was {}, and is {} now", share(recorded), share(again))
+                write!(to, "{hotkey}: its weight, of 65535, was {}, and is {} now", share(recorded), share(again))
             }
         }
     }
@@ -133,9 +132,10 @@ impl fmt::Display for Mismatch {
 impl Archive {
     /// Opens a database, whoever else has it open.
     pub fn open(path: &Path) -> Result<Archive, OpenError> {
-        schema::look_whole(path)?;
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        schema::connect(path, flags).map(|connection| Archive { connection })
+        match schema::read(path, None)? {
+            (connection, version) if version == schema::MIGRATIONS.len() => Ok(Archive { connection }),
+            (_, version) => Err(schema::older(path, version)),
+        }
     }
 
     /// When scores were calculated, oldest first.
@@ -148,9 +148,19 @@ impl Archive {
         recorded(&self.connection, until)
     }
 
+    /// The calculation of that very moment; `None`: it was not kept, or is not any more.
+    pub fn exactly(&self, at: Wall) -> rusqlite::Result<Option<Recorded>> {
+        Ok(self.recorded(at)?.filter(|recorded| recorded.at == at))
+    }
+
     /// Weights by their number, the newest when none is given.
     pub fn weights(&self, id: Option<IntentId>) -> rusqlite::Result<Option<RecordedWeights>> {
         weights(&self.connection, id)
+    }
+
+    /// What became of weights; `None`: nothing yet, they are meant to be set.
+    pub fn became(&self, id: IntentId) -> rusqlite::Result<Option<Became>> {
+        became(&self.connection, id)
     }
 
     /// Numbers of all weights, oldest first.
@@ -174,17 +184,6 @@ impl Archive {
             shadow.get_or_insert(RecordedShadow { at, policy, differences: Vec::new() }).differences.push(difference);
         }
         Ok(shadow)
-    }
-
-    /// Writes a moment of the whole database into a new file, which only its owner may read.
-    pub fn copy(&self, to: &Path) -> Result<(), CopyError> {
-        let failed = |source| CopyError::File { path: to.to_path_buf(), source };
-        OpenOptions::new().write(true).create_new(true).mode(0o600).open(to).map_err(failed)?;
-        let name = to.to_str().ok_or_else(|| failed(std::io::ErrorKind::InvalidFilename.into()))?;
-        self.connection
-            .execute("VACUUM INTO ?1", [name])
-            .map(drop)
-            .map_err(|source| CopyError::Sqlite { path: to.to_path_buf(), source })
     }
 
     /// The same calculation, made again.
@@ -260,6 +259,18 @@ pub(super) fn weights(from: &Connection, id: Option<IntentId>) -> rusqlite::Resu
                 .collect(),
             limit: row.get(6)?,
         })
+    })
+    .optional()
+}
+
+fn became(from: &Connection, id: IntentId) -> rusqlite::Result<Option<Became>> {
+    from.prepare_cached(
+        "SELECT at, kind, block, reason FROM weight_outcomes WHERE intent = ?1 ORDER BY id DESC LIMIT 1",
+    )?
+    .query_row([i64::try_from(id).unwrap_or(i64::MAX)], |row| {
+        let block: Option<i64> = row.get(2)?;
+        let block = block.map(i64::unsigned_abs);
+        Ok(Became { at: wall(row.get(0)?), kind: row.get(1)?, block, reason: row.get(3)? })
     })
     .optional()
 }

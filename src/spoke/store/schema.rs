@@ -6,12 +6,13 @@
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, ErrorKind},
+    os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, config::DbConfig};
-use rustix::fs::Access;
+use rustix::{fs::Access, io::Errno};
 
 use crate::units::Hotkey;
 
@@ -69,6 +70,13 @@ pub enum OpenError {
     OtherHotkey { path: PathBuf, stored: String, given: Hotkey },
     #[error("{}: cannot open the database; {}", .path.display(), remedy(.path, .source))]
     Unreachable { path: PathBuf, source: io::Error },
+    #[error("{}: cannot read the database; {}", .path.display(), read_remedy(.source))]
+    Unread { path: PathBuf, source: io::Error },
+    #[error(
+        "{}: cannot be read without the index of its log, which SQLite makes beside it and may not here; copy it with \
+         its -wal, if it has one, to a directory that you may write to, and read it there", .path.display()
+    )]
+    LogUnread { path: PathBuf, source: rusqlite::Error },
     #[error("{}: cannot lock the database; {}", .path.display(), remedy(.path, .source))]
     Lock { path: PathBuf, source: io::Error },
     #[error("{}: cannot {step} the database; {}", .path.display(), sql_remedy(.path, .source))]
@@ -94,7 +102,7 @@ impl OpenError {
     }
 }
 
-fn directory(path: &Path) -> &Path {
+pub(super) fn directory(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
@@ -111,6 +119,16 @@ fn remedy(path: &Path, why: &io::Error) -> String {
         }
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "make space there".into(),
         _ => "see the cause".into(),
+    }
+}
+
+/// What somebody does about it who only reads.
+fn read_remedy(why: &io::Error) -> &'static str {
+    match why.kind() {
+        ErrorKind::NotFound => "name a file that is there",
+        ErrorKind::IsADirectory | ErrorKind::NotADirectory => "name the file itself",
+        ErrorKind::PermissionDenied => "read it as the user that runs the validator, or let this user read it",
+        _ => "see the cause",
     }
 }
 
@@ -164,22 +182,77 @@ pub(super) fn look(path: &Path, owner: Option<&Hotkey>) -> Result<(), OpenError>
     look_only(&connection, path, true, owner).map(drop)
 }
 
-/// Whether a file can be read by this version as it is: ours, whole, neither newer nor older.
-pub(super) fn look_whole(path: &Path) -> Result<(), OpenError> {
-    let readable = rustix::fs::access(path, Access::READ_OK);
-    readable.map_err(|why| OpenError::Unreachable { path: path.to_path_buf(), source: why.into() })?;
-    let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-    match look_only(&connection, path, true, None)? {
-        Found::Ours { version } if version == MIGRATIONS.len() => Ok(()),
-        Found::Ours { version } => {
-            Err(OpenError::Older { path: path.to_path_buf(), found: version, known: MIGRATIONS.len() })
+/// Opens a file of ours, of this schema or an older one, to be read beside whoever writes it; says which schema it has.
+/// Changes nothing.
+pub(super) fn read(path: &Path, owner: Option<&Hotkey>) -> Result<(Connection, usize), OpenError> {
+    let unread = |source| OpenError::Unread { path: path.to_path_buf(), source };
+    if fs::metadata(path).map_err(unread)?.is_dir() {
+        return Err(unread(ErrorKind::IsADirectory.into()));
+    }
+    rustix::fs::access(path, Access::READ_OK).map_err(|why| unread(why.into()))?;
+    let log = match fs::metadata(beside(path, "-wal")) {
+        Ok(log) => Some(log.len()),
+        Err(why) if why.kind() == ErrorKind::NotFound => None,
+        Err(why) => return Err(unread(why)),
+    };
+    let writable = rustix::fs::access(directory(path), Access::WRITE_OK);
+    read_as(path, owner, at_rest(writable, log)).map_err(|error| match error {
+        OpenError::Sqlite { source, .. } if needs_its_log(&source) => {
+            OpenError::LogUnread { path: path.to_path_buf(), source }
         }
+        error => error,
+    })
+}
+
+fn needs_its_log(why: &rusqlite::Error) -> bool {
+    matches!(why.sqlite_error_code(), Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly))
+}
+
+/// Whether nobody writes the file, and all of it is in it. SQLite makes an index beside the file to read one that
+/// has a log, and where it may not, it reads nothing; then it must be told that none is needed.
+fn at_rest(directory: Result<(), Errno>, log: Option<u64>) -> bool {
+    match directory {
+        Ok(()) => false,
+        Err(Errno::ROFS) => log.unwrap_or(0) == 0,
+        // Another user may: who has it open has a log beside it.
+        Err(_) => log.is_none(),
+    }
+}
+
+fn read_as(path: &Path, owner: Option<&Hotkey>, at_rest: bool) -> Result<(Connection, usize), OpenError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = match at_rest {
+        true => connect_to(path, &immutable(path), flags | OpenFlags::SQLITE_OPEN_URI)?,
+        false => connect(path, flags)?,
+    };
+    match look_only(&connection, path, true, owner)? {
+        Found::Ours { version } => Ok((connection, version)),
         Found::Empty => Err(OpenError::NotADatabase(path.to_path_buf())),
     }
 }
 
+/// The file as a URI that says that nobody changes it.
+fn immutable(path: &Path) -> PathBuf {
+    let mut uri = if path.is_absolute() { "file://".to_owned() } else { "file:".to_owned() };
+    for byte in path.as_os_str().as_bytes() {
+        match byte {
+            b'/' | b'.' | b'-' | b'_' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => uri.push(char::from(*byte)),
+            other => uri += &format!("%{other:02X}"),
+        }
+    }
+    (uri + "?immutable=1").into()
+}
+
+pub(super) fn older(path: &Path, found: usize) -> OpenError {
+    OpenError::Older { path: path.to_path_buf(), found, known: MIGRATIONS.len() }
+}
+
 pub(super) fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, OpenError> {
-    let connection = Connection::open_with_flags(path, flags).map_err(|error| failed(path, "open", error))?;
+    connect_to(path, path, flags)
+}
+
+fn connect_to(path: &Path, name: &Path, flags: OpenFlags) -> Result<Connection, OpenError> {
+    let connection = Connection::open_with_flags(name, flags).map_err(|error| failed(path, "open", error))?;
     connection.busy_timeout(BUSY_TIMEOUT).map_err(|error| failed(path, "open", error))?;
     Ok(connection)
 }
@@ -262,14 +335,14 @@ fn claim(connection: &Connection, owner: &Hotkey) -> rusqlite::Result<()> {
     connection.execute(sql, [owner.as_str()]).map(drop)
 }
 
-fn beside(path: &Path, suffix: &str) -> PathBuf {
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
 }
 
 /// Two validators on one file would both be right and both be wrong.
-fn lock(path: &Path) -> Result<File, OpenError> {
+pub(super) fn lock(path: &Path) -> Result<File, OpenError> {
     let failed = |source| OpenError::Lock { path: path.to_path_buf(), source };
     let file =
         OpenOptions::new().create(true).truncate(false).write(true).open(beside(path, ".lock")).map_err(failed)?;
@@ -303,4 +376,41 @@ fn settle(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "synchronous", "NORMAL")?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_nobody_can_write_is_read_without_its_log() {
+        assert!(!at_rest(Ok(()), None));
+        assert!(at_rest(Err(Errno::ROFS), None) && at_rest(Err(Errno::ROFS), Some(0)));
+        assert!(!at_rest(Err(Errno::ROFS), Some(1)));
+        assert!(at_rest(Err(Errno::ACCESS), None));
+        assert!(!at_rest(Err(Errno::ACCESS), Some(0)), "whoever may write has it open");
+    }
+
+    #[test]
+    fn a_database_at_rest_is_read_and_nothing_is_made_beside_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a file?immutable=0&#%41 ä.db");
+        let (connection, lock) = open(&path, &Hotkey::label("5Validator")).unwrap();
+        drop((connection, lock));
+        let names = || fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>();
+        let before = names();
+        let (connection, version) = read_as(&path, None, true).unwrap();
+        let owner: String = connection.query_row("SELECT hotkey FROM owner", [], |row| row.get(0)).unwrap();
+        assert_eq!((owner.as_str(), version, names()), ("5Validator", MIGRATIONS.len(), before));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_told_to_who_reads() {
+        let dir = tempfile::tempdir().unwrap();
+        let told = |path: &Path| read(path, None).unwrap_err().to_string();
+        let none = dir.path().join("none.db");
+        assert_eq!(told(&none), format!("{}: cannot read the database; name a file that is there", none.display()));
+        assert!(told(dir.path()).ends_with("name the file itself"), "{}", told(dir.path()));
+        assert!(!none.exists());
+    }
 }

@@ -23,6 +23,7 @@ use crate::{
     units::{ChallengeId, Hotkey, Uid, WorkerId, WorkerKey},
 };
 
+mod carry;
 mod extrinsics;
 mod kinds;
 mod leases;

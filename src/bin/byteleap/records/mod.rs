@@ -54,6 +54,7 @@ fn say(as_json: bool, text: &str, json: &Value) -> Result<(), Failure> {
     if as_json { print::line(&json.to_string()) } else { print::all(text) }.map_err(Failure::failed)
 }
 
+/// As precise as receipts tell it: pasted into `replay --at`, it means the same calculation.
 fn date(at: Wall) -> String {
-    Stamp::seconds(at).to_string()
+    Stamp::micros(at).to_string()
 }

@@ -1,7 +1,7 @@
 //! A validator for tests: the axon's side of the wire, and moods.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     net::SocketAddr,
 };
 
@@ -66,6 +66,8 @@ pub struct Validator {
     /// Workers that it has receipts of, in order; two a page.
     pub receipts: Vec<String>,
     pub receipts_asked: Vec<ReceiptRequest>,
+    /// Which calculation each page is of, the last for all that follow.
+    pub receipts_at_s: VecDeque<u64>,
     /// Every (nonce, uuid) that came; without a uuid, the body was signed.
     pub nonces: Vec<(u64, String)>,
     /// It says that it takes requests whose bodies are signed.
@@ -97,6 +99,7 @@ impl Validator {
             proofs: Vec::new(),
             receipts: Vec::new(),
             receipts_asked: Vec::new(),
+            receipts_at_s: VecDeque::from([1]),
             nonces: Vec::new(),
             announces: false,
             takes_signed_bodies: false,
@@ -246,7 +249,11 @@ impl Validator {
                     |worker: &String| asked.after.as_ref().is_none_or(|after| worker.as_str() > after.as_str());
                 let named: Vec<&String> = self.receipts.iter().filter(|worker| behind(worker)).collect();
                 self.receipts_asked.push(asked);
-                let text = |worker: &&String| json!({"worker": worker}).to_string();
+                let at_s = match self.receipts_at_s.len() {
+                    0 | 1 => self.receipts_at_s.front().copied(),
+                    _ => self.receipts_at_s.pop_front(),
+                };
+                let text = |worker: &&String| json!({"worker": worker, "at_s": at_s}).to_string();
                 let signed = |worker| SignedReceipt { text: text(worker), signature: "0x".into() };
                 let receipts = named.iter().take(2).map(signed).collect();
                 write(&ReceiptResponse { receipts, more: named.len() > 2 })

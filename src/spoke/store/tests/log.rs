@@ -5,10 +5,10 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     machine::{
-        contract::store::{Announced, Calculation},
+        contract::store::{Announced, Calculation, WeightBasis},
         score::PolicyName,
     },
-    spoke::store::replay::Mismatch,
+    spoke::store::replay::{Archive, Became, Mismatch},
 };
 
 fn calculate(store: &mut Store, request: ScoreRequest) -> Calculation {
@@ -414,4 +414,34 @@ proptest! {
         miner_by_miner.sort_by_key(|(miner, _)| std::cmp::Reverse(*miner));
         prop_assert_eq!(scored(writes), scored(miner_by_miner));
     }
+}
+
+#[test]
+fn weights_whose_calculation_was_not_kept_are_not_compared_with_another() {
+    let (_dir, path) = a_file();
+    let mut store = open(&path).unwrap();
+    scored(&mut store, NOON + minutes(1));
+    let archive = Archive::open(&path).unwrap();
+    assert_eq!(archive.exactly(NOON + minutes(1)).unwrap().unwrap().at, NOON + minutes(1));
+    assert_eq!(archive.exactly(NOON + minutes(2)).unwrap(), None, "its write was lost");
+    assert!(archive.recorded(NOON + minutes(2)).unwrap().is_some());
+}
+
+#[test]
+fn the_newest_that_became_of_weights_is_told() {
+    let (_dir, path) = a_file();
+    let mut store = open(&path).unwrap();
+    let basis = Box::new(WeightBasis { scored_at: NOON, left_out: vec![], limit: u16::MAX });
+    let weights = vec![(Uid(1), Hotkey::label("5A"), u16::MAX)];
+    let intent = Write::WeightIntent { id: 1, at: NOON, at_block: 7, weights, basis };
+    store.commit_all(vec![intent]).unwrap();
+    let archive = Archive::open(&path).unwrap();
+    assert_eq!(archive.became(1).unwrap(), None);
+    let mut told = |outcome| {
+        store.commit_all(vec![Write::WeightOutcome { intent: 1, at: NOON, outcome }]).unwrap();
+        let Became { kind, block, reason, .. } = archive.became(1).unwrap().unwrap();
+        (kind, block, reason)
+    };
+    assert_eq!(told(WeightOutcome::Refused("too fast".into())), ("refused".into(), None, Some("too fast".into())));
+    assert_eq!(told(WeightOutcome::Confirmed { block: 9 }), ("confirmed".into(), Some(9), None));
 }

@@ -171,7 +171,7 @@ fn looking_makes_and_changes_nothing() {
 }
 
 /// A file as the first version made it: one worker, a challenge that was verified, one that is open.
-fn first_version(path: &Path) {
+pub(super) fn first_version(path: &Path) {
     let old = Connection::open(path).unwrap();
     old.execute_batch(include_str!("../migrations/0001_first.sql")).unwrap();
     old.pragma_update(None, "application_id", schema::APPLICATION_ID).unwrap();
