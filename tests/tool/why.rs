@@ -12,7 +12,7 @@ use byteleap::{
     units::{Hotkey, Netuid, Wall, WorkerId},
     wire::{
         keys::Keypair,
-        receipt::{FORMAT, Miner, Network, Receipt, SignedReceipt},
+        receipt::{FORMAT, Miner, Network, Reason, Receipt, SignedReceipt},
     },
 };
 use serde_json::Value;
@@ -159,4 +159,15 @@ fn nobody_has_a_share_of_weights_that_are_not_set() {
     }
     host.keep(&ann, vec![host.receipt(&ann, NOON + 1).sign(&ann)]);
     assert!(host.why(&[]).1.contains("this miner: 25.0000 % of the subnet's weight;"));
+}
+
+#[test]
+fn a_validators_words_do_not_steer_the_terminal() {
+    let (host, ann) = (Host::new(), validator(1));
+    let reason = Reason { code: "c".into(), text: "\u{1b}[2Jgone".into(), remedy: "none\u{7}".into() };
+    host.keep(&ann, vec![Receipt { reasons: vec![reason], ..host.receipt(&ann, NOON) }.sign(&ann)]);
+    for more in [&[][..], &["w1"]] {
+        let (_, out, _) = host.why(more);
+        assert!(out.contains(" [2Jgone") && !out.contains(['\u{1b}', '\u{7}']), "{out:?}");
+    }
 }

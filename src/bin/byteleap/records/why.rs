@@ -119,7 +119,8 @@ fn said(of: &Found, worker: Option<&str>) -> String {
     if !beside.is_empty() {
         text += &format!("{beside}\n");
     }
-    text
+    // A validator's words shall not move the reader's cursor.
+    text.replace(|letter: char| letter.is_control() && letter != '\n', " ")
 }
 
 fn heading(kept: &Kept) -> String {
