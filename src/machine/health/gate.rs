@@ -9,6 +9,8 @@ use crate::machine::contract::{gpu::ExecutorGpu, inventory::Inventory};
 
 /// Cards that are remembered as withheld.
 const HELD_MAX: usize = 64;
+/// Checks of what the executor says: while it is there it is asked anew each time, and what it took back is over.
+const BY_THE_EXECUTOR: [&str; 2] = ["memory", "pci_disagrees"];
 
 #[derive(Debug, Default)]
 pub struct Gate {
@@ -49,7 +51,8 @@ impl Gate {
             let news: Vec<Finding> = held.into_iter().filter(|finding| !known(finding)).collect();
             return news.into_iter().for_each(|finding| report.find(finding));
         }
-        let bad: Vec<Finding> = report.findings.iter().filter(|one| one.grade == Grade::Withheld).cloned().collect();
+        let lasts = |one: &&Finding| one.grade == Grade::Withheld && !BY_THE_EXECUTOR.contains(&one.check);
+        let bad: Vec<Finding> = report.findings.iter().filter(lasts).cloned().collect();
         if bad.is_empty() {
             self.held.remove(&uuid);
         } else if self.held.len() < HELD_MAX || self.held.contains_key(&uuid) {
@@ -101,6 +104,19 @@ mod tests {
             nvml: Nvml::Read(NvmlReading { cards: vec![card], ..NvmlReading::default() }),
             ..Inventory::default()
         }
+    }
+
+    #[test]
+    fn memory_that_is_free_again_is_the_executors_to_say() {
+        let mut gate = Gate::default();
+        let full = |free: u64| ExecutorGpu {
+            told: serde_json::json!({"free_memory": free, "least_memory": 2}).as_object().unwrap().clone(),
+            ..gpu()
+        };
+        gate.see(&read(Some(0)), Some(&[full(1)]));
+        assert!(!gate.offers("A"));
+        gate.see(&Inventory::default(), Some(&[full(3)]));
+        assert!(gate.offers("A"), "NVML is silent, and has nothing to say of it");
     }
 
     #[test]
