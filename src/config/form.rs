@@ -45,8 +45,13 @@ impl Form {
         form
     }
 
+    /// What is read.
+    pub(super) fn root(&self) -> &Node {
+        &self.root
+    }
+
     /// The value at a dotted path; `None` when it, or a section above it, is absent or null.
-    fn at(&self, path: &str) -> Option<Node> {
+    pub(super) fn at(&self, path: &str) -> Option<Node> {
         let mut node = &self.root;
         for part in path.split('.') {
             node = node.get(part)?;

@@ -23,6 +23,8 @@ pub struct MeshHub {
     pub heartbeat_interval: Duration,
     /// Between two reports of the workers.
     pub report_interval: Duration,
+    /// Whether it may change settings.
+    pub takes_configuration: bool,
 }
 
 /// `ws://host[:port][/path]`, or `wss://`.
@@ -52,6 +54,8 @@ pub fn read(form: &mut Form) -> Option<MeshHub> {
     let reconnect_delay = form.seconds("meshhub.reconnect_delay_seconds", 30, 0.1..=DAY_S);
     let heartbeat_interval = form.seconds("meshhub.heartbeat_interval_seconds", 60, 1.0..=DAY_S);
     let report_interval = form.seconds("meshhub.resource_report_interval_seconds", 90, 1.0..=DAY_S);
+    let words = [("accept", true), ("refuse", false)];
+    let takes_configuration = form.word("meshhub.configuration", "accept", &words).unwrap_or(false);
     let url = url?;
     form.relation(token_file.is_some(), TOKEN_KEY, "meshhub.ws_url", "a path, where meshhub.ws_url is set");
     if !url.tls && !is_local(&url.host) {
@@ -67,6 +71,7 @@ pub fn read(form: &mut Form) -> Option<MeshHub> {
         reconnect_delay,
         heartbeat_interval,
         report_interval,
+        takes_configuration,
     })
 }
 

@@ -14,6 +14,7 @@ pub mod meshhub;
 pub mod miner;
 pub mod networks;
 pub mod on_chain;
+pub mod overrides;
 pub mod scoring;
 mod shared;
 pub mod subtensor;

@@ -15,6 +15,7 @@ use super::{
     leases::{self, Leases},
     logging::{self, Logging},
     meshhub::{self, MeshHub},
+    overrides::Layers,
     scoring,
     shared::{self, ANY, DAY_S},
     subtensor::{self, Subtensor},
@@ -44,6 +45,8 @@ pub struct Config {
     pub weights: Weights,
     pub security: Security,
     pub metrics: Option<SocketAddr>,
+    /// What of this the file says, and what was changed since.
+    pub layers: Layers,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,10 +117,11 @@ impl Role for Config {
             weights: weights(form),
             security: security(form),
             metrics: shared::metrics(form),
+            layers: Layers::default(),
         };
         relations(form, &config);
         validator_later::read(form);
-        config
+        Config { layers: Layers::of(form), ..config }
     }
 
     fn logging(&self) -> &Logging {

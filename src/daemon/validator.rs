@@ -4,7 +4,12 @@ use std::{ffi::OsString, process::ExitCode, thread, time::Duration};
 
 use super::{chain, failures, generator, metrics, start};
 use crate::{
-    config::{file, meshhub::MeshHub, validator::Config},
+    config::{
+        file,
+        meshhub::MeshHub,
+        overrides::{LeftOut, json_of, node_of},
+        validator::Config,
+    },
     exit::Failure,
     machine::{
         Exit, Link,
@@ -66,12 +71,14 @@ fn tls(hub: &MeshHub) -> Result<TlsClient, Failure> {
 fn run(config: Config) -> Result<Exit, Failure> {
     let key = wallet::load(&config.wallet)?;
     ::log::info!(target: "validator", "hotkey {}, subnet {}", key.hotkey(), config.netuid.0);
+    let store = Store::open(&config.store.path, key.hotkey())?;
+    let config = overridden(&config, &store)?;
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let verifiers = config.validation.verifiers.threads(cores);
     let hub = Hub::new(REPORTS)?;
     let mut listeners = vec![axon(&config)?];
     listeners.extend(metrics(config.metrics)?);
-    let (dispatch, spokes) = spokes(&hub, &config, &key, verifiers)?;
+    let (dispatch, spokes) = spokes(&hub, &config, &key, store, verifiers)?;
     let mut dials = DialOptions::default();
     let mut validator = Validator::new(key, config.clone(), verifiers, generator()?);
     if let Some(hub) = &config.meshhub {
@@ -80,6 +87,25 @@ fn run(config: Config) -> Result<Exit, Failure> {
     }
     let setup = Setup { hub, listeners, dials, dispatch, spokes, stop_timeout: STOP_TIMEOUT, signals: true };
     Ok(net::run(validator, setup)?)
+}
+
+/// The file's settings, with what the marketplace changed of them in earlier runs.
+fn overridden(config: &Config, store: &Store) -> Result<Config, Failure> {
+    let stored = store.overrides().map_err(Failure::failed)?;
+    let all = config.with_stored(stored.iter().map(|row| (row.key.clone(), node_of(&row.value))));
+    for row in stored.iter().filter(|row| all.layers.over().contains_key(row.key.as_str())) {
+        let (old, new) = (json_of(&config.layers.in_file(&row.key)), &row.value);
+        let from = row.message.as_ref().map_or("a message without an ID".into(), |id| format!("message {id}"));
+        ::log::info!(target: "validator", "{}: {old} -> {new} (marketplace, {from}, before this start)", row.key);
+    }
+    for LeftOut { key, why } in all.layers.left_out() {
+        ::log::error!(
+            target: "validator",
+            "the marketplace's {key} is left out, and what the file says is in force: {why}; \
+             `byteleap config overrides --revert {key}` ends this line"
+        );
+    }
+    Ok(all)
 }
 
 fn axon(config: &Config) -> Result<Listener, Failure> {
@@ -98,10 +124,10 @@ fn spokes(
     hub: &Hub<Event>,
     config: &Config,
     key: &Keypair,
+    mut store: Store,
     verifiers: usize,
 ) -> Result<(Dispatch, Vec<spoke::Spoke>), Failure> {
     let outbox = hub.outbox();
-    let mut store = Store::open(&config.store.path, key.hotkey())?;
     let mut keeper = Keeper::open(&config.store.path)?;
     let verify: Vec<_> = (0..verifiers).map(|_| |proof: Box<_>| Event::Verified(verify::serve(*proof))).collect();
     let (to_verify, verify) = spoke::spawn_pool("verify", verifiers, &outbox, verify);

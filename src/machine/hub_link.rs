@@ -400,7 +400,12 @@ impl HubLink {
 
     /// What a hub says goes to the log: without our token in it, and no more of it than a person reads.
     fn fit_to_print(&self, text: &str) -> String {
-        text.replace(self.settings.token.reveal(), "(the token)").chars().take(TOLD_CHARS).collect()
+        self.without_token(text).chars().take(TOLD_CHARS).collect()
+    }
+
+    /// A text of the hub as it may be kept or told.
+    pub fn without_token(&self, text: &str) -> String {
+        text.replace(self.settings.token.reveal(), "(the token)")
     }
 
     /// Says a message, or drops it where there is no session: `None`; its bytes.

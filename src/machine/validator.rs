@@ -17,6 +17,7 @@
 //! | `chain` (`heads`, `preflight`) | the subnet as it was last read, what its runtime can do |
 //! | `extrinsics`, `announce` (`to_chain`) | the one extrinsic on its way, the announcement of the axon |
 //! | `market` (`resources`, `tasks`) | the marketplace: leases and tasks in, reports out |
+//! | `overrides` | settings that the marketplace changes |
 //! | `receipts` | what a miner is told of its workers' scores |
 //! | `scoring`, `epoch` (`blocked`, `reveals`, `overdue`) | scores, and weights on their way to the chain |
 //!
@@ -48,6 +49,7 @@ mod market;
 mod nonces;
 mod observe;
 mod overdue;
+mod overrides;
 mod phases;
 mod preflight;
 mod rate;
@@ -76,7 +78,7 @@ use self::{
     blocked::Ground,
     capacity::Capacity,
     chain::{Chain, Heard, Identity},
-    challenges::{Challenges, Limits},
+    challenges::Challenges,
     epoch::{Epoch, View},
     extrinsics::Lane,
     fleet::Fleet,
@@ -85,6 +87,7 @@ use self::{
     leases::Leases,
     ledger::{Ledger, Settled, Waiter},
     market::Market,
+    overrides::Overrides,
     receipts::Receipts,
     round::Round,
     scoring::Scoring,
@@ -111,8 +114,6 @@ use crate::{
     wire::keys::Keypair,
 };
 
-/// A proof that was not verified in this long ends its challenge.
-const VERIFICATION_LIMIT: Duration = Duration::from_secs(3600);
 /// Pause between two prunings.
 const PRUNE_EVERY: Duration = Duration::from_secs(3600);
 /// Pause between two sweeps of what expires by itself.
@@ -186,6 +187,7 @@ pub struct Validator {
     epoch: Epoch,
     scoring: Scoring,
     market: Market,
+    overrides: Overrides,
     receipts: Receipts,
     drift: Drift,
     timers: Timers,
@@ -199,12 +201,6 @@ impl Validator {
     /// `verifiers`: threads that verify proofs. `rng` is seeded by the operating system, except in tests.
     pub fn new(me: Keypair, config: Config, verifiers: usize, rng: ChaCha20Rng) -> Validator {
         let validation = &config.validation;
-        let limits = Limits {
-            fetch: validation.challenge_interval,
-            commitment: validation.challenge_timeout,
-            proof: validation.proof_timeout,
-            verification: VERIFICATION_LIMIT,
-        };
         let identity = Identity { hotkey: me.hotkey().clone(), netuid: config.netuid };
         let look_every = Duration::from_secs(12).min(config.sync_interval);
         Validator {
@@ -217,7 +213,7 @@ impl Validator {
             leases: Leases::new(config.leases.source, (&config.leases).into()),
             lease_watch: LeaseWatch::new(config.leases.source),
             round: Round::default(),
-            challenges: Challenges::new(limits),
+            challenges: Challenges::new(validation.into()),
             verification: Verification::new(verifiers, validation.proof_queue_max),
             capacity: Capacity::new(verifiers, validation.challenge_interval),
             ledger: Ledger::default(),
@@ -227,6 +223,7 @@ impl Validator {
             epoch: Epoch::new(config.weights.update_tempo_blocks, config.weights.commit_reveal, look_every),
             scoring: Scoring::new(&config),
             market: Market::default(),
+            overrides: Overrides::new(&config),
             receipts: Receipts::default(),
             drift: Drift::default(),
             timers: Timers::default(),
@@ -268,7 +265,7 @@ impl Validator {
             StoreReply::Scored(calculation) => {
                 self.counters.count(Metric::Scorings, &["done"]);
                 self.scoring.scored(now.mono, &calculation);
-                self.report_scores(now, &calculation.scores);
+                self.report_scores(now, &calculation.scores, &calculation.policy);
                 self.receipts.scored(self.book(&calculation));
                 self.ledger.note(now, Write::Scored(calculation));
                 self.consider_weights(now);
@@ -334,6 +331,7 @@ impl Validator {
                 Waiter::Intent => self.epoch.stored(now, result.is_ok(), &mut self.rng),
                 Waiter::Task(key) => self.task_stored(now, &key, &result),
                 Waiter::Extrinsic => self.lane.stored(now, result.is_ok()),
+                Waiter::Overrides => self.overrides_stored(now, &result),
                 Waiter::Must(_) => {}
             }
         }
@@ -517,6 +515,7 @@ impl Validator {
         self.axon.check_invariants();
         self.receipts.check_invariants();
         self.market.check_invariants();
+        self.overrides.check_invariants();
         assert!(self.ledger.backlog() <= ledger::MOST_BACKLOG, "the backlog is over its bound");
         let ends = self.challenges.ends();
         let open = self.challenges.open().count() as u64;

@@ -83,6 +83,8 @@ catalogue! {
     MarketplaceLosses Counter "marketplace_losses_total" ["reason"] "Sessions and attempts that ended."
     MarketplaceTasksOpen Gauge "marketplace_tasks_open" ["state"] "Tasks of the marketplace that count: held by their miner, or waiting for it to ask; a miner's are held."
     MarketplaceTasks Counter "marketplace_tasks_total" ["outcome"] "What became of tasks of the marketplace."
+    ConfigUpdates Counter "config_updates_total" ["outcome"] "Updates of the configuration by the marketplace: accepted or refused."
+    ConfigOverrides Gauge "config_overrides" ["state"] "Settings that the marketplace changed: in_force; restart, which wait for one; left_out, which are not allowed any more."
     LeasesSkipped Counter "leases_skipped_total" ["reason"] "Published leases that were passed over, by what was wrong."
     LeasesAgeSeconds Gauge "leases_age_seconds" [] "Time since the source last said anything valid about leases; left out when it never did."
     Leases Gauge "leases" [] "Leases above 0, of known workers and of others."

@@ -10,6 +10,7 @@ mod devnet;
 mod doors;
 mod kill;
 mod meshhub;
+mod overrides;
 mod records;
 mod tls_front;
 mod weights;

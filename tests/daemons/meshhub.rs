@@ -21,14 +21,14 @@ use crate::{
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-struct Stage {
-    subnet: Subnet,
+pub struct Stage {
+    pub subnet: Subnet,
     plan: Plan,
     worker: String,
 }
 
 /// A validator whose settings for the marketplace are changed by `over`.
-fn start(dir: &Path, over: impl FnOnce(&Path, &mut Value)) -> Stage {
+pub fn start(dir: &Path, over: impl FnOnce(&Path, &mut Value)) -> Stage {
     start_behind(dir, |_, dir, settings| over(dir, settings))
 }
 
@@ -69,11 +69,11 @@ fn start_roles(dir: &Path, roles: &[&str], settings: impl FnOnce(&mut Subnet, &s
 }
 
 impl Stage {
-    fn hub(&self, method: &str, params: &Value) -> Value {
+    pub fn hub(&self, method: &str, params: &Value) -> Value {
         ask(&self.subnet.hub_url, method, params)
     }
 
-    fn until(&mut self, what: &str, mut done: impl FnMut(&Stage) -> bool) {
+    pub fn until(&mut self, what: &str, mut done: impl FnMut(&Stage) -> bool) {
         // the subnet's own wait lends itself to its processes, and this asks the hub as well
         let ticks = crossbeam::channel::tick(Duration::from_millis(50));
         let end = crossbeam::channel::after(PATIENCE);
@@ -88,7 +88,7 @@ impl Stage {
         }
     }
 
-    fn log(&self) -> String {
+    pub fn log(&self) -> String {
         self.log_of("validator")
     }
 
@@ -96,7 +96,7 @@ impl Stage {
         fs::read_to_string(self.subnet.site.log_path(name)).unwrap_or_default()
     }
 
-    fn sessions(&self) -> usize {
+    pub fn sessions(&self) -> usize {
         self.hub("sim_status", &json!([]))["sessions"].as_array().map_or(0, Vec::len)
     }
 
@@ -118,7 +118,7 @@ impl Stage {
         keys.collect::<Result<_, _>>().expect("keys")
     }
 
-    fn heard(&self, kind: &str) -> usize {
+    pub fn heard(&self, kind: &str) -> usize {
         self.hub("sim_received", &json!([kind]))["records"].as_array().map_or(0, Vec::len)
     }
 }

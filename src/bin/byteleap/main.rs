@@ -9,6 +9,7 @@ mod meshhub_sim;
 mod print;
 mod records;
 mod run;
+mod settings;
 mod subtensor_sim;
 mod table;
 mod wallet;
@@ -58,6 +59,8 @@ enum Tool {
     Replay(records::Replay),
     /// What the shadow policy makes of the newest scores, miner by miner
     Shadow(records::Shadow),
+    /// A validator's settings as they are in force: what the marketplace changed, and taking it back
+    Config(settings::Arguments),
     /// Copy a validator's database, running or not, into one file
     Export(records::Export),
     /// Why the scores of this miner's workers are what they are, by the validators' receipts
@@ -116,6 +119,7 @@ fn work(tool: Tool) -> Result<(), Failure> {
         }
         Tool::Replay(options) => records::replay(&options),
         Tool::Shadow(options) => records::shadow(&options),
+        Tool::Config(arguments) => settings::run(&arguments),
         Tool::Export(options) => records::export(&options),
         Tool::Why(options) => records::why(&options),
         Tool::Import(options) => records::import(&options),

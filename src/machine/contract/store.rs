@@ -124,6 +124,8 @@ pub enum Write {
         end: End,
         verify_ms: Option<f64>,
     },
+    /// Settings were changed. Durable before it is acknowledged.
+    Overrides(Box<OverridesWrite>),
     /// A source said something of leases.
     Leases(LeasesWrite),
     /// One score calculation: what each miner got and why, and from what.
@@ -176,6 +178,23 @@ pub enum Write {
         /// Heartbeats of before it go, and workers and miners not heard since, but for those that a lease is on.
         availability: Wall,
     },
+}
+
+/// What one update changed of the settings.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OverridesWrite {
+    pub at: Wall,
+    /// The update's own number; `None`: it had none.
+    pub message: Option<String>,
+    pub changes: Vec<OverrideChange>,
+}
+
+/// One setting; its values in JSON.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OverrideChange {
+    pub key: String,
+    pub old: String,
+    pub new: String,
 }
 
 /// Lease scores in [0, 1], by worker, of which a later one counts; workers not named keep theirs.

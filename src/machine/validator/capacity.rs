@@ -135,6 +135,7 @@ pub fn samples(validation: &Validation, devices: usize) -> usize {
 pub struct Capacity {
     /// Verifiers' time in an interval that challenges may be expected to need, in milliseconds.
     interval_ms: f64,
+    verifiers: usize,
     rates: [Rate; KINDS.len()],
 }
 
@@ -147,8 +148,15 @@ struct Rate {
 
 impl Capacity {
     pub fn new(verifiers: usize, interval: Duration) -> Capacity {
-        let interval_ms = verifiers.max(1) as f64 * interval.as_secs_f64() * 1e3 * SHARE;
-        Capacity { interval_ms, rates: [Rate { ratio: 1.0, seen: 0 }; KINDS.len()] }
+        let rates = [Rate { ratio: 1.0, seen: 0 }; KINDS.len()];
+        let mut capacity = Capacity { interval_ms: 0.0, verifiers: verifiers.max(1), rates };
+        capacity.every(interval);
+        capacity
+    }
+
+    /// Rounds come this often from now on.
+    pub fn every(&mut self, interval: Duration) {
+        self.interval_ms = self.verifiers as f64 * interval.as_secs_f64() * 1e3 * SHARE;
     }
 
     /// What the challenges of one interval may be expected to need, in milliseconds.

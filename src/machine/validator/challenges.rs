@@ -13,6 +13,7 @@ use std::{
 
 use super::{evidence, fault::Fault, lines};
 use crate::{
+    config::validator::Validation,
     machine::{
         contract::{
             store::{Asked, ChallengeRow, End, Work, Write},
@@ -29,6 +30,8 @@ pub const REMEMBERED_ENDS: usize = 4096;
 /// A time limit is enforced by the clock this much after it passed: a request that arrived in time may still
 /// wait its turn. Its arrival decides.
 const GRACE: Duration = Duration::from_secs(1);
+/// A proof that was not verified in this long ends its challenge.
+const VERIFICATION_LIMIT: Duration = Duration::from_secs(3600);
 
 /// The time limits of the stages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +44,17 @@ pub struct Limits {
     pub proof: Duration,
     /// Proof to verdict.
     pub verification: Duration,
+}
+
+impl From<&Validation> for Limits {
+    fn from(validation: &Validation) -> Limits {
+        Limits {
+            fetch: validation.challenge_interval,
+            commitment: validation.challenge_timeout,
+            proof: validation.proof_timeout,
+            verification: VERIFICATION_LIMIT,
+        }
+    }
 }
 
 /// Where a challenge stands.
@@ -77,6 +91,8 @@ pub struct Challenge {
     pub row: ChallengeRow,
     pub stage: Stage,
     due: Mono,
+    /// How long its stage may last, as it was when the stage began: settings may change meanwhile.
+    limit: Duration,
 }
 
 /// A commitment as the life cycle sees it.
@@ -131,6 +147,17 @@ pub struct Challenges {
     by_reason: BTreeMap<(&'static str, &'static str), u64>,
 }
 
+/// What a challenge is whose stage lasted longer than it may.
+fn overdue(stage: &Stage, limit: Duration) -> End {
+    let s = limit.as_secs();
+    match stage {
+        Stage::Created { .. } => End::Void(format!("{NOT_FETCHED} within {s} s")),
+        Stage::Sent { .. } => End::Failed(format!("no commitment within {s} s")),
+        Stage::Committed(_) => End::Failed(format!("no proof within {s} s")),
+        Stage::Verifying { .. } => End::Void(format!("not verified within {s} s")),
+    }
+}
+
 /// The word of a metric for the reason of an end; everything that a verifier says is the proof's.
 fn word_of(reason: &str) -> &'static str {
     const WORDS: [(&str, &str); 10] = [
@@ -165,6 +192,11 @@ impl Challenges {
         }
     }
 
+    /// Other limits, for the stages that begin from now on.
+    pub fn limit(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
     /// A new challenge, unless its worker has an open one (`false`). It is stored first and sent later.
     pub fn create(&mut self, now: Now, row: ChallengeRow) -> bool {
         if self.by_worker.contains_key(&row.target) || self.by_id.contains_key(&row.id) {
@@ -175,11 +207,12 @@ impl Challenges {
         *self.by_kind.entry(row.work.kind()).or_default() += 1;
         // behind the end of the worker's last one
         self.outbox.push_back(Write::ChallengeCreated(row.clone()));
-        let due = now.mono + self.limits.fetch;
+        let limit = self.limits.fetch;
+        let due = now.mono + limit;
         self.due.insert((due, row.id.clone()));
         self.by_worker.insert(row.target.clone(), row.id.clone());
         let stage = Stage::Created { durable: false };
-        self.by_id.insert(row.id.clone(), Challenge { row, stage, due });
+        self.by_id.insert(row.id.clone(), Challenge { row, stage, due, limit });
         true
     }
 
@@ -212,7 +245,7 @@ impl Challenges {
     }
 
     fn send(&mut self, now: Now, id: &ChallengeId) -> Option<ChallengeRow> {
-        let row = self.enter(id, Stage::Sent { at: now.mono }, now.mono + self.limits.commitment)?;
+        let row = self.enter(now, id, Stage::Sent { at: now.mono }, self.limits.commitment)?;
         lines::moved("sent", &row);
         self.outbox.push_back(Write::ChallengeSent { id: id.clone(), at: now.wall });
         Some(row)
@@ -249,7 +282,7 @@ impl Challenges {
             asked: asked.clone(),
         });
         let committed = Committed { roots, asked: asked.clone(), computation_ms };
-        self.enter(&row.id, Stage::Committed(committed), now.mono + self.limits.proof);
+        self.enter(now, &row.id, Stage::Committed(committed), self.limits.proof);
         Ok(Reaction::Prove(asked, computation))
     }
 
@@ -286,7 +319,8 @@ impl Challenges {
     }
 
     fn check_arrival(&mut self, now: Now, row: &ChallengeRow, sent: Mono, arrived: Mono) -> Result<(), Fault> {
-        let limit = sent + self.limits.commitment;
+        let told = self.by_id.get(&row.id).map_or(self.limits.commitment, |challenge| challenge.limit);
+        let limit = sent + told;
         if arrived <= limit {
             return Ok(());
         }
@@ -313,7 +347,7 @@ impl Challenges {
         let Some(Challenge { stage: Stage::Committed(committed), .. }) = self.by_id.get(id) else { return };
         let (computation_ms, soundness_bits) = (committed.computation_ms, evidence::soundness_bits(&committed.asked));
         let stage = Stage::Verifying { computation_ms, soundness_bits };
-        self.enter(id, stage, now.mono + self.limits.verification);
+        self.enter(now, id, stage, self.limits.verification);
         self.outbox.push_back(Write::ChallengeVerifying { id: id.clone(), at: now.wall });
     }
 
@@ -363,19 +397,9 @@ impl Challenges {
                 self.look_again = now.mono + GRACE;
                 continue;
             }
-            let end = self.overdue(&challenge.stage);
+            let end = overdue(&challenge.stage, challenge.limit);
             self.due.remove(&(due, id.clone()));
             self.end(now, &id, end, None);
-        }
-    }
-
-    fn overdue(&self, stage: &Stage) -> End {
-        let Limits { fetch, commitment, proof, verification } = self.limits;
-        match stage {
-            Stage::Created { .. } => End::Void(format!("{NOT_FETCHED} within {} s", fetch.as_secs())),
-            Stage::Sent { .. } => End::Failed(format!("no commitment within {} s", commitment.as_secs())),
-            Stage::Committed(_) => End::Failed(format!("no proof within {} s", proof.as_secs())),
-            Stage::Verifying { .. } => End::Void(format!("not verified within {} s", verification.as_secs())),
         }
     }
 
@@ -433,12 +457,13 @@ impl Challenges {
             .filter_map(|(_, id)| self.by_id.get(id))
     }
 
-    fn enter(&mut self, id: &ChallengeId, stage: Stage, due: Mono) -> Option<ChallengeRow> {
+    fn enter(&mut self, now: Now, id: &ChallengeId, stage: Stage, limit: Duration) -> Option<ChallengeRow> {
+        let due = now.mono + limit;
         let challenge = self.by_id.get_mut(id)?;
         self.due.remove(&(challenge.due, id.clone()));
         self.due.insert((due, id.clone()));
         challenge.stage = stage;
-        challenge.due = due;
+        (challenge.due, challenge.limit) = (due, limit);
         Some(challenge.row.clone())
     }
 

@@ -36,6 +36,8 @@ pub enum Waiter {
     Extrinsic,
     /// The task of that key, to be acknowledged.
     Task(String),
+    /// The update of the settings that counts once it is stored.
+    Overrides,
     /// A write of the backlog.
     Must(Box<Write>),
 }

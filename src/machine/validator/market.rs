@@ -22,7 +22,7 @@ use crate::{
         contract::validator_bulk::{ValidatorBulk, ValidatorBulkDone},
         hub_link::{HubLink, Loss, News, Settings, Want},
         hub_reports,
-        score::{Scores, report::report},
+        score::{Policy, Scores, report::report},
     },
     metrics::{Counters, Metric, Page},
     units::{Hotkey, Mono, Now, Secret},
@@ -172,8 +172,15 @@ impl Market {
         }
     }
 
+    /// A text of the hub as it may be kept or told: one line, so long at most, without our token.
+    pub(super) fn told(&self, text: &str, most_chars: usize) -> String {
+        let text = self.on.as_ref().map_or_else(|| text.to_owned(), |on| on.link.without_token(text));
+        let cut: String = text.chars().take(most_chars).map(|c| if c.is_control() { '_' } else { c }).collect();
+        if cut.len() < text.len() { format!("{cut}…") } else { cut }
+    }
+
     /// Whether a fault of this kind is to be said: the first, and one now and then.
-    fn is_worth_a_line(&mut self, now: Mono, label: &'static str) -> bool {
+    pub(super) fn is_worth_a_line(&mut self, now: Mono, label: &'static str) -> bool {
         let Some(on) = &mut self.on else { return false };
         let again = on.faults.get(label).is_none_or(|said| now.since(*said) >= SAY_AGAIN);
         if again {
@@ -328,24 +335,20 @@ impl Validator {
         let label = body.as_ref().map_or("other", Body::kind);
         self.counters.count(Metric::MarketplaceFrames, &["in", label]);
         let message_id = message_id.filter(|id| id.len() <= MESSAGE_ID_BYTES);
-        let outcome = match body {
-            Ok(FromHub::Leases(publish)) => return self.leases_published(now, publish),
-            Ok(FromHub::Config(_)) => Err("this validator takes no configuration from the marketplace".to_owned()),
-            Ok(FromHub::Task(task)) => return self.task_published(now, message_id, task),
+        match body {
+            Ok(FromHub::Leases(publish)) => self.leases_published(now, publish),
+            Ok(FromHub::Config(update)) => self.update_offered(now, message_id, update),
+            Ok(FromHub::Task(task)) => self.task_published(now, message_id, task),
             Err(fault) => {
                 self.counters.count(Metric::MarketplaceFaults, &[fault.label()]);
                 if self.market.is_worth_a_line(now.mono, fault.label()) {
                     log::warn!(target: "validator", "a message of the marketplace says nothing to us: {}", shortened(&fault));
                 }
-                if !fault.is_acknowledged() {
-                    return;
+                if let Some(id) = message_id.filter(|_| fault.is_acknowledged()) {
+                    let refused = Ack::failed(&id, told, &shortened(&fault));
+                    self.market.say(now, &ToHub::Ack(refused), &mut self.counters);
                 }
-                Err(shortened(&fault))
             }
-        };
-        if let (Some(id), Err::<(), String>(error)) = (message_id, outcome) {
-            log::warn!(target: "validator", "{told} of the marketplace is refused: {error}");
-            self.market.say(now, &ToHub::Ack(Ack::failed(&id, told, &error)), &mut self.counters);
         }
     }
 
@@ -388,8 +391,8 @@ impl Validator {
     }
 
     /// What a calculation came to.
-    pub(super) fn report_scores(&mut self, now: Now, scores: &Scores) {
-        let report = report(scores, self.scoring.policy());
+    pub(super) fn report_scores(&mut self, now: Now, scores: &Scores, policy: &Policy) {
+        let report = report(scores, policy);
         let frames = hub_reports::scores(now.wall, scores.at, &report);
         self.market.queue("scores", frames.into_iter().map(ToHub::Scores).collect());
     }

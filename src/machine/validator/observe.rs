@@ -12,6 +12,7 @@ impl Validator {
         self.fill_challenges(page);
         self.fill_chain(page);
         self.market.fill(page);
+        self.overrides.fill(&self.config, page);
         self.leases.fill(self.now.wall, page);
         self.lease_watch.fill(page);
         let drift = if self.drift.alarmed() { 1.0 } else { 0.0 };

@@ -40,10 +40,10 @@ pub struct Scoring {
 impl Scoring {
     pub fn new(config: &Config) -> Scoring {
         let policy = in_force(config);
-        let shadow = config.scoring.shadow.map(|name| with_windows(config, Policy::named(name)));
-        let heard = config.weights.availability_window.max(config.store.event_retention);
+        let shadow = shadow_of(config);
+        let reach = reach_of(config, &policy);
         Scoring {
-            reach: Reach { ranking: policy.ranking_window, heard },
+            reach,
             every: config.weights.recalculate_interval,
             policy,
             shadow,
@@ -54,8 +54,11 @@ impl Scoring {
         }
     }
 
-    pub fn policy(&self) -> &Policy {
-        &self.policy
+    /// Other settings, from the next calculation on; one that is under way ends by its own.
+    pub fn reconfigure(&mut self, config: &Config) {
+        (self.policy, self.shadow) = (in_force(config), shadow_of(config));
+        self.reach = reach_of(config, &self.policy);
+        self.every = config.weights.recalculate_interval;
     }
 
     /// From now on miners are heard.
@@ -153,6 +156,17 @@ impl Scoring {
             online.extend(scores.miners.iter().filter(|miner| miner.online).map(|miner| miner.hotkey.clone()));
         }
         online
+    }
+}
+
+fn shadow_of(config: &Config) -> Option<Policy> {
+    config.scoring.shadow.map(|name| with_windows(config, Policy::named(name)))
+}
+
+fn reach_of(config: &Config, policy: &Policy) -> Reach {
+    Reach {
+        ranking: policy.ranking_window,
+        heard: config.weights.availability_window.max(config.store.event_retention),
     }
 }
 

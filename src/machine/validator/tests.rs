@@ -9,6 +9,7 @@ mod lease_file;
 mod life;
 mod market;
 mod node;
+mod overrides;
 mod recorded;
 mod rounds;
 mod sealed;

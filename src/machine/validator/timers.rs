@@ -29,6 +29,12 @@ impl Timers {
         self.due[timer as usize] = Some(due);
     }
 
+    /// Brings a timer forward that would ring later than this.
+    pub fn no_later(&mut self, timer: Timer, due: Mono) {
+        let at = &mut self.due[timer as usize];
+        *at = at.map(|set| set.min(due));
+    }
+
     /// One timer that is due, cleared; the caller asks until there is none.
     pub fn take_due(&mut self, now: Mono) -> Option<Timer> {
         let timer = ALL.into_iter().find(|timer| self.due[*timer as usize].is_some_and(|due| due <= now))?;

@@ -28,6 +28,11 @@ impl Verification {
         Verification { waiting: VecDeque::new(), bytes: 0, most_waiting, most_bytes, verifiers, busy: BTreeMap::new() }
     }
 
+    /// Another bound for the queue; what waits already stays.
+    pub fn let_wait(&mut self, most_waiting: usize) {
+        self.most_waiting = most_waiting;
+    }
+
     /// Queues a proof, unless the queue is full (`false`).
     pub fn push(&mut self, request: VerifyRequest) -> bool {
         let bytes = request.evidence.bytes();

@@ -23,6 +23,7 @@ mod keeper;
 mod leases;
 mod load;
 mod maintenance;
+pub mod overrides;
 mod prune;
 pub mod replay;
 mod rosters;
@@ -145,6 +146,13 @@ impl Store {
         replay::weights(&self.connection, id)
     }
 
+    /// Settings that were changed, and not taken back.
+    pub fn overrides(&self) -> rusqlite::Result<Vec<overrides::Stored>> {
+        let mut stored = overrides::stored(&self.connection)?;
+        stored.retain(|row| row.reverted.is_none());
+        Ok(stored)
+    }
+
     fn commit(&mut self, writes: &[Write]) -> Result<(), StoreFault> {
         let broken = |error: rusqlite::Error| fault(&error);
         let level = if writes.iter().any(needs_sync) { "FULL" } else { "NORMAL" };
@@ -178,6 +186,8 @@ fn needs_sync(write: &Write) -> bool {
             | Write::ExtrinsicSubmitted { .. }
             | Write::ExtrinsicOver { .. }
             | Write::Task(_)
+            // Who was told that it is accepted does not say it again.
+            | Write::Overrides(_)
     )
 }
 
@@ -221,6 +231,7 @@ fn apply(batch: &mut Batch, write: &Write) -> Result<(), Problem> {
         Write::ChallengeEnded { id, at, end, verify_ms } => {
             challenges::ended(to, batch.next(), id, *at, end, *verify_ms)
         }
+        Write::Overrides(update) => overrides::changed(to, update),
         Write::Leases(leases) => leases::said(batch, leases),
         Write::Scored(calculation) => Ok(scores::scored(to, calculation)?),
         Write::Genesis(genesis) => weights::genesis(to, genesis),

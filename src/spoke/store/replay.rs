@@ -14,6 +14,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::{
     book::Book,
     load::unreadable,
+    overrides::{self, Stored},
     schema::{self, OpenError},
     stamp, wall,
 };
@@ -184,6 +185,11 @@ impl Archive {
             shadow.get_or_insert(RecordedShadow { at, policy, differences: Vec::new() }).differences.push(difference);
         }
         Ok(shadow)
+    }
+
+    /// Settings that the marketplace changed.
+    pub fn overrides(&self) -> rusqlite::Result<Vec<Stored>> {
+        overrides::stored(&self.connection)
     }
 
     /// The same calculation, made again.

@@ -14,13 +14,14 @@ use std::{
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, config::DbConfig};
 use rustix::{fs::Access, io::Errno};
 
+use super::overrides;
 use crate::units::Hotkey;
 
 /// `PRAGMA application_id` of our files: "BLvd".
 pub(super) const APPLICATION_ID: i32 = 0x424C_7664;
 
 /// Schema changes in order; `PRAGMA user_version` counts those that a file has.
-pub(super) const MIGRATIONS: [&str; 8] = [
+pub(super) const MIGRATIONS: [&str; 9] = [
     include_str!("migrations/0001_first.sql"),
     include_str!("migrations/0002_gemm_i8.sql"),
     include_str!("migrations/0003_extrinsics.sql"),
@@ -29,6 +30,7 @@ pub(super) const MIGRATIONS: [&str; 8] = [
     include_str!("migrations/0007_leases.sql"),
     include_str!("migrations/0010_maintenance.sql"),
     include_str!("migrations/0011_tasks.sql"),
+    include_str!("migrations/0012_overrides.sql"),
 ];
 
 /// The first schema that knows whose the file is.
@@ -164,6 +166,7 @@ pub(super) fn open(path: &Path, owner: &Hotkey) -> Result<(Connection, File), Op
     migrate(&mut connection, &found).map_err(|error| failed(path, "migrate", error))?;
     settle(&connection).map_err(|error| failed(path, "configure", error))?;
     claim(&connection, owner).map_err(|error| failed(path, "write to", error))?;
+    overrides::forget_reverted(&connection).map_err(|error| failed(path, "write to", error))?;
     Ok((connection, lock))
 }
 
@@ -271,7 +274,7 @@ pub(super) fn in_memory() -> Result<Connection, OpenError> {
     Ok(connection)
 }
 
-fn failed(path: &Path, step: &'static str, source: rusqlite::Error) -> OpenError {
+pub(super) fn failed(path: &Path, step: &'static str, source: rusqlite::Error) -> OpenError {
     let path = path.to_path_buf();
     match source.sqlite_error_code() {
         Some(ErrorCode::NotADatabase) => OpenError::NotADatabase(path),

@@ -29,6 +29,7 @@ mod kinds;
 mod leases;
 mod log;
 mod opening;
+mod overrides;
 mod rounds;
 mod tasks;
 
