@@ -47,7 +47,7 @@ fn start_with(dir: &Path, settings: impl FnOnce(&mut Subnet, &str) -> Value) -> 
     start_roles(dir, &["validator"], settings)
 }
 
-fn start_roles(dir: &Path, roles: &[&str], settings: impl FnOnce(&mut Subnet, &str) -> Value) -> Stage {
+pub fn start_roles(dir: &Path, roles: &[&str], settings: impl FnOnce(&mut Subnet, &str) -> Value) -> Stage {
     let mut plan = Plan {
         miners: 1,
         workers: 1,

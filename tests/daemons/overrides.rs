@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 use byteleap::{devnet::Fault, wire::marketplace::kind};
 use serde_json::{Value, json};
 
-use crate::meshhub::{Stage, start};
+use crate::meshhub::{Stage, start, start_roles};
 
 const KEY: &str = "validation.proof_queue_max_size";
 
@@ -82,6 +82,33 @@ fn an_update_survives_a_kill_is_listed_and_taken_back() -> Result<(), Fault> {
     assert_eq!(taken["overrides"], json!([]));
     let text = stage.overrides(&[]).stdout;
     assert!(String::from_utf8_lossy(&text).starts_with("the marketplace changed nothing"));
+    Ok(())
+}
+
+#[test]
+fn what_was_scored_before_and_after_a_change_is_the_same_again() -> Result<(), Fault> {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut stage = start_roles(dir.path(), &["validator", "miner", "worker"], |subnet, _| {
+        subnet.start_hub(&json!({"leases": {}})).expect("a hub")
+    });
+    stage.until("scores", |stage| stage.heard(kind::SCORE_REPORT) > 3);
+    let update = json!({
+        "validation": {"ranking_window_minutes": 60, "participation_rate_threshold": 0.5, "challenge_interval": 2},
+        "weight_management": {"score_weights": {"lease_weight": 0.25}, "availability": {"window_hours": 24}},
+    });
+    assert_eq!(stage.offered(&update)["status"], "accepted");
+    let before = stage.heard(kind::SCORE_REPORT);
+    stage.until("other scores", |stage| stage.heard(kind::SCORE_REPORT) > before + 4);
+    stage.subnet.stop()?;
+    let database = stage.subnet.site.database_path();
+    let mut replay = Command::new(env!("CARGO_BIN_EXE_byteleap"));
+    let replay =
+        replay.args(["replay", "--all", "--json", "--database"]).arg(database).output().expect("the tool runs");
+    let said: Value = serde_json::from_slice(&replay.stdout).expect("one object");
+    assert_eq!((replay.status.code(), &said["identical"]), (Some(0), &json!(true)), "{said}");
+    let scores = said["compared"].as_array().expect("a list").iter().filter(|one| one["of"] == "scores");
+    let shares: Vec<f64> = scores.filter_map(|one| one["policy"]["lease_weight"].as_f64()).collect();
+    assert!(shares.first() == Some(&0.7) && shares.last() == Some(&0.25), "{shares:?}");
     Ok(())
 }
 
