@@ -26,11 +26,11 @@ pub(super) const MIGRATIONS: [&str; 9] = [
     include_str!("migrations/0002_gemm_i8.sql"),
     include_str!("migrations/0003_extrinsics.sql"),
     include_str!("migrations/0004_proved.sql"),
-    include_str!("migrations/0006_log.sql"),
-    include_str!("migrations/0007_leases.sql"),
-    include_str!("migrations/0010_maintenance.sql"),
-    include_str!("migrations/0011_tasks.sql"),
-    include_str!("migrations/0012_overrides.sql"),
+    include_str!("migrations/0005_log.sql"),
+    include_str!("migrations/0006_leases.sql"),
+    include_str!("migrations/0007_maintenance.sql"),
+    include_str!("migrations/0008_tasks.sql"),
+    include_str!("migrations/0009_overrides.sql"),
 ];
 
 /// The first schema that knows whose the file is.
