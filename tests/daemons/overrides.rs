@@ -80,6 +80,12 @@ fn an_update_survives_a_kill_is_listed_and_taken_back() -> Result<(), Fault> {
     let taken = stage.listed(&["--all"]);
     assert_eq!(taken["reverted"], json!({"keys": ["validation.verification_concurrent"], "running": false}));
     assert_eq!(taken["overrides"], json!([]));
+    let past = taken["history"].as_array().expect("a list").iter();
+    let past: Vec<Value> = past.map(|one| json!([one["key"], one["old"], one["new"]])).collect();
+    let verifiers = "validation.verification_concurrent";
+    let took = [json!([KEY, 1000, 900]), json!([verifiers, past[1][1], 3])];
+    let back = [json!([KEY, 900, null]), json!([verifiers, 3, null])];
+    assert_eq!(past, [took, back].concat());
     let text = stage.overrides(&[]).stdout;
     assert!(String::from_utf8_lossy(&text).starts_with("the marketplace changed nothing"));
     Ok(())

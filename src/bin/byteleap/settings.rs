@@ -13,7 +13,7 @@ use byteleap::{
     exit::Failure,
     net::Clock,
     spoke::store::{
-        overrides::{RevertError, Reverted, Stored, revert},
+        overrides::{Past, RevertError, Reverted, Stored, revert},
         replay::Archive,
     },
     units::Wall,
@@ -51,7 +51,7 @@ struct Overrides {
     /// Take all changes back
     #[arg(long)]
     all: bool,
-    /// One JSON object in place of text
+    /// One JSON object in place of text, with the newest thousand changes
     #[arg(long)]
     json: bool,
 }
@@ -90,15 +90,24 @@ fn changed(options: &Overrides) -> Result<(), Failure> {
         (true, false) => None,
         (_, all) => Some(take_back(path, (!all).then_some(&options.revert[..]))?),
     };
-    let stored = Archive::open(path).map_err(Failure::config)?.overrides().map_err(Failure::failed)?;
-    let lines = lines(&config, stored);
+    let archive = Archive::open(path).map_err(Failure::config)?;
+    let lines = lines(&config, archive.overrides().map_err(Failure::failed)?);
     if options.json {
         let all: Vec<Value> = lines.iter().map(Line::json).collect();
         let reverted = taken.as_ref().map(|taken| json!({"keys": taken.keys, "running": taken.running}));
-        return print::line(&json!({"overrides": all, "reverted": reverted}).to_string()).map_err(Failure::failed);
+        let history: Vec<Value> = archive.override_history().map_err(Failure::failed)?.iter().map(past).collect();
+        let json = json!({"overrides": all, "reverted": reverted, "history": history});
+        return print::line(&json.to_string()).map_err(Failure::failed);
     }
     let text = taken.as_ref().map(told).unwrap_or_default() + &listed(&lines);
     print::all(&text).map_err(Failure::failed)
+}
+
+/// A change of before; without a new value it was taken back.
+fn past(of: &Past) -> Value {
+    let value = |text: &String| serde_json::from_str(text).unwrap_or_else(|_| Value::from(text.as_str()));
+    let (old, new) = (value(&of.old), of.new.as_ref().map(value));
+    json!({"at": date(of.at), "key": of.key, "old": old, "new": new, "message": of.message})
 }
 
 fn take_back(path: &Path, keys: Option<&[String]>) -> Result<Reverted, Failure> {

@@ -32,6 +32,17 @@ pub struct Stored {
     pub reverted: Option<Wall>,
 }
 
+/// One change of a setting, its values in JSON.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Past {
+    pub at: Wall,
+    pub key: String,
+    pub old: String,
+    /// `None`: taken back by the operator.
+    pub new: Option<String>,
+    pub message: Option<String>,
+}
+
 /// Why nothing was taken back.
 #[derive(Debug, thiserror::Error)]
 pub enum RevertError {
@@ -91,6 +102,16 @@ pub(super) fn stored(from: &Connection) -> rusqlite::Result<Vec<Stored>> {
             message: row.get(3)?,
             reverted: row.get::<_, Option<i64>>(4)?.map(wall),
         })
+    })?;
+    rows.collect()
+}
+
+/// Every change that is remembered, oldest first.
+pub(super) fn history(from: &Connection) -> rusqlite::Result<Vec<Past>> {
+    let mut statement = from.prepare("SELECT at, key, old, new, message FROM override_history ORDER BY id")?;
+    let rows = statement.query_map([], |row| {
+        let (at, key, old) = (wall(row.get(0)?), row.get(1)?, row.get(2)?);
+        Ok(Past { at, key, old, new: row.get(3)?, message: row.get(4)? })
     })?;
     rows.collect()
 }

@@ -14,7 +14,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::{
     book::Book,
     load::unreadable,
-    overrides::{self, Stored},
+    overrides::{self, Past, Stored},
     schema::{self, OpenError},
     stamp, wall,
 };
@@ -190,6 +190,11 @@ impl Archive {
     /// Settings that the marketplace changed.
     pub fn overrides(&self) -> rusqlite::Result<Vec<Stored>> {
         overrides::stored(&self.connection)
+    }
+
+    /// Their changes, oldest first.
+    pub fn override_history(&self) -> rusqlite::Result<Vec<Past>> {
+        overrides::history(&self.connection)
     }
 
     /// The same calculation, made again.

@@ -17,10 +17,8 @@ fn changed(at: Wall, message: &str, changes: Vec<OverrideChange>) -> Write {
 }
 
 fn history(path: &Path) -> Vec<(String, String, Option<String>)> {
-    let db = Connection::open(path).unwrap();
-    let mut statement = db.prepare("SELECT key, old, new FROM override_history ORDER BY id").unwrap();
-    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
-    rows.map(Result::unwrap).collect()
+    let past = replay::Archive::open(path).unwrap().override_history().unwrap();
+    past.into_iter().map(|change| (change.key, change.old, change.new)).collect()
 }
 
 fn keys(store: &Store) -> Vec<String> {
