@@ -31,6 +31,7 @@ fn confirms_more(stage: &mut Stage, when: &str) {
 /// The value of a gauge on the validator's metrics page.
 fn gauge(address: &str, name: &str) -> f64 {
     let mut stream = TcpStream::connect(address).expect("a metrics page");
+    stream.set_read_timeout(Some(std::time::Duration::from_secs(20))).expect("a socket option");
     let request = format!("GET /metrics HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).expect("an open connection");
     let mut page = String::new();

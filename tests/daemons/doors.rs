@@ -30,15 +30,18 @@ fn site(dir: &Path, over: serde_json::Value) -> Site {
     site
 }
 
-/// What the daemon said before it ended by itself.
+/// What the daemon said before it ended by itself, which it must within a minute.
 pub fn ended(site: &Site, role: &str, name: &str) -> (Option<i32>, String) {
     let exe = match role {
         "validator" => env!("CARGO_BIN_EXE_validator"),
         "miner" => env!("CARGO_BIN_EXE_miner"),
         _ => env!("CARGO_BIN_EXE_worker"),
     };
-    let Output { status, stderr, .. } =
-        Command::new(exe).arg("--config").arg(site.config_path(name)).output().expect("a daemon");
+    let Output { status, stderr, .. } = Command::new("timeout")
+        .args(["--signal=KILL", "60", exe, "--config"])
+        .arg(site.config_path(name))
+        .output()
+        .expect("a daemon");
     (status.code(), String::from_utf8(stderr).expect("text"))
 }
 

@@ -14,6 +14,8 @@ use serde_json::json;
 
 const PATIENCE: Duration = Duration::from_secs(120);
 const WORKERS: usize = 2;
+/// Looks for a moment to kill in.
+const TRIES: usize = 200;
 /// So large that a product takes long enough to be seen while it is computed.
 const MATRIX_SIZE: u32 = if cfg!(debug_assertions) { 400 } else { 1500 };
 
@@ -72,7 +74,7 @@ impl Stage {
 
     /// Ends a daemon while a challenge is computed, and says what was written down by then.
     fn kill_at_work(&mut self, name: &str) -> Ledger {
-        loop {
+        for _ in 0..TRIES {
             self.until("a challenge in the middle of its computation", computing);
             // frozen first: a challenge that ends between the look and the kill would be no kill at work
             self.signal(name, Signal::STOP);
@@ -83,6 +85,7 @@ impl Stage {
             }
             self.signal(name, Signal::CONT);
         }
+        panic!("no challenge was in the middle of its computation for long enough, {TRIES} times");
     }
 
     fn signal(&self, name: &str, signal: Signal) {

@@ -48,7 +48,8 @@ impl Hub {
 
     fn control(&self, method: &str, params: &Value) -> Value {
         let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).to_string();
-        let mut answer = ureq::post(&self.http).send(body).expect("an answer");
+        let request = ureq::post(&self.http).config().timeout_global(Some(PATIENCE)).build();
+        let mut answer = request.send(body).expect("an answer");
         let answer: Value = serde_json::from_str(&answer.body_mut().read_to_string().expect("text")).expect("JSON");
         assert!(answer.get("error").is_none(), "{method}: {answer}");
         answer["result"].clone()

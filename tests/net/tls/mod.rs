@@ -16,6 +16,7 @@ use byteleap::{
     units::PeerId,
     wire::limits,
 };
+use rustix::event::{PollFd, PollFlags, Timespec};
 use tungstenite::{Error, Message as Frame, WebSocket};
 
 use self::authority::{Authority, Secured, Server, Validity};
@@ -59,8 +60,13 @@ impl Stage {
     }
 
     fn accept(&self) -> TcpStream {
+        // The standard library's listener waits for ever; the poll does not.
+        let mut waiting = [PollFd::new(&self.listener, PollFlags::IN)];
+        let patience = Timespec::try_from(PATIENCE).unwrap();
+        assert_eq!(rustix::event::poll(&mut waiting, Some(&patience)).unwrap(), 1, "nobody dialed in time");
         let stream = self.listener.accept().unwrap().0;
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
         stream
     }
 
