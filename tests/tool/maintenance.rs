@@ -39,6 +39,7 @@ fn what_makes_no_sense_changes_nothing() {
     for (words, status, told) in [
         (&["w1", "--for", "25h"][..], 78, "at most 24 h"),
         (&["w1", "--for", "0m"], 78, "more than 0"),
+        (&["w1", "--for", "1h", "--in", "169h"], 78, "at most 168h"),
         (&["w1", "w2", "--end"], 78, "no maintenance of w1 is announced"),
         (&["w1", "--for", "soon"], 2, "a number with s, m or h behind it"),
         (&["w1"], 2, "--for"),

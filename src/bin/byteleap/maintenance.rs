@@ -14,7 +14,7 @@ use byteleap::{
     units::{Wall, WorkerId},
     wire::{
         marketplace::Stamp,
-        messages::{LONGEST_MAINTENANCE, MaintenanceNotice},
+        messages::{EARLIEST_NOTICE, LONGEST_MAINTENANCE, MaintenanceNotice},
     },
 };
 use serde_json::json;
@@ -70,6 +70,15 @@ pub fn maintenance(options: &Maintenance) -> Result<(), Failure> {
     let config: Config = file::load::<miner::Config>(&options.config)?.config;
     let path =
         config.maintenance_file.ok_or_else(|| Failure::config("maintenance.file is none: nothing is announced"))?;
+    let (path, is_relative) = (file::from_home(&path), path.is_relative());
+    if is_relative {
+        let here = std::path::absolute(&path).unwrap_or_else(|_| path.clone());
+        eprintln!(
+            "byteleap: maintenance.file is relative, so it is {} here; the miner must run in the same directory, else \
+             nobody hears of it: name it with its whole path",
+            here.display()
+        );
+    }
     let now = Clock::start().wall().as_secs();
     let mut notices = maintenance::read(&path).map_err(Failure::config)?.unwrap_or_default();
     notices.retain(|notice| notice.until > now);
@@ -90,7 +99,11 @@ fn change(options: &Maintenance, now: u64, notices: &mut Vec<MaintenanceNotice>)
                 if length == 0 || length > longest {
                     return Err(Failure::config(format!("--for: more than 0 and at most {} h", longest / 3600)));
                 }
-                let from = now.saturating_add(options.begins.unwrap_or(0));
+                let begins = options.begins.unwrap_or(0);
+                if begins > EARLIEST_NOTICE.as_secs() {
+                    return Err(Failure::config("--in: at most 168h, which is a week"));
+                }
+                let from = now.saturating_add(begins);
                 notices.push(MaintenanceNotice {
                     worker_id: WorkerId::new(worker),
                     from,

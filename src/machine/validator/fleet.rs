@@ -21,8 +21,8 @@ pub const HEARD_WITHIN: Duration = Duration::from_secs(300);
 /// Workers of one miner that are remembered; the one heard longest ago goes first.
 pub const KEPT_PER_MINER: usize = 1000;
 /// Workers that a miner may name for the first time in an hour: each is kept in the database for a week and more. Further
-/// ones are passed over until the hour is out.
-pub const NEW_AN_HOUR: u32 = 300;
+/// ones are passed over until the hour is out. To a validator that was just started all of a miner's are new.
+pub const NEW_AN_HOUR: u32 = KEPT_PER_MINER as u32;
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// What a heartbeat said of a worker, as far as a challenge depends on it.

@@ -21,7 +21,8 @@ use crate::{
     wire::{
         json, limits,
         messages::{
-            CPU_UUID, Gpu, HeartbeatData, LONGEST_MAINTENANCE, MaintenanceNotice, SystemInfo, WorkerInfo, WorkerStatus,
+            CPU_UUID, EARLIEST_NOTICE, Gpu, HeartbeatData, LONGEST_MAINTENANCE, MaintenanceNotice, SystemInfo,
+            WorkerInfo, WorkerStatus,
             gemm_i8::{CPU_DEVICE, GEMM_I8},
         },
     },
@@ -82,13 +83,16 @@ pub(super) fn capabilities(worker: &WorkerInfo) -> Vec<String> {
 pub fn write(hotkey: &Hotkey, at: Wall, data: &HeartbeatData, taken: &[Taken]) -> HeartbeatWrite {
     let kept = data.workers.iter().zip(taken).filter(|(_, taken)| **taken != Taken::PassedOver);
     let workers = kept.map(|(worker, taken)| seen(worker, *taken == Taken::Changed)).collect();
-    let maintenance = data.maintenance.as_deref().map(announced);
+    let maintenance = data.maintenance.as_deref().map(|notices| announced(at, notices));
     HeartbeatWrite { hotkey: hotkey.clone(), at, workers, maintenance }
 }
 
-/// What makes sense of it; the longest are cut.
-fn announced(notices: &[MaintenanceNotice]) -> Vec<Announced> {
-    let told = notices.iter().filter(|notice| notice.from < notice.until && is_usable(&notice.worker_id));
+/// What makes sense of it; the longest are cut, and what is far ahead is for a later heartbeat to say.
+fn announced(at: Wall, notices: &[MaintenanceNotice]) -> Vec<Announced> {
+    let ahead = (at + EARLIEST_NOTICE).as_secs();
+    let told = notices
+        .iter()
+        .filter(|notice| notice.from < notice.until && notice.from <= ahead && is_usable(&notice.worker_id));
     let announced: BTreeMap<&WorkerId, Announced> = told
         .map(|notice| {
             let (from, until) = (Wall::from_secs(notice.from), Wall::from_secs(notice.until));
@@ -253,8 +257,13 @@ mod tests {
         let mut data = heartbeat("{}");
         assert_eq!(write(&Hotkey::label("alice"), Wall(5), &data, &[]).maintenance, None);
         let of_no_length = notice("none", 7, 7);
-        data.maintenance =
-            Some(vec![notice("day", 10, 90_000), of_no_length, notice("a\nb", 1, 2), notice("w", 1, u64::MAX)]);
+        data.maintenance = Some(vec![
+            notice("day", 10, 90_000),
+            of_no_length,
+            notice("a\nb", 1, 2),
+            notice("w", 1, u64::MAX),
+            notice("later", 31_000_000, 31_000_060),
+        ]);
         let kept = write(&Hotkey::label("alice"), Wall(5), &data, &[]).maintenance.unwrap();
         let spans: Vec<_> = kept.iter().map(|it| (it.worker.as_str(), it.from.as_secs(), it.until.as_secs())).collect();
         assert_eq!(spans, [("day", 10, 86_410), ("w", 1, 86_401)]);

@@ -14,6 +14,8 @@ use crate::{
 };
 
 const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// A minute of looks.
+const MOST_CHANGES: u32 = 30;
 /// Between two lines about the same trouble with the file.
 const SAY_AGAIN: Duration = Duration::from_secs(600);
 
@@ -24,6 +26,8 @@ pub(super) struct LeaseWatch {
     /// A look is with the spoke.
     looking: bool,
     last: LeaseLook,
+    /// Looks in a row at which it was another than before.
+    changing: u32,
     /// The file as it was read last is a file of leases.
     is_valid: bool,
     /// Why it cannot be used, and when that was last said.
@@ -37,6 +41,7 @@ impl LeaseWatch {
             next_look: Mono(0),
             looking: false,
             last: LeaseLook::default(),
+            changing: 0,
             is_valid: false,
             trouble: None,
         }
@@ -55,6 +60,9 @@ impl LeaseWatch {
     /// Takes in what the look came to: what the file says now, or that it stands by what it said.
     fn sighted(&mut self, now: Mono, sight: LeaseSight) -> Option<Word> {
         (self.looking, self.next_look) = (false, now + LOOK_EVERY);
+        if !matches!(sight, LeaseSight::Changing(_)) {
+            self.changing = 0;
+        }
         match sight {
             LeaseSight::Same(stamp) => {
                 self.last.seen = Some(stamp);
@@ -67,6 +75,11 @@ impl LeaseWatch {
             }
             LeaseSight::Changing(stamp) => {
                 self.last.seen = Some(stamp);
+                self.changing += 1;
+                if self.changing >= MOST_CHANGES {
+                    let why = "it changes all the time, and is read when it is the same at two looks, 2 s apart: rename a new one over it";
+                    self.is_bad(now, why.into());
+                }
                 None
             }
             LeaseSight::Read { stamp, leases } => {
@@ -189,6 +202,16 @@ mod tests {
         assert_eq!(after(&[read(1), invalid(2), LeaseSight::Same(stamp(2))]).1, None, "the same bad file");
         let gone = LeaseSight::Unreadable("gone".into());
         assert_eq!(after(&[read(1), gone, LeaseSight::Same(stamp(1))]).1, stands, "it came back");
+    }
+
+    #[test]
+    fn a_file_that_never_holds_still_is_said() {
+        let changing: Vec<LeaseSight> = (0..30).map(|n| LeaseSight::Changing(stamp(n))).collect();
+        assert!(after(&changing[..29]).0.trouble.is_none());
+        let (mut watch, _) = after(&changing);
+        assert!(watch.trouble.as_ref().is_some_and(|(why, _)| why.contains("changes all the time")));
+        watch.sighted(at(99), read(30));
+        assert!(watch.trouble.is_none());
     }
 
     #[test]

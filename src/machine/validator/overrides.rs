@@ -111,11 +111,14 @@ impl Validator {
         self.overrides.staged = Some(staged);
     }
 
-    /// What an update comes to; a value that is in force already is no change.
+    /// What an update comes to. A value that the file has already, and that the marketplace never changed, is no change;
+    /// one that it gave before is written again: it may have been taken back, for the next start.
     fn weigh(&self, id: Option<String>, update: &ConfigUpdate) -> Result<Staged, Refusal> {
         let Update { mut changes, ignored } = overrides::read(&update.payload)?;
         let layers = &self.config.layers;
-        changes.retain(|path, node| !same(&layers.in_force(path), node));
+        let given =
+            |path: &str| layers.over().contains_key(path) || layers.left_out().iter().any(|out| out.key == path);
+        changes.retain(|path, node| given(path) || !same(&layers.in_force(path), node));
         let Checked { config, warnings } = self.config.changed(&changes)?;
         let before = self.config.changed(&Changes::new())?.warnings;
         for warning in warnings.iter().filter(|warning| !before.contains(warning)) {
@@ -149,7 +152,7 @@ impl Validator {
         let from = id
             .as_deref()
             .map_or("a message without an ID".into(), |id| format!("message {}", self.market.told(id, MOST_SHOWN)));
-        for OverrideChange { key, old, new } in &changes {
+        for OverrideChange { key, old, new } in changes.iter().filter(|change| change.old != change.new) {
             let (old, new) = (self.market.told(old, MOST_SHOWN), self.market.told(new, MOST_SHOWN));
             log::info!(target: "validator", "{key}: {old} -> {new} (marketplace, {from})");
         }

@@ -1,7 +1,7 @@
 //! What the hub is told of workers: everything once a session, then what changed.
 //!
 //! Owns what heartbeats said since the last report, and what the hub has been told in this session. It knows no link;
-//! when to report is `market`'s. Bounded: [`fleet::CHALLENGED_PER_MINER`] workers a miner, miners of the metagraph, and
+//! when to report is `market`'s. Bounded: [`fleet::KEPT_PER_MINER`] workers a miner, miners of the metagraph, and
 //! [`MOST_WAITING`] bytes of hardware, which is kept only until it is told: a worker sends it again with each heartbeat.
 
 #[cfg(test)]
@@ -120,7 +120,7 @@ impl Resources {
                 known.hardware = Some(hardware);
             }
         }
-        let over = workers.len().saturating_sub(fleet::CHALLENGED_PER_MINER);
+        let over = workers.len().saturating_sub(fleet::KEPT_PER_MINER);
         let mut by_age: Vec<(Mono, WorkerId)> = Vec::new();
         if over > 0 {
             by_age.extend(workers.iter().map(|(id, known)| (known.heard.mono, id.clone())));
@@ -189,7 +189,7 @@ impl Resources {
 
     pub(super) fn check_invariants(&self) {
         let known = || self.miners.values().flat_map(BTreeMap::values);
-        assert!(self.miners.values().all(|workers| workers.len() <= fleet::CHALLENGED_PER_MINER));
+        assert!(self.miners.values().all(|workers| workers.len() <= fleet::KEPT_PER_MINER));
         let waiting: usize = known().filter_map(|known| known.hardware.as_ref()).map(bytes).sum();
         assert!(waiting == self.waiting && waiting <= MOST_WAITING, "hardware that waits: {waiting} bytes");
     }

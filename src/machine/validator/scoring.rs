@@ -187,14 +187,17 @@ fn in_force(config: &Config) -> Policy {
 /// How the validator is run is the same for every policy.
 fn with_windows(config: &Config, policy: Policy) -> Policy {
     let hours = config.weights.availability_window.as_secs() / 3600;
+    let availability_hours = u32::try_from(hours).unwrap_or(u32::MAX);
+    let steps_of = |hours: u32| hours.saturating_mul(BUCKETS_AN_HOUR);
     Policy {
         ranking_window: config.validation.ranking_window,
         challenge_interval: config.validation.challenge_interval,
         participation_threshold: config.validation.participation_rate_threshold,
-        availability_hours: u32::try_from(hours).unwrap_or(u32::MAX),
+        availability_hours,
         outage: (&config.leases).into(),
         maintenance_steps: match policy.id.name {
-            PolicyName::Throughput => config.scoring.maintenance_hours * BUCKETS_AN_HOUR,
+            // Never so much that being away most of the time is as good as being there.
+            PolicyName::Throughput => steps_of(config.scoring.maintenance_hours).min(steps_of(availability_hours) / 10),
             PolicyName::Reference7030 | PolicyName::Reference9010 | PolicyName::LeaseOnly => 0,
         },
         ..policy

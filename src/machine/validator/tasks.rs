@@ -29,6 +29,9 @@ use crate::{
     },
 };
 
+/// Of a task, as much goes into a line.
+const MOST_TOLD: usize = 300;
+
 /// Tasks that are kept; one more is refused.
 pub const MOST: usize = 10_000;
 /// Payloads of all of them together.
@@ -313,7 +316,10 @@ impl Validator {
             Ok(Taken::Waits) => self.counters.count(Metric::MarketplaceTasks, &["repeated"]),
             Err(fault) => {
                 self.counters.count(Metric::MarketplaceTasks, &[fault.label()]);
-                log::warn!(target: "validator", "task {key:?} for {worker} is refused: {fault}");
+                if self.market.is_worth_a_line(now.mono, fault.label()) {
+                    let told = self.market.told(&format!("task {key:?} for {worker} is refused: {fault}"), MOST_TOLD);
+                    log::warn!(target: "validator", "{told}");
+                }
                 self.acknowledge_task(now, message, Err(&fault));
             }
         }
@@ -321,13 +327,16 @@ impl Validator {
 
     /// The store answered for a task.
     pub(super) fn task_stored(&mut self, now: Now, key: &str, result: &Result<(), String>) {
-        let line = self.market.tasks.line_of(key);
+        let line = self.market.told(&self.market.tasks.line_of(key), MOST_TOLD);
         let asking = self.market.tasks.stored(key, result.is_ok());
         let fault = result.as_ref().err().map(|why| TaskFault::NotStored(why.clone()));
         self.counters.count(Metric::MarketplaceTasks, &[fault.as_ref().map_or("stored", TaskFault::label)]);
         match &fault {
             None => log::info!(target: "validator", "{line}: stored, and waits for its miner to ask"),
-            Some(fault) => log::error!(target: "validator", "{line}: refused: {fault}"),
+            Some(fault) if self.market.is_worth_a_line(now.mono, fault.label()) => {
+                log::error!(target: "validator", "{line}: refused: {fault}");
+            }
+            Some(_) => {}
         }
         for message in asking {
             self.acknowledge_task(now, Some(message), fault.as_ref().map_or(Ok(()), Err));
@@ -352,7 +361,8 @@ impl Validator {
     pub(super) fn expire_tasks(&mut self, now: Now) {
         let over = self.market.tasks.expire(now.mono);
         for row in &over {
-            log::info!(target: "validator", "task {:?} for {} has expired", row.key, row.worker);
+            let told = self.market.told(&format!("task {:?} for {} has expired", row.key, row.worker), MOST_TOLD);
+            log::info!(target: "validator", "{told}");
         }
         self.tasks_over(over);
     }

@@ -18,6 +18,8 @@ pub struct Verification {
     most_waiting: usize,
     most_bytes: usize,
     verifiers: usize,
+    /// How many waited when the bound was last changed.
+    stayed: usize,
     busy: BTreeMap<ChallengeId, Shape>,
 }
 
@@ -25,11 +27,20 @@ impl Verification {
     /// `verifiers`: threads that verify, at least 1; `most_waiting`: proofs that may wait for them.
     pub fn new(verifiers: usize, most_waiting: usize) -> Verification {
         let (verifiers, most_bytes) = (verifiers.max(1), MOST_BYTES);
-        Verification { waiting: VecDeque::new(), bytes: 0, most_waiting, most_bytes, verifiers, busy: BTreeMap::new() }
+        Verification {
+            waiting: VecDeque::new(),
+            bytes: 0,
+            most_waiting,
+            most_bytes,
+            verifiers,
+            stayed: 0,
+            busy: BTreeMap::new(),
+        }
     }
 
     /// Another bound for the queue; what waits already stays.
     pub fn let_wait(&mut self, most_waiting: usize) {
+        self.stayed = self.waiting.len();
         self.most_waiting = most_waiting;
     }
 
@@ -77,7 +88,7 @@ impl Verification {
 
     /// Panics when a bound does not hold.
     pub fn check_invariants(&self) {
-        assert!(self.waiting.len() <= self.most_waiting, "the proof queue is over its bound");
+        assert!(self.waiting.len() <= self.most_waiting.max(self.stayed), "the proof queue is over its bound");
         assert!(self.bytes <= self.most_bytes, "the proof queue is over its bound in bytes");
         assert_eq!(self.bytes, self.waiting.iter().map(|(_, bytes)| bytes).sum::<usize>());
         assert!(self.busy.len() <= self.verifiers, "more proofs handed out than there are verifiers");

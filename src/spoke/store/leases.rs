@@ -79,7 +79,7 @@ pub(super) fn forget(to: &Transaction, before: Wall) -> rusqlite::Result<()> {
         "DELETE FROM lease_events WHERE at < ?1 AND score <= 0 AND NOT EXISTS
              (SELECT 1 FROM lease_events AS older WHERE older.hotkey = lease_events.hotkey
               AND older.worker = lease_events.worker AND older.seq < lease_events.seq)",
-        "DELETE FROM lease_words WHERE seq < (SELECT max(seq) FROM lease_words WHERE at < ?1)",
+        "DELETE FROM lease_words WHERE at < ?1 AND seq < (SELECT max(seq) FROM lease_words WHERE at < ?1)",
     ] {
         to.prepare_cached(sql)?.execute([stamp(before)])?;
     }

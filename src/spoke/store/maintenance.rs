@@ -16,8 +16,8 @@ use crate::{
     units::Wall,
 };
 
-/// Of one miner: a hundred workers, each in and out of it twice.
-const CHANGES_A_DAY: i64 = 400;
+/// Of one miner: a thousand workers, each into it and out of it.
+const CHANGES_A_DAY: i64 = 2000;
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// Writes down what is new in a heartbeat.
@@ -58,7 +58,7 @@ fn changes<'a>(
         let (name, times) = (window.worker.as_str(), (window.from, window.until));
         (known.get(name) != Some(&times)).then_some((name, window.from, window.until))
     });
-    ended.chain(new).collect()
+    new.chain(ended).collect()
 }
 
 fn changed_lately(from: &Transaction, miner: i64, at: Wall) -> rusqlite::Result<i64> {
@@ -86,10 +86,15 @@ pub(super) fn changed(from: &Connection, after: i64, upto: i64) -> rusqlite::Res
     found.collect()
 }
 
-/// What a later change made over before the moment, and what ended by itself before it.
+/// What a later change made over before the moment, and what ended by itself before it; but nothing that ends a window
+/// which stays, as one does that was announced while the clock was ahead.
 pub(super) fn forget(to: &Transaction, before: Wall) -> rusqlite::Result<()> {
-    let sql = "DELETE FROM maintenance WHERE (at < ?1 AND ends < ?1) OR EXISTS
+    let sql = "DELETE FROM maintenance WHERE at < ?1
+               AND (ends < ?1 OR EXISTS
                    (SELECT 1 FROM maintenance AS newer WHERE newer.miner = maintenance.miner
-                    AND newer.worker = maintenance.worker AND newer.seq > maintenance.seq AND newer.at < ?1)";
+                    AND newer.worker = maintenance.worker AND newer.seq > maintenance.seq AND newer.at < ?1))
+               AND NOT EXISTS
+                   (SELECT 1 FROM maintenance AS older WHERE older.miner = maintenance.miner
+                    AND older.worker = maintenance.worker AND older.seq < maintenance.seq AND older.at >= ?1)";
     to.prepare_cached(sql)?.execute([stamp(before)]).map(drop)
 }

@@ -40,6 +40,9 @@ pub struct HeartbeatData {
 /// Longer ones are cut: what is away for longer is not in maintenance.
 pub const LONGEST_MAINTENANCE: Duration = Duration::from_secs(24 * 3600);
 
+/// What begins later than this from now is not taken yet.
+pub const EARLIEST_NOTICE: Duration = Duration::from_secs(7 * 24 * 3600);
+
 /// A worker that will be away, by its operator's word.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct MaintenanceNotice {

@@ -21,7 +21,10 @@ pub use self::{
         ProofRequests, StatusAnswer, WorkFailure,
     },
     hardware::{Gpu, SystemInfo},
-    heartbeat::{HeartbeatData, HeartbeatResponse, LONGEST_MAINTENANCE, MaintenanceNotice, WorkerInfo, WorkerStatus},
+    heartbeat::{
+        EARLIEST_NOTICE, HeartbeatData, HeartbeatResponse, LONGEST_MAINTENANCE, MaintenanceNotice, WorkerInfo,
+        WorkerStatus,
+    },
     market_task::MarketTask,
     task::{
         ChallengeData, ChallengeSpec, REQUEST_CHALLENGE, TASK_BATCH, TASK_NONE, TaskData, TaskRequest, TaskResponse,

@@ -246,6 +246,17 @@ fn what_is_so_already_is_no_change_and_what_has_no_effect_is_said() {
 }
 
 #[test]
+fn what_a_hub_says_again_is_written_again_for_it_may_have_been_taken_back() {
+    let (mut bench, mut hub) = plain();
+    let update = json!({"validation": {"challenge_interval": 300}});
+    for times in 1..=2 {
+        let acks = offer(&mut bench, &mut hub, Some("again"), &update);
+        assert_eq!(acks[0].status, AckStatus::Accepted);
+        assert_eq!(stored(&bench).len(), times, "a row that was marked to end with the next start is whole again");
+    }
+}
+
+#[test]
 fn what_a_hub_calls_its_update_is_kept_without_our_token_in_it() {
     let (mut bench, mut hub) = plain();
     offer(&mut bench, &mut hub, Some("all is right\n"), &json!({"validation": {"challenge_interval": 60}}));

@@ -248,12 +248,12 @@ fn maintenance_counts_from_when_it_was_announced_until_something_else_is() {
 #[test]
 fn a_miner_that_changes_its_mind_all_day_fills_no_disk() {
     let mut store = Store::in_memory().unwrap();
-    for minute in 0..1000u64 {
-        let at = NOON + minutes(minute);
-        store.commit_all(vec![in_maintenance(at, 0, 0, at, 600 + minute)]).unwrap();
+    for second in 0..3000u64 {
+        let at = NOON + Duration::from_secs(second);
+        store.commit_all(vec![in_maintenance(at, 0, 0, at, 600 + second)]).unwrap();
     }
     let count: i64 = store.connection.query_row("SELECT count(*) FROM maintenance", [], |row| row.get(0)).unwrap();
-    assert_eq!(count, 400);
+    assert_eq!(count, 2000);
     let tomorrow = NOON + minutes(24 * 60 + 400);
     store.commit_all(vec![in_maintenance(tomorrow, 0, 0, tomorrow, 60)]).unwrap();
     let newest: i64 = store.connection.query_row("SELECT max(at) FROM maintenance", [], |row| row.get(0)).unwrap();
