@@ -435,7 +435,7 @@ impl Validator {
         self.timers.set(Timer::Prune, now.mono + PRUNE_EVERY);
         let heads = self.chain.heads();
         if self.drift.alarmed() || heads.is_clock_off() || heads.skew_s().is_none() {
-            log::warn!(target: "validator", "nothing in the database is forgotten for now: the chain does not bear out our clock");
+            log::warn!(target: "validator", "nothing in the database is forgotten until the chain bears out our clock");
             return;
         }
         let write = self.scoring.horizons(now.wall, self.config.store.event_retention);
