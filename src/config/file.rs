@@ -4,6 +4,7 @@
 
 use std::{
     env,
+    ffi::OsString,
     fs::{self, File},
     io::{self, Read as _},
     os::unix::fs::MetadataExt,
@@ -12,7 +13,7 @@ use std::{
 
 use zeroize::Zeroizing;
 
-use super::{Checked, ConfigError, Role};
+use super::{Checked, ConfigError, Role, named_file::NamedFile};
 use crate::units::Secret;
 
 /// Why there are no settings. The operator must act: exit status 78.
@@ -22,6 +23,17 @@ pub enum FileError {
     Unreadable { role: &'static str, path: PathBuf, source: std::io::Error },
     #[error("{}", path.display())]
     Invalid { path: PathBuf, source: ConfigError },
+    #[error(
+        "{key}: credential:{name}: $CREDENTIALS_DIRECTORY is not set: LoadCredential={name}:PATH in the unit sets it; \
+         outside of a running unit, root may set it to /run/credentials/UNIT"
+    )]
+    NoCredentials { key: &'static str, name: String },
+    #[error(
+        "{key}: credential:{name}: there is no {name} in {} ($CREDENTIALS_DIRECTORY): LoadCredential={name}:PATH in the \
+         unit puts it there",
+        directory.display()
+    )]
+    NoCredential { key: &'static str, name: String, directory: PathBuf },
     #[error("{key}: cannot read {}", path.display())]
     TokenUnreadable { key: &'static str, path: PathBuf, source: std::io::Error },
     #[error("{key}: {} holds no token: one line of 16 to 512 visible ASCII characters", path.display())]
@@ -41,8 +53,8 @@ pub fn load<R: Role>(path: &Path) -> Result<Checked<R>, FileError> {
 }
 
 /// Reads a token file that a configuration names under `key`.
-pub fn token(key: &'static str, path: &Path) -> Result<Secret, FileError> {
-    let path = from_home(path);
+pub fn token(key: &'static str, file: &NamedFile) -> Result<Secret, FileError> {
+    let path = locate(key, file)?;
     let bytes = secret(&path);
     let bytes = bytes.map_err(|source| FileError::TokenUnreadable { key, path: path.clone(), source })?;
     let token = str::from_utf8(&bytes).ok().and_then(super::shared::token_of);
@@ -50,12 +62,36 @@ pub fn token(key: &'static str, path: &Path) -> Result<Secret, FileError> {
 }
 
 /// Reads the marketplace's access token, whose form is the marketplace's.
-pub fn access_token(path: &Path) -> Result<Secret, FileError> {
-    let (path, key) = (from_home(path), super::meshhub::TOKEN_KEY);
+pub fn access_token(file: &NamedFile) -> Result<Secret, FileError> {
+    let key = super::meshhub::TOKEN_KEY;
+    let path = locate(key, file)?;
     let bytes = secret(&path);
     let bytes = bytes.map_err(|source| FileError::TokenUnreadable { key, path: path.clone(), source })?;
     let token = str::from_utf8(&bytes).ok().and_then(super::meshhub::access_token_of);
     token.ok_or(FileError::AccessToken { key, path })
+}
+
+/// Where the service manager puts a unit's credentials.
+const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
+
+/// Where the file lies that a configuration names under `key`.
+pub fn locate(key: &'static str, file: &NamedFile) -> Result<PathBuf, FileError> {
+    located(key, file, env::var_os(CREDENTIALS).filter(|directory| !directory.is_empty()))
+}
+
+fn located(key: &'static str, file: &NamedFile, credentials: Option<OsString>) -> Result<PathBuf, FileError> {
+    let name = match file {
+        NamedFile::Path(path) => return Ok(from_home(path)),
+        NamedFile::Credential(name) => name,
+    };
+    let directory = credentials.map(PathBuf::from);
+    let directory = directory.ok_or_else(|| FileError::NoCredentials { key, name: name.clone() })?;
+    let path = directory.join(name);
+    // what cannot be looked at is told by whoever reads it
+    match path.try_exists() {
+        Ok(false) => Err(FileError::NoCredential { key, name: name.clone(), directory }),
+        _ => Ok(path),
+    }
 }
 
 /// Larger than any key, token or password.
@@ -88,7 +124,7 @@ fn is_open_to_others(mode: u32) -> bool {
 
 /// systemd guards its credentials by an access list, which shows as bits of the group.
 fn is_credential(path: &Path) -> bool {
-    env::var_os("CREDENTIALS_DIRECTORY").is_some_and(|directory| path.starts_with(directory))
+    env::var_os(CREDENTIALS).is_some_and(|directory| path.starts_with(directory))
 }
 
 /// A path with its leading `~` replaced by the home directory, when there is one.
@@ -109,14 +145,40 @@ mod tests {
         let path = dir.path().join("token");
         let read = |text: &str| {
             fs::write(&path, text).unwrap();
-            token("token_file", &path)
+            token("token_file", &path.clone().into())
         };
         assert_eq!(read("0123456789abcdef\n").unwrap().reveal(), "0123456789abcdef");
         for text in ["", "short", "two words, two words", "0123456789abcdef\n0123456789abcdef\n", "0123456789abcdéf"] {
             assert!(matches!(read(text), Err(FileError::Token { .. })), "{text:?}");
         }
-        let missing = token("token_file", &dir.path().join("none")).unwrap_err();
+        let missing = token("token_file", &dir.path().join("none").into()).unwrap_err();
         assert!(missing.to_string().starts_with("token_file: cannot read "), "{missing}");
+    }
+
+    #[test]
+    fn a_credential_is_a_file_of_the_service_managers_directory() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = dir.path();
+        let file = NamedFile::Credential("hotkey".into());
+        let told = |directory: Option<&Path>| {
+            let located = located("wallet.file", &file, directory.map(|path| path.as_os_str().to_owned()));
+            located.map_err(|why| why.to_string())
+        };
+        let unset = told(None).unwrap_err();
+        assert!(
+            unset.starts_with(
+                "wallet.file: credential:hotkey: $CREDENTIALS_DIRECTORY is not set: LoadCredential=hotkey:PATH in the \
+                 unit sets it; "
+            ),
+            "{unset}"
+        );
+        let missing = told(Some(at)).unwrap_err();
+        let expected = format!("wallet.file: credential:hotkey: there is no hotkey in {}", at.display());
+        assert!(missing.starts_with(&expected) && missing.contains("LoadCredential=hotkey:PATH"), "{missing}");
+        fs::write(at.join("hotkey"), "").unwrap();
+        assert_eq!(told(Some(at)), Ok(at.join("hotkey")));
+        let path = located("token_file", &NamedFile::Path("/t".into()), None).unwrap();
+        assert_eq!(path, Path::new("/t"), "a path needs no service manager");
     }
 
     #[test]

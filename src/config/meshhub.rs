@@ -1,10 +1,11 @@
 //! `meshhub.*`: the compute marketplace that leases are heard from. Off without `meshhub.ws_url`.
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
 use super::{
     form::{Form, text_of},
     gpu_matrix::texts_of,
+    named_file::{self, NamedFile},
     shared::DAY_S,
     yaml::Node,
 };
@@ -13,11 +14,11 @@ use crate::units::{Hotkey, Secret};
 #[derive(Clone, Debug, PartialEq)]
 pub struct MeshHub {
     pub url: HubUrl,
-    pub token_file: PathBuf,
+    pub token_file: NamedFile,
     /// The only hub that will do.
     pub server_hotkey: Option<Hotkey>,
     /// Authorities beside the public ones.
-    pub ca_file: Option<PathBuf>,
+    pub ca_file: Option<NamedFile>,
     pub capabilities: Vec<String>,
     pub reconnect_delay: Duration,
     pub heartbeat_interval: Duration,
@@ -39,15 +40,16 @@ pub struct HubUrl {
 }
 
 pub const TOKEN_KEY: &str = "meshhub.access_token_file";
+pub const CA_KEY: &str = "meshhub.ca_file";
 
 pub fn read(form: &mut Form) -> Option<MeshHub> {
     let allowed = "ws://host:port/path or wss://host:port/path";
     let url = form.value("meshhub.ws_url", Node::Null, allowed, |node| url_of(&text_of(node)?));
     inline_token(form);
-    let token_file = form.path(TOKEN_KEY);
+    let token_file = named_file::read(form, TOKEN_KEY);
     let hotkey = "the hub's hotkey (SS58), or null";
     let server_hotkey = form.value("meshhub.server_hotkey", Node::Null, hotkey, |node| text_of(node)?.parse().ok());
-    let ca_file = form.path("meshhub.ca_file");
+    let ca_file = named_file::read(form, CA_KEY);
     let default = ["hardware_inspection", "challenge_validation"].map(|text| Node::Text(text.into()));
     let given = form.value("meshhub.capabilities", Node::List(default.into()), "a list of texts", texts_of);
     let capabilities = given.unwrap_or_else(|| vec!["hardware_inspection".into(), "challenge_validation".into()]);
@@ -57,7 +59,12 @@ pub fn read(form: &mut Form) -> Option<MeshHub> {
     let words = [("accept", true), ("refuse", false)];
     let takes_configuration = form.word("meshhub.configuration", "accept", &words).unwrap_or(false);
     let url = url?;
-    form.relation(token_file.is_some(), TOKEN_KEY, "meshhub.ws_url", "a path, where meshhub.ws_url is set");
+    form.relation(
+        token_file.is_some(),
+        TOKEN_KEY,
+        "meshhub.ws_url",
+        "a path or credential:NAME, where meshhub.ws_url is set",
+    );
     if !url.tls && !is_local(&url.host) {
         let text = "ws:// sends the access token in clear, and anybody on the way can say what is leased; use wss://";
         form.warn("meshhub.ws_url", text);

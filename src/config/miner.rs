@@ -6,6 +6,7 @@ use super::{
     Role,
     form::{Form, text_of},
     logging::{self, Logging},
+    named_file::NamedFile,
     networks::{Network, PRIVATE},
     shared::{self, ANY, DAY_S},
     subtensor::{self, Subtensor},
@@ -69,7 +70,7 @@ pub struct Workers {
     pub heartbeat_timeout: Duration,
     pub max_workers: usize,
     /// A file with the token that workers must bear.
-    pub token_file: Option<PathBuf>,
+    pub token_file: Option<NamedFile>,
     /// Who may connect when there is no token.
     pub allow: Vec<Network>,
 }

@@ -12,6 +12,7 @@ pub mod leases;
 pub mod logging;
 pub mod meshhub;
 pub mod miner;
+pub mod named_file;
 pub mod networks;
 pub mod on_chain;
 pub mod overrides;

@@ -1,12 +1,10 @@
 //! Keys that several roles have in common and that need no type of their own.
 
-use std::{
-    net::{IpAddr, Ipv4Addr, SocketAddr},
-    path::PathBuf,
-};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::{
     form::{Form, text_of},
+    named_file::{self, NamedFile},
     yaml::Node,
 };
 use crate::units::{Netuid, Secret};
@@ -36,9 +34,9 @@ pub fn socket_of(node: &Node) -> Option<SocketAddr> {
     (address.port() != 0).then_some(address)
 }
 
-/// A path of a file with a token, and never the token itself.
-pub fn token_file(form: &mut Form, path: &'static str) -> Option<PathBuf> {
-    form.path(path)
+/// A file with a token, and never the token itself.
+pub fn token_file(form: &mut Form, path: &'static str) -> Option<NamedFile> {
+    named_file::read(form, path)
 }
 
 /// A token as files hold it: one line of 16 to 512 visible ASCII characters, so that it fits a header.

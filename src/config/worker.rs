@@ -6,6 +6,7 @@ use super::{
     Role,
     form::{Form, text_of},
     logging::{self, Logging},
+    named_file::NamedFile,
     shared::{self, DAY_S},
     yaml::Node,
 };
@@ -19,7 +20,7 @@ pub struct Config {
     pub id: Option<WorkerId>,
     pub miner: MinerUrl,
     /// A file with the token that the miner asks for.
-    pub token_file: Option<PathBuf>,
+    pub token_file: Option<NamedFile>,
     /// First wait before another attempt; it doubles, with jitter.
     pub reconnect_interval: Duration,
     pub ping_interval: Duration,

@@ -58,7 +58,7 @@ fn run(config: Config) -> Result<Exit, Failure> {
 /// Who may come in: who bears the token, or comes from an allowed network.
 fn admission(config: &Config) -> Result<Admission, Failure> {
     Ok(match &config.workers.token_file {
-        Some(path) => Admission::Token(file::token("worker_management.token_file", path)?),
+        Some(named) => Admission::Token(file::token("worker_management.token_file", named)?),
         None => Admission::Networks(config.workers.allow.clone()),
     })
 }

@@ -6,7 +6,7 @@ use super::{chain, failures, generator, metrics, start};
 use crate::{
     config::{
         file,
-        meshhub::MeshHub,
+        meshhub::{CA_KEY, MeshHub},
         overrides::{LeftOut, json_of, node_of},
         validator::Config,
     },
@@ -61,9 +61,9 @@ fn files(config: &Config) -> Vec<Failure> {
 
 /// Whose certificates count on the way to the marketplace.
 fn tls(hub: &MeshHub) -> Result<TlsClient, Failure> {
-    let Some(path) = &hub.ca_file else { return Ok(TlsClient::public()) };
-    let path = file::from_home(path);
-    let named = |why: String| Failure::config(format!("meshhub.ca_file: {}: {why}", path.display()));
+    let Some(named) = &hub.ca_file else { return Ok(TlsClient::public()) };
+    let path = file::locate(CA_KEY, named)?;
+    let named = |why: String| Failure::config(format!("{CA_KEY}: {}: {why}", path.display()));
     let pem = file::public(&path).map_err(|why| named(why.to_string()))?;
     TlsClient::with_authorities(&pem).map_err(|why| named(why.to_string()))
 }

@@ -35,14 +35,14 @@ pub fn main(words: impl Iterator<Item = OsString>) -> ExitCode {
 }
 
 fn files(config: &Config) -> Vec<Failure> {
-    let token = config.token_file.as_deref().map(|path| file::token("token_file", path)).transpose();
+    let token = config.token_file.as_ref().map(|named| file::token("token_file", named)).transpose();
     let mut all = failures([token.map(drop).map_err(Failure::from)]);
     all.extend(unusable_files(config));
     all
 }
 
 fn run(config: Config) -> Result<Exit, Failure> {
-    let token = config.token_file.as_deref().map(|path| file::token("token_file", path)).transpose()?;
+    let token = config.token_file.as_ref().map(|named| file::token("token_file", named)).transpose()?;
     let identity = identity(&config)?;
     ::log::info!(target: "worker", "worker {} for {}", identity.id, config.miner.authority());
     let hub = Hub::new(REPORTS)?;

@@ -28,7 +28,7 @@ pub struct Created {
 /// Makes a hotkey of fresh randomness and writes it, unencrypted, for its owner alone (0600, directories
 /// 0700). Never overwrites.
 pub fn create(wallet: &Wallet) -> Result<Created, WalletError> {
-    let path = hotkey_path(wallet);
+    let path = hotkey_path(wallet)?;
     let public = public_path(&path);
     if let Some(taken) = [&path, &public].into_iter().find(|path| path.symlink_metadata().is_ok()) {
         return Err(WalletError::Exists { path: taken.clone() });

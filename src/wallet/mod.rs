@@ -20,8 +20,8 @@ pub use keyfile::KeyfileError;
 
 use crate::{
     config::{
-        file::{self, from_home},
-        wallet::Wallet,
+        file::{self, FileError, from_home},
+        wallet::{FILE_KEY, PASSWORD_KEY, Wallet},
     },
     units::{Hotkey, Secret},
     wire::keys::Keypair,
@@ -48,6 +48,8 @@ pub enum WalletError {
     Exists { path: PathBuf },
     #[error("cannot write {}", path.display())]
     Unwritable { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Credential(#[from] FileError),
     #[error("the system gave no random bytes: {0}")]
     Randomness(getrandom::Error),
 }
@@ -62,7 +64,7 @@ pub struct Shown {
 
 /// The key pair of the wallet's hotkey.
 pub fn load(wallet: &Wallet) -> Result<Keypair, WalletError> {
-    let path = hotkey_path(wallet);
+    let path = hotkey_path(wallet)?;
     let bytes = read(&path, wallet)?;
     let text = if nacl::is_encrypted(&bytes) { decrypt(&path, wallet, &bytes)? } else { bytes };
     keyfile::keypair(&text).map_err(|source| WalletError::Keyfile { path, source })
@@ -83,7 +85,7 @@ pub fn load_coldkey(
 
 /// Whose hotkey it is. For an encrypted one the public file beside it answers when no password is given.
 pub fn show(wallet: &Wallet) -> Result<Shown, WalletError> {
-    let path = hotkey_path(wallet);
+    let path = hotkey_path(wallet)?;
     let encrypted = nacl::is_encrypted(&read(&path, wallet)?);
     if !encrypted || wallet.password_file.is_some() {
         let hotkey = load(wallet)?.hotkey().clone();
@@ -96,11 +98,11 @@ pub fn show(wallet: &Wallet) -> Result<Shown, WalletError> {
 }
 
 /// Where the hotkey lies.
-pub fn hotkey_path(wallet: &Wallet) -> PathBuf {
+pub fn hotkey_path(wallet: &Wallet) -> Result<PathBuf, WalletError> {
     if let Some(file) = &wallet.file {
-        return from_home(file);
+        return Ok(file::locate(FILE_KEY, file)?);
     }
-    from_home(&wallet.path).join(&wallet.name).join("hotkeys").join(&wallet.hotkey)
+    Ok(from_home(&wallet.path).join(&wallet.name).join("hotkeys").join(&wallet.hotkey))
 }
 
 /// `<hotkey>pub.txt`, the public half that Bittensor's tools write beside a hotkey.
@@ -130,7 +132,7 @@ fn remedy(wallet: &Wallet) -> String {
 
 fn decrypt(path: &Path, wallet: &Wallet, bytes: &[u8]) -> Result<Zeroizing<Vec<u8>>, WalletError> {
     let password_file = wallet.password_file.as_ref().ok_or(WalletError::Encrypted { path: path.to_owned() })?;
-    let password = password(password_file)?;
+    let password = password(&file::locate(PASSWORD_KEY, password_file)?)?;
     let opened = nacl::open(bytes, password.reveal().as_bytes());
     opened.map_err(|source| WalletError::Keyfile { path: path.to_owned(), source })
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::*;
-use crate::wire::keys::verify;
+use crate::{config::named_file::NamedFile, wire::keys::verify};
 
 const PLAIN: &str = "5CqwFvTDphsctn8d7BRcALSnMsqpssPLktN37XzZjXu9HEya";
 const OF_SEED: &str = "5DtDLm5rQHShDqojQpsvcN8tRXHVFaecfDoRet1SU6BFD9Fi";
@@ -34,7 +34,7 @@ fn home() -> Home {
 
 impl Home {
     fn put(&self, bytes: &[u8]) {
-        let path = hotkey_path(&self.wallet);
+        let path = hotkey_path(&self.wallet).unwrap();
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, bytes).unwrap();
     }
@@ -42,7 +42,7 @@ impl Home {
     fn password(&mut self, text: &str) {
         let path = self.dir.path().join("password");
         fs::write(&path, text).unwrap();
-        self.wallet.password_file = Some(path);
+        self.wallet.password_file = Some(path.into());
     }
 }
 
@@ -69,7 +69,7 @@ fn a_wallet_of_bittensors_opens_and_signs() {
 #[test]
 fn a_key_file_may_lie_outside_the_layout() {
     let mut home = home();
-    home.wallet.file = Some(home.dir.path().join("credential"));
+    home.wallet.file = Some(home.dir.path().join("credential").into());
     home.put(&recorded("plain.json"));
     assert_eq!(load(&home.wallet).unwrap().hotkey().as_str(), PLAIN);
 }
@@ -112,10 +112,18 @@ fn a_secret_of_another_key_is_refused() {
 
 #[test]
 fn a_missing_credential_is_not_for_the_tool_to_make() {
-    let file = Some("/run/credentials/none".into());
+    let file = Some(PathBuf::from("/run/credentials/none").into());
     let wallet = Wallet { path: "w".into(), name: "n".into(), hotkey: "h".into(), file, password_file: None };
     let text = load(&wallet).map(|_| ()).unwrap_err().to_string();
     assert_eq!(text, "no hotkey at /run/credentials/none; wallet.file must name a key file");
+}
+
+#[test]
+fn a_credential_outside_of_its_unit_is_told_by_its_key() {
+    let file = Some(NamedFile::Credential("hotkey".into()));
+    let wallet = Wallet { path: "w".into(), name: "n".into(), hotkey: "h".into(), file, password_file: None };
+    let text = show(&wallet).unwrap_err().to_string();
+    assert!(text.starts_with("wallet.file: credential:hotkey: $CREDENTIALS_DIRECTORY is not set: "), "{text}");
 }
 
 #[test]
@@ -171,7 +179,7 @@ fn an_encrypted_hotkey_is_shown_from_its_public_half() {
     let home = home();
     home.put(&recorded("encrypted.nacl"));
     assert!(matches!(show(&home.wallet), Err(WalletError::Encrypted { .. })));
-    fs::write(public_path(&hotkey_path(&home.wallet)), recorded("encrypted.nacl.pub.json")).unwrap();
+    fs::write(public_path(&hotkey_path(&home.wallet).unwrap()), recorded("encrypted.nacl.pub.json")).unwrap();
     let shown = show(&home.wallet).unwrap();
     assert_eq!((shown.hotkey.as_str(), shown.encrypted), (ENCRYPTED, true));
 }

@@ -163,3 +163,76 @@ fn the_database_of_another_hotkey_is_named_with_both() {
     let told = "holds what the validator with the hotkey 5SomebodyElse knows, and this one has 5";
     assert!(said(&output).contains(told), "{}", said(&output));
 }
+
+const CREDENTIAL_KEYS: &str = "external_ip: 192.0.2.7\nwallet: {file: 'credential:hotkey', password_file: 'credential:password'}\n\
+    meshhub: {ws_url: 'wss://hub.example/ws', access_token_file: 'credential:hub', ca_file: 'credential:ca'}\n";
+
+/// As the service manager starts it: with a directory of credentials, or as anybody else does.
+fn with_credentials(daemon: &str, text: &str, how: &[&str], directory: Option<&Path>) -> Output {
+    let file = written(text);
+    let mut command = Command::new(daemon);
+    command.arg("--config").arg(file.path()).args(how).env_remove("CREDENTIALS_DIRECTORY");
+    directory.map(|directory| command.env("CREDENTIALS_DIRECTORY", directory));
+    command.output().unwrap()
+}
+
+#[test]
+fn a_check_alone_takes_credentials_without_the_service_manager() {
+    let miner = "wallet: {file: 'credential:hotkey'}\nworker_management: {token_file: 'credential:token'}\n";
+    for (daemon, text) in [(VALIDATOR, CREDENTIAL_KEYS), (MINER, miner), (WORKER, "token_file: credential:token\n")] {
+        let output = with_credentials(daemon, text, &["--check"], None);
+        assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    }
+    let output = with_credentials(WORKER, "token_file: credential:../token\n", &["--check"], None);
+    assert_eq!(output.status.code(), Some(78), "{}", said(&output));
+    let told = "token_file: is \"credential:../token\"; allowed: a path, or credential:NAME";
+    assert!(said(&output).contains(told), "{}", said(&output));
+}
+
+#[test]
+fn a_credential_that_is_not_there_is_told_by_key_and_remedy() {
+    let unset = |key: &str, name: &str| {
+        format!(
+            "{key}: credential:{name}: $CREDENTIALS_DIRECTORY is not set: LoadCredential={name}:PATH in the unit sets it"
+        )
+    };
+    let output = with_credentials(VALIDATOR, CREDENTIAL_KEYS, &["--check-files"], None);
+    assert_eq!(output.status.code(), Some(78), "{}", said(&output));
+    for (key, name) in [("wallet.file", "hotkey"), ("meshhub.access_token_file", "hub"), ("meshhub.ca_file", "ca")] {
+        assert!(said(&output).contains(&unset(key, name)), "{key}: {}", said(&output));
+    }
+    let text = "token_file: credential:token\n";
+    let output = with_credentials(WORKER, text, &[], None);
+    assert_eq!(output.status.code(), Some(78), "{}", said(&output));
+    assert!(said(&output).contains(&unset("token_file", "token")), "{}", said(&output));
+    let empty = tempfile::tempdir().unwrap();
+    let output = with_credentials(WORKER, text, &[], Some(empty.path()));
+    assert_eq!(output.status.code(), Some(78), "{}", said(&output));
+    let told = format!("token_file: credential:token: there is no token in {}", empty.path().display());
+    assert!(said(&output).contains(&told), "{}", said(&output));
+}
+
+#[test]
+fn credentials_that_are_there_pass_whatever_their_mode() {
+    let dir = tempfile::tempdir().unwrap();
+    let wallets = dir.path().join("wallets");
+    with_wallet(&wallets);
+    fs::copy(wallets.join("default/hotkeys/default"), dir.path().join("hotkey")).unwrap();
+    fs::write(dir.path().join("token"), "0123456789abcdef\n").unwrap();
+    let text = "wallet: {file: 'credential:hotkey'}\nworker_management: {token_file: 'credential:token'}\n";
+    let output = with_credentials(MINER, text, &["--check-files"], Some(dir.path()));
+    assert_eq!((output.status.code(), said(&output).as_str()), (Some(0), ""), "systemd guards them by an access list");
+}
+
+#[test]
+fn the_tool_outside_of_the_unit_says_where_the_hotkey_would_be() {
+    let file = written("wallet: {file: 'credential:hotkey'}\n");
+    let path = file.path().to_str().unwrap();
+    for words in
+        [&["why", "--config", path][..], &["chain", "info", "--config", path, "--endpoint", "http://127.0.0.1:9"]]
+    {
+        let output = Command::new(TOOL).args(words).env_remove("CREDENTIALS_DIRECTORY").output().unwrap();
+        assert_eq!(output.status.code(), Some(78), "{words:?}: {}", said(&output));
+        assert!(said(&output).contains("root may set it to /run/credentials/UNIT"), "{words:?}: {}", said(&output));
+    }
+}

@@ -47,7 +47,7 @@ fn an_announcement_that_the_chain_would_refuse_is_not_made() {
 
 /// A key file of the stage: the hotkeys pay as coldkeys here.
 fn key_file(stage: &Stage, name: &str) -> String {
-    byteleap::wallet::hotkey_path(&wallet_of(&stage.dir, name)).display().to_string()
+    byteleap::wallet::hotkey_path(&wallet_of(&stage.dir, name)).unwrap().display().to_string()
 }
 
 #[test]

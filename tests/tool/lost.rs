@@ -25,7 +25,7 @@ fn an_announcement_whose_answers_are_lost_is_made_once() {
 fn a_place_whose_answers_are_lost_is_paid_once() {
     let stage = Stage::start(&json!({}));
     byteleap::wallet::create(&wallet_of(&stage.dir, "stranger")).unwrap();
-    let coldkey = byteleap::wallet::hotkey_path(&wallet_of(&stage.dir, "validator")).display().to_string();
+    let coldkey = byteleap::wallet::hotkey_path(&wallet_of(&stage.dir, "validator")).unwrap().display().to_string();
     stage.control("sim_loseAnswers", &json!(["author_submitExtrinsic", 3]));
     let wallets = stage.wallets();
     let whose = stage.wallet("stranger", &wallets);
@@ -62,7 +62,7 @@ fn a_price_that_rises_before_the_block_is_not_paid() {
     let begun = ["first", "second"].map(|name| {
         byteleap::wallet::create(&wallet_of(&stage.dir, name)).unwrap();
         let coldkey = if name == "first" { "validator" } else { "rich" };
-        let coldkey = byteleap::wallet::hotkey_path(&wallet_of(&stage.dir, coldkey)).display().to_string();
+        let coldkey = byteleap::wallet::hotkey_path(&wallet_of(&stage.dir, coldkey)).unwrap().display().to_string();
         let whose = stage.wallet(name, &wallets);
         let paid = ["--burned", "--coldkey-file", &coldkey, "--yes-at-most", "0.11"];
         let mut begun = stage.chain_begun("register", &[&whose[..], &paid].concat());

@@ -164,7 +164,7 @@ fn a_reader_that_leaves_early_is_no_fault() {
 fn a_key_file_that_others_can_read_is_named_with_its_remedy() {
     use std::{fs, os::unix::fs::PermissionsExt};
     let stage = Stage::start(&json!({}));
-    let path = byteleap::wallet::hotkey_path(&wallet_of(&stage.dir, "validator"));
+    let path = byteleap::wallet::hotkey_path(&wallet_of(&stage.dir, "validator")).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
     let wallets = stage.wallets();
     let arguments = [&["wallet", "show"], stage.wallet("validator", &wallets).as_slice()].concat();

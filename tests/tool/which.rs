@@ -17,7 +17,7 @@ fn genesis(stage: &Stage) -> String {
 fn whoever_pays_is_told_which_chain_the_node_says_it_is_of() {
     let stage = Stage::start(&json!({}));
     byteleap::wallet::create(&wallet_of(&stage.dir, "stranger")).unwrap();
-    let coldkey = byteleap::wallet::hotkey_path(&wallet_of(&stage.dir, "validator")).display().to_string();
+    let coldkey = byteleap::wallet::hotkey_path(&wallet_of(&stage.dir, "validator")).unwrap().display().to_string();
     let wallets = stage.wallets();
     let whose = stage.wallet("stranger", &wallets);
     let asked = at_endpoint(&stage, "register", &[&whose[..], &["--burned", "--coldkey-file", &coldkey]].concat());

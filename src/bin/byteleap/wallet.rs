@@ -3,7 +3,10 @@
 use std::path::PathBuf;
 
 use byteleap::{
-    config::wallet::{DEFAULT_NAME, DEFAULT_PATH, Wallet},
+    config::{
+        named_file::NamedFile,
+        wallet::{DEFAULT_NAME, DEFAULT_PATH, Wallet},
+    },
     exit::Failure,
     wallet::{self, WalletError},
 };
@@ -57,7 +60,13 @@ fn part(text: &str) -> Result<String, &'static str> {
 
 impl Place {
     fn wallet(self, password_file: Option<PathBuf>) -> Wallet {
-        Wallet { path: self.path, name: self.name, hotkey: self.hotkey, file: None, password_file }
+        Wallet {
+            path: self.path,
+            name: self.name,
+            hotkey: self.hotkey,
+            file: None,
+            password_file: password_file.map(NamedFile::Path),
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::{fs, path::PathBuf, time::Duration};
 use byteleap::{
     config::{
         file::FileError,
+        named_file::NamedFile,
         on_chain::{self, Given, OnChain},
         wallet::{Wallet, is_part},
     },
@@ -127,7 +128,7 @@ impl Who {
             path.clone_into(&mut wallet.path);
             wallet.file = None;
         }
-        wallet.password_file = self.password_file.clone().or(wallet.password_file);
+        wallet.password_file = self.password_file.clone().map(NamedFile::Path).or(wallet.password_file);
         Ok(wallet)
     }
 
@@ -140,6 +141,10 @@ impl Who {
         match wallet::show(&self.wallet(settings)?) {
             Ok(shown) => Ok(Some(shown.hotkey)),
             Err(wallet::WalletError::Missing { .. }) if !asked => Ok(None),
+            // nothing is signed with it: its address will do
+            Err(why @ wallet::WalletError::Credential(_)) => {
+                Err(Failure::config(format!("{why}; or give the hotkey's address: --hotkey SS58")))
+            }
             Err(why) => Err(why.into()),
         }
     }
