@@ -13,71 +13,101 @@
           "x86_64-linux"
           "aarch64-linux"
         ] (system: f nixpkgs.legacyPackages.${system});
-      packageFor = pkgs: self.packages.${pkgs.stdenv.hostPlatform.system}.default;
-      app = package: name: description: {
-        type = "app";
-        program = "${package}/bin/${name}";
-        meta.description = description;
+      revision = self.rev or self.dirtyRev or "unknown";
+      ours = pkgs: self.packages.${pkgs.stdenv.hostPlatform.system};
+      fleet = import ./nixos-modules/examples/fleet.nix {
+        inherit nixpkgs;
+        byteleap = self;
       };
+      host =
+        example:
+        lib.nixosSystem {
+          modules = [
+            self.nixosModules.default
+            example
+          ];
+        };
     in
     {
-      overlays.default = final: _: { byteleap = final.callPackage ./nixos-modules/package.nix { }; };
+      overlays.default = final: _: {
+        byteleap = final.callPackage ./nixos-modules/package.nix { inherit revision; };
+      };
 
-      packages = eachSystem (pkgs: {
-        default = pkgs.callPackage ./nixos-modules/package.nix { };
-      });
+      packages = eachSystem (
+        pkgs:
+        pkgs.callPackage ./nixos-modules/packages.nix { inherit revision; }
+        // {
+          options-doc = import ./nixos-modules/options.nix { inherit lib self pkgs; };
+        }
+      );
 
       # nix run .#worker -- --config /etc/byteleap/worker.yaml
       apps = eachSystem (
         pkgs:
         let
-          bin = app (packageFor pkgs);
+          app = package: program: description: {
+            type = "app";
+            inherit program;
+            meta = { inherit description; };
+          };
+          run = name: app name "${(ours pkgs).${name}}/bin/${name}" (ours pkgs).${name}.meta.description;
+          devnet = pkgs.writeShellScript "byteleap-devnet" ''
+            exec ${(ours pkgs).default}/bin/byteleap devnet "$@"
+          '';
         in
-        {
-          worker = bin "worker" "the worker: computes challenges on this host";
-          miner = bin "miner" "the miner: speaks for up to 100 workers";
-          validator = bin "validator" "the validator: makes challenges, scores, sets weights";
-          byteleap = bin "byteleap" "the operator's tool: wallets, devnet, simulated chain";
-          default = bin "byteleap" "the operator's tool: wallets, devnet, simulated chain";
+        lib.genAttrs [ "worker" "miner" "validator" "byteleap" ] run
+        // {
+          devnet = app "devnet" "${devnet}" "a whole subnet on this machine";
+          default = run "byteleap";
         }
       );
 
-      nixosModules = lib.genAttrs [ "validator" "miner" "worker" ] (
-        role:
-        { pkgs, lib, ... }:
-        {
-          imports = [ ./nixos-modules/${role}.nix ];
-          services.byteleap.${role}.package = lib.mkDefault (packageFor pkgs);
-        }
-      )
-      // {
-        default.imports = lib.attrValues (removeAttrs self.nixosModules [ "default" ]);
-      };
+      nixosModules =
+        lib.genAttrs [ "validator" "miner" "worker" ] (
+          role:
+          { pkgs, lib, ... }:
+          {
+            # one module, however often it is imported
+            key = "byteleap#${role}";
+            imports = [ ./nixos-modules/${role}.nix ];
+            services.byteleap.${role}.package = lib.mkDefault (ours pkgs).default;
+          }
+        )
+        // {
+          default.imports = with self.nixosModules; [
+            validator
+            miner
+            worker
+          ];
+        };
 
-      # one host of each kind, as small as it can be; `checks` builds their units
-      nixosConfigurations.example = lib.nixosSystem {
-        system = "x86_64-linux";
-        modules = [
-          self.nixosModules.default
-          ./nixos-modules/example.nix
-        ];
-      };
+      # a host of each kind, and the hosts of the fleet; `checks` builds their units
+      nixosConfigurations = {
+        gpu-worker = host ./nixos-modules/examples/gpu-worker.nix;
+        control = host ./nixos-modules/examples/control.nix;
+      }
+      // lib.mapAttrs' (name: lib.nameValuePair "fleet-${name}") fleet.nixosConfigurations;
 
-      checks = eachSystem (pkgs: {
-        package = packageFor pkgs;
-        units =
-          pkgs.runCommand "byteleap-units" { }
-            "mkdir $out${
-              lib.concatMapStrings (
-                role:
-                let
-                  name = "byteleap-${role}.service";
-                in
-                "; grep -q '^ExecStart=.*/bin/${role} --config' ${
-                  self.nixosConfigurations.example.config.systemd.units.${name}.unit
-                }/${name}; cp ${self.nixosConfigurations.example.config.systemd.units.${name}.unit}/${name} $out/"
-              ) [ "validator" "miner" "worker" ]
-            }";
+      checks = eachSystem (pkgs: import ./tests/nixos/checks.nix { inherit self nixpkgs pkgs; });
+
+      devShells = eachSystem (pkgs: {
+        default = pkgs.mkShell {
+          inputsFrom = [ (ours pkgs).default ];
+          packages = with pkgs; [
+            cargo
+            clippy
+            rustc
+            rustfmt
+            # cuda/build.sh, tests/interop and the benches' NumPy make virtual environments
+            python3
+            # tests/cuda: the kernels' emulation and the fake driver
+            gcc
+            deadnix
+            nixfmt
+          ];
+        };
       });
+
+      formatter = eachSystem (pkgs: pkgs.nixfmt-tree);
     };
 }

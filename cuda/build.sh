@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Builds the kernels' artefacts from their sources: `cuda/build.sh` writes cuda/artefacts, `cuda/build.sh --check`
 # builds beside them and fails where the two differ. The result is the same bit for bit on any machine and from any
-# directory. Needs Python with pip; no CUDA installation, no GPU, no host compiler.
+# directory. Needs Python with pip; no CUDA installation, no GPU, no host compiler. With CUDA_COMPILERS=DIR the compilers
+# are those in DIR, as pip lays them out, and nothing is fetched.
 #
 # Two compilers, each for one reason:
 #   NVRTC 12.2.140 writes PTX ISA 8.2, which every driver from 535 on can compile;
@@ -14,23 +15,26 @@ mkdir -p "$target/cuda"
 tools=$(realpath "$target/cuda")
 python=${PYTHON:-python3}
 
-# one build at a time fetches the compilers
-exec 9>"$tools/lock"
-flock 9
-cat >"$tools/wanted" <<'HASHES'
+compilers=${CUDA_COMPILERS:-$tools/compilers}
+if [[ -z ${CUDA_COMPILERS:-} ]]; then
+    # one build at a time fetches the compilers
+    exec 9>"$tools/lock"
+    flock 9
+    cat >"$tools/wanted" <<'HASHES'
 nvidia-cuda-nvrtc-cu12==12.2.140 --hash=sha256:b1cdcae6443cb7cdcfb5d1bf51896a148c9f82f9e65b27db9ab095eaed689aa7
 nvidia-cuda-nvcc-cu12==12.9.86 --hash=sha256:5d6a0d32fdc7ea39917c20065614ae93add6f577d840233237ff08e9a38f58f0
 HASHES
-if ! cmp -s "$tools/wanted" "$tools/installed"; then
-    rm -rf "$tools/compilers" "$tools/installed"
-    "$python" -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --no-deps --require-hashes --only-binary :all: \
-        --target "$tools/compilers" -r "$tools/wanted"
-    mv "$tools/wanted" "$tools/installed"
+    if ! cmp -s "$tools/wanted" "$tools/installed"; then
+        rm -rf "$compilers" "$tools/installed"
+        "$python" -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --no-deps --require-hashes --only-binary :all: \
+            --target "$compilers" -r "$tools/wanted"
+        mv "$tools/wanted" "$tools/installed"
+    fi
+    chmod +x "$compilers/nvidia/cuda_nvcc/bin/ptxas"
+    flock -u 9
 fi
-flock -u 9
-nvrtc=$tools/compilers/nvidia/cuda_nvrtc/lib/libnvrtc.so.12
-ptxas=$tools/compilers/nvidia/cuda_nvcc/bin/ptxas
-chmod +x "$ptxas"
+nvrtc=$compilers/nvidia/cuda_nvrtc/lib/libnvrtc.so.12
+ptxas=$compilers/nvidia/cuda_nvcc/bin/ptxas
 
 work=$(mktemp -d "$tools/work.XXXXXX")
 trap 'rm -rf "$work"' EXIT

@@ -1,10 +1,14 @@
-# What the three units share: options, the checked configuration file, the sandbox. The roles add what differs.
+# What the three roles share: their options, the checked configuration file, the unit and its sandbox. A role says what
+# differs: { name, ports, secrets, settings, options, derived, unit, assertions } (see worker.nix for the smallest).
 {
   config,
   lib,
   pkgs,
+  ...
 }:
+role:
 let
+  inherit (lib) mkOption types;
   format = pkgs.formats.yaml { };
 
   # Every relaxation of this set is made in a role's file, with its reason.
@@ -28,6 +32,7 @@ let
     PrivateDevices = true;
     PrivateUsers = true;
     DevicePolicy = "closed";
+    KeyringMode = "private";
     LockPersonality = true;
     MemoryDenyWriteExecute = true;
     RemoveIPC = true;
@@ -40,77 +45,257 @@ let
       "AF_UNIX"
     ];
     SystemCallArchitectures = "native";
+    SystemCallErrorNumber = "EPERM";
     SystemCallFilter = [
       "@system-service"
       "~@privileged @resources"
     ];
+  };
+
+  # A connection is a descriptor; a thread a task. What is reached here is a leak, and not a busy day.
+  limits = {
     LimitNOFILE = 65536;
+    TasksMax = 1024;
     # a core dump would hold the hotkey
     LimitCORE = 0;
   };
-in
-{
-  # The options of `services.byteleap.<role>`.
-  options = role: {
-    enable = lib.mkEnableOption "the ByteLeap ${role}";
-    package = lib.mkPackageOption pkgs "byteleap" { };
-    settings = lib.mkOption {
-      type = format.type;
-      default = { };
-      description = ''
-        Settings of the ${role}, as in `config/${role}.yaml`. The file is checked by the ${role} itself when the
-        system is built. Secrets do not belong here: the file lies in the world-readable store.
-      '';
-    };
-    credentials = lib.mkOption {
-      type = lib.types.attrsOf lib.types.path;
-      default = { };
-      example = lib.literalExpression ''{ hotkey = "/run/secrets/hotkey"; }'';
-      description = ''
-        Files handed to the unit as systemd credentials. Each is readable by the ${role} alone, under
-        `/run/credentials/byteleap-${role}.service/NAME`.
-      '';
-    };
-    openFirewall = lib.mkOption {
-      type = lib.types.bool;
-      default = false;
-      description = "Whether to open the ${role}'s listening port.";
-    };
-  };
 
-  # The unit of a role. `extra` is merged over the hardening: each line of it is a decision of that role.
-  service =
-    role: extra:
+  # a secret is named by where it lies on the host: a path inside the store could be read by everybody
+  secretFile =
+    { description, example, ... }:
+    mkOption {
+      type = types.nullOr types.externalPath;
+      default = null;
+      inherit description example;
+    };
+
+  instance = {
+    package = lib.mkPackageOption pkgs "byteleap" { };
+    settings = mkOption {
+      type = types.submodule {
+        freeformType = format.type;
+        options = role.settings;
+      };
+      default = { };
+      description = ''
+        Settings of the ${role.name}: the keys of `config/${role.name}.yaml`, all of them. The file that they make is
+        checked by the ${role.name} itself (`--check`) when the system is built. It lies in the store, where everybody
+        can read it: secrets are named by the options for files.
+      '';
+    };
+    credentials = mkOption {
+      type = types.attrsOf types.externalPath;
+      default = { };
+      example = {
+        authority = "/run/secrets/authority.pem";
+      };
+      description = ''
+        More files for this ${role.name}, as systemd credentials: settings name them `credential:NAME`.
+      '';
+    };
+    metrics = {
+      port = mkOption {
+        type = types.nullOr types.port;
+        default = null;
+        example = role.metricsPort;
+        description = "Where `/metrics` (Prometheus) and `/healthz` answer. Null: nowhere.";
+      };
+      address = mkOption {
+        type = types.str;
+        default = "127.0.0.1";
+        example = "10.0.0.5";
+        description = "The address of that port. Beyond loopback everybody who reaches it can read it.";
+      };
+      openFirewall = mkOption {
+        type = types.bool;
+        default = false;
+        description = "Whether to open that port in the firewall.";
+      };
+    };
+  }
+  // lib.mapAttrs (_: secretFile) role.secrets
+  // lib.optionalAttrs (role.ports != null) {
+    openFirewall = mkOption {
+      type = types.bool;
+      default = false;
+      description = "Whether to open the ${role.name}'s port in the firewall.";
+    };
+  }
+  // role.options;
+
+  all = config.services.byteleap.${role.name};
+
+  instances =
+    lib.optional all.enable (named "byteleap-${role.name}" "services.byteleap.${role.name}" all)
+    ++ lib.mapAttrsToList (name: named "byteleap-${role.name}-${name}" "services.byteleap.${role.name}.instances.${name}") (
+      lib.filterAttrs (_: cfg: cfg.enable) all.instances
+    );
+
+  # unit: the name of its unit and its directories; option: where its options are, for messages
+  named = unit: option: cfg: { inherit unit option cfg; };
+
+  present = lib.filterAttrsRecursive (_: value: value != null);
+  secretsOf = cfg: lib.filterAttrs (option: _: cfg.${option} != null) role.secrets;
+  endpoint = address: port: "${if lib.hasInfix ":" address then "[${address}]" else address}:${toString port}";
+
+  # what follows from other options; a setting that is written wins
+  settingsOf =
+    { cfg, ... }@it:
+    lib.foldl' lib.recursiveUpdate { } (
+      lib.mapAttrsToList (_: secret: lib.setAttrByPath secret.setting "credential:${secret.credential}") (secretsOf cfg)
+      ++ lib.optional (cfg.metrics.port != null) { metrics.listen = endpoint cfg.metrics.address cfg.metrics.port; }
+      ++ [
+        (role.derived it)
+        (present cfg.settings)
+      ]
+    );
+
+  fileOf =
+    { unit, cfg, ... }@it:
     let
-      cfg = config.services.byteleap.${role};
-      raw = format.generate "byteleap-${role}.yaml" cfg.settings;
-      checked = pkgs.runCommand "byteleap-${role}-checked.yaml" { } ''
-        ${cfg.package}/bin/${role} --config ${raw} --check
+      raw = format.generate "${unit}.yaml" (settingsOf it);
+      checked = pkgs.runCommand "${unit}-checked.yaml" { } ''
+        ${cfg.package}/bin/${role.name} --config ${raw} --check
         cp ${raw} $out
       '';
+      # a host of another architecture is built without asking its own binary
+      runs = pkgs.stdenv.buildPlatform.canExecute pkgs.stdenv.hostPlatform;
+    in
+    if runs then checked else raw;
+
+  serviceOf =
+    { unit, cfg, ... }@it:
+    let
+      own = role.unit it;
+      credentials = lib.mapAttrs' (option: secret: {
+        name = secret.credential;
+        value = cfg.${option};
+      }) (secretsOf cfg);
     in
     {
-      description = "ByteLeap ${role}";
+      description = "ByteLeap ${role.name}" + lib.removePrefix "byteleap-${role.name}" unit;
+      documentation = [ "https://github.com/byteleap/byteleap" ];
       wantedBy = [ "multi-user.target" ];
       wants = [ "network-online.target" ];
-      after = [ "network-online.target" ];
+      # signatures and challenges carry times
+      after = [
+        "network-online.target"
+        "nss-lookup.target"
+        "time-sync.target"
+      ]
+      ++ own.after or [ ];
+      environment = own.environment or { };
+      # a switch takes the old one down and the new one up in one step, once everything is built
+      stopIfChanged = false;
       serviceConfig =
         hardening
+        // limits
         // {
           Type = "notify";
-          ExecStart = "${cfg.package}/bin/${role} --config ${checked}";
+          ExecStart = "${cfg.package}/bin/${role.name} --config ${fileOf it}";
           Restart = "on-failure";
           RestartSec = 5;
           # 78: the configuration must be changed first
           RestartPreventExitStatus = 78;
           # fed by the event loop itself: one that hangs is ended and restarted
           WatchdogSec = 60;
+          TimeoutStopSec = 20;
+          StateDirectory = unit;
+          StateDirectoryMode = "0700";
           # the chain's metadata: see subtensor.metadata_cache
-          CacheDirectory = "byteleap-${role}";
-          StateDirectory = "byteleap-${role}";
-          WorkingDirectory = "%S/byteleap-${role}";
-          LoadCredential = lib.mapAttrsToList (name: path: "${name}:${path}") cfg.credentials;
+          CacheDirectory = unit;
+          CacheDirectoryMode = "0700";
+          RuntimeDirectory = unit;
+          RuntimeDirectoryMode = "0700";
+          WorkingDirectory = "%S/${unit}";
+          # not interpolated: that would copy a path into the store
+          LoadCredential = lib.mapAttrsToList (name: path: "${name}:${toString path}") (credentials // cfg.credentials);
         }
-        // extra;
+        // own.serviceConfig or { };
     };
+
+  portsOf =
+    { option, cfg, ... }@it:
+    let
+      settings = settingsOf it;
+    in
+    lib.optional (role.ports != null) {
+      inherit (role.ports settings) address port;
+      setting = "${option}.settings.${role.portSetting}";
+      open = cfg.openFirewall;
+    }
+    ++ lib.optional (cfg.metrics.port != null) {
+      inherit (cfg.metrics) address port;
+      setting = "${option}.metrics.port";
+      open = cfg.metrics.openFirewall;
+    };
+
+  assertionsOf =
+    { option, cfg, ... }@it:
+    lib.mapAttrsToList (name: secret: {
+      assertion = cfg.${name} == null || !lib.hasAttrByPath secret.setting (present cfg.settings);
+      message = "${option}: ${name} and settings.${lib.concatStringsSep "." secret.setting} both name a file. Take one of them away.";
+    }) role.secrets
+    ++
+      map
+        (credential: {
+          assertion = !(cfg.credentials ? ${credential.name});
+          message = "${option}.credentials.${credential.name}: ${credential.option} uses this name. Give the file another one.";
+        })
+        (
+          lib.mapAttrsToList (option: secret: {
+            inherit option;
+            name = secret.credential;
+          }) (secretsOf cfg)
+        )
+    ++ role.assertions it;
+in
+{
+  imports = [ ./host.nix ];
+
+  options.services.byteleap.${role.name} = {
+    enable = lib.mkEnableOption "the ByteLeap ${role.name}";
+    instances = mkOption {
+      type = types.attrsOf (
+        types.submodule {
+          options = instance // {
+            enable = mkOption {
+              type = types.bool;
+              default = true;
+              description = "Whether this instance runs.";
+            };
+            package = lib.mkPackageOption pkgs "byteleap" { } // {
+              default = all.package;
+              defaultText = lib.literalExpression "config.services.byteleap.${role.name}.package";
+            };
+          };
+        }
+      );
+      default = { };
+      example = {
+        second.settings = role.example;
+      };
+      description = ''
+        More ${role.name}s on this host, by name, each with options of its own: the unit `byteleap-${role.name}-NAME`, and
+        directories of that name.
+      '';
+    };
+  }
+  // instance;
+
+  config = lib.mkIf (instances != [ ]) {
+    assertions = lib.concatMap assertionsOf instances ++ [
+      {
+        assertion = lib.all (name: builtins.match "[a-zA-Z0-9_-]{1,32}" name != null) (lib.attrNames all.instances);
+        message = "services.byteleap.${role.name}.instances: a name becomes part of units and paths: 1 to 32 letters, digits, dashes or underscores, and not ${lib.concatStringsSep ", " (lib.attrNames all.instances)}.";
+      }
+    ];
+    services.byteleap.host.ports = lib.concatMap portsOf instances;
+    systemd.services = lib.listToAttrs (map (it: lib.nameValuePair it.unit (serviceOf it)) instances);
+    # where the operator's tool finds what a daemon runs with: byteleap … --config /etc/byteleap/UNIT.yaml
+    environment.etc = lib.listToAttrs (
+      map (it: lib.nameValuePair "byteleap/${it.unit}.yaml" { source = fileOf it; }) instances
+    );
+    environment.systemPackages = lib.unique (map (it: it.cfg.package) instances);
+  };
 }

@@ -1,25 +1,39 @@
-# The whole package: validator, miner, worker and the operator's tool, built from the checked-in lock file.
-{ lib, rustPlatform }:
+# Everything in one build: validator, miner, worker, the GPU executor and the operator's tool, from the checked-in lock file.
+{
+  lib,
+  rustPlatform,
+  autoAddDriverRunpath,
+  # the git revision, for `byteleap version`
+  revision ? "unknown",
+}:
+let
+  manifest = fromTOML (builtins.readFile ../Cargo.toml);
+in
 rustPlatform.buildRustPackage {
   pname = "byteleap";
-  version = (fromTOML (builtins.readFile ../Cargo.toml)).package.version;
+  inherit (manifest.package) version;
   src = lib.fileset.toSource {
     root = ../.;
-    fileset = lib.fileset.unions [
+    fileset = lib.fileset.difference (lib.fileset.unions [
       ../Cargo.toml
       ../Cargo.lock
       ../.cargo
       ../config
+      ../contrib
       ../cuda
       ../src
       ../tests
-    ];
+    ]) ../tests/nixos;
   };
   cargoLock.lockFile = ../Cargo.lock;
+  env.BYTELEAP_REVISION = revision;
+  # CUDA's driver and NVML are opened at run time: /run/opengl-driver/lib, where NixOS has the host's own
+  nativeBuildInputs = [ autoAddDriverRunpath ];
   # the tests that start daemons and simulate whole subnets run in CI, not in every build of every host
   cargoTestFlags = [ "--lib" ];
   meta = {
-    description = "ByteLeap's compute network (Bittensor subnet 128)";
+    inherit (manifest.package) description;
+    homepage = manifest.package.repository;
     license = lib.licenses.mit;
     mainProgram = "byteleap";
     platforms = lib.platforms.linux;
