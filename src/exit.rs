@@ -8,7 +8,7 @@ use std::{
     panic, process, thread,
 };
 
-use crate::{config::file::FileError, log, machine::Exit, wallet::WalletError};
+use crate::{config::file::FileError, log, machine::Exit, notify::Notifier, wallet::WalletError};
 
 /// Exit statuses of every binary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +76,7 @@ pub fn daemon(role: &'static str, run: impl FnOnce() -> Result<Exit, Failure>) -
     };
     if let Some(text) = text {
         log::say(::log::Level::Error, role, &text);
+        Notifier::from_env().status(&text);
     }
     code.into()
 }

@@ -17,6 +17,9 @@ use std::{
     time::Duration,
 };
 
+/// As much of a status is sent: a line that `systemctl status` shows whole, in one datagram.
+const STATUS_CHARS: usize = 300;
+
 /// The way to the service manager, when there is one.
 #[derive(Debug, Default)]
 pub struct Notifier {
@@ -32,9 +35,20 @@ impl Notifier {
         Notifier { to, watchdog }
     }
 
+    /// To a socket of the tests'.
+    #[cfg(test)]
+    pub(crate) fn to(name: &OsStr) -> Notifier {
+        Notifier { to: open(name), watchdog: None }
+    }
+
     /// How often [`Notifier::alive`] is due: half of what the service manager waits. `None`: it does not wait.
     pub fn watchdog_interval(&self) -> Option<Duration> {
         self.watchdog.map(|limit| limit / 2)
+    }
+
+    /// Whether there is a service manager to tell.
+    pub fn is_heard(&self) -> bool {
+        self.to.is_some()
     }
 
     /// Listening, connected: whatever the role needs to do its work.
@@ -42,9 +56,11 @@ impl Notifier {
         self.send("READY=1");
     }
 
-    /// One line for `systemctl status`.
-    pub fn status(&self, line: &str) {
-        self.send(&format!("STATUS={}", line.replace('\n', " ")));
+    /// One line for `systemctl status`. Whether it was handed over.
+    pub fn status(&self, line: &str) -> bool {
+        // what a peer sent may be part of it: it begins no assignment of its own and moves no cursor
+        let plain = line.chars().map(|c| if c.is_control() { ' ' } else { c });
+        self.send(&format!("STATUS={}", plain.take(STATUS_CHARS).collect::<String>()))
     }
 
     pub fn alive(&self) {
@@ -55,12 +71,13 @@ impl Notifier {
         self.send("STOPPING=1");
     }
 
-    fn send(&self, state: &str) {
-        if let Some((socket, to)) = &self.to
-            && let Err(why) = socket.send_to_addr(state.as_bytes(), to)
-        {
+    fn send(&self, state: &str) -> bool {
+        let Some((socket, to)) = &self.to else { return false };
+        let sent = socket.send_to_addr(state.as_bytes(), to);
+        if let Err(why) = &sent {
             ::log::debug!(target: "notify", "the service manager was not told {state:?}: {why}");
         }
+        sent.is_ok()
     }
 }
 
@@ -100,6 +117,18 @@ mod tests {
     }
 
     #[test]
+    fn a_status_is_bounded() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("notify");
+        let manager = UnixDatagram::bind(&path).unwrap();
+        let notifier = Notifier { to: open(path.as_os_str()), watchdog: None };
+        assert!(notifier.status(&"é".repeat(1000)));
+        let mut text = [0; 2000];
+        let len = manager.recv(&mut text).unwrap();
+        assert_eq!(str::from_utf8(&text[..len]).unwrap(), format!("STATUS={}", "é".repeat(STATUS_CHARS)));
+    }
+
+    #[test]
     fn an_abstract_socket_works_too() {
         let name = format!("byteleap-notify-{}", process::id());
         let manager = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
@@ -113,6 +142,7 @@ mod tests {
     #[test]
     fn without_a_service_manager_nothing_happens() {
         Notifier::default().ready();
+        assert!(!Notifier::default().is_heard() && !Notifier::default().status("line"));
         assert_eq!(Notifier::default().watchdog_interval(), None);
     }
 

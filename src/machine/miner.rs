@@ -35,6 +35,7 @@ mod schedule;
 mod sessions;
 mod signing;
 mod spoke_side;
+mod status;
 mod uplink;
 mod validator_side;
 mod validators;
@@ -323,5 +324,9 @@ impl Machine for Miner {
 
     fn observe(&self, page: &mut Page) {
         self.write_metrics(page);
+    }
+
+    fn status(&self, now: Now) -> String {
+        self.in_a_line(now.mono)
     }
 }

@@ -21,6 +21,7 @@ pub mod journal;
 pub mod lease;
 pub mod miner;
 pub mod score;
+pub mod status;
 mod tls_fault;
 pub mod validator;
 pub mod worker;
@@ -47,6 +48,10 @@ pub trait Machine {
     fn deadline(&self) -> Option<Mono>;
     /// Puts its metrics on a page; the loop adds its own.
     fn observe(&self, page: &mut Page);
+    /// How it stands, as one short line for people, without secrets; empty: nothing to say. Asked now and then.
+    fn status(&self, _now: Now) -> String {
+        String::new()
+    }
 }
 
 /// Which door or which kind of dial a connection belongs to.

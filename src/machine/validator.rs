@@ -60,6 +60,7 @@ mod round;
 mod scoring;
 mod sessions;
 mod sources;
+mod status;
 mod tasks;
 #[cfg(test)]
 mod tests;
@@ -569,6 +570,10 @@ impl Machine for Validator {
 
     fn observe(&self, page: &mut Page) {
         self.fill(page);
+    }
+
+    fn status(&self, now: Now) -> String {
+        self.in_a_line(now)
     }
 }
 

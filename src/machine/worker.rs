@@ -14,6 +14,7 @@ mod opens;
 mod preview;
 mod pulse;
 mod refusal;
+mod status;
 mod tasks;
 mod uplink;
 
@@ -116,6 +117,8 @@ pub struct Worker {
     gpus: Gpus,
     kept: Kept,
     opens: Opens,
+    /// When a proof was last given.
+    proven: Option<Mono>,
     /// When a stopping worker gives up waiting for what it has begun.
     stopping: Option<Mono>,
     exited: bool,
@@ -136,6 +139,7 @@ impl Worker {
             pulse: Pulse::new(config.heartbeat_interval, config.system_info_interval),
             kept: Kept::default(),
             opens: Opens::default(),
+            proven: None,
             stopping: None,
             exited: false,
             counters: Counters::default(),
@@ -278,7 +282,7 @@ impl Worker {
                 return self.want_opening(wanted);
             }
             Ok(Proof::Ready(proof)) => {
-                self.counters.count(Metric::Proofs, &["proven"]);
+                self.give_proof(now.mono);
                 self.kept.proven(now.mono, validator, challenge);
                 let proofs = Raw::of(&[proof]).map_err(|why| why.to_string());
                 answers::proof(&asked.message_id, received, now.wall, proofs)
@@ -286,6 +290,11 @@ impl Worker {
             Err(why) => self.unproven(&asked.message_id, received, now.wall, validator, &why.to_string()),
         };
         self.outputs.push_back(Output::Send { peer, message: Message::Text(text) });
+    }
+
+    fn give_proof(&mut self, now: Mono) {
+        self.counters.count(Metric::Proofs, &["proven"]);
+        self.proven = Some(now);
     }
 
     /// The answer to a proof request that gets no proof.
@@ -313,7 +322,7 @@ impl Worker {
         let frame = match reply.outcome {
             OpenOutcome::Opened { proofs, took } => {
                 log::debug!(target: "worker", "proof for {validator} made in {took:?}");
-                self.counters.count(Metric::Proofs, &["proven"]);
+                self.give_proof(now.mono);
                 answers::proof(message_id, *received, now.wall, Ok(proofs))
             }
             OpenOutcome::CalledOff => {
@@ -537,6 +546,10 @@ impl Machine for Worker {
         page.set(Metric::KeptResults, &[], self.kept.count() as f64);
         page.set(Metric::KeptBytes, &[], self.kept.bytes() as f64);
         page.add(Metric::Reconnects, &[], self.uplink.attempts().saturating_sub(1) as f64);
+    }
+
+    fn status(&self, now: Now) -> String {
+        self.in_a_line(now.mono)
     }
 }
 

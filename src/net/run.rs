@@ -118,6 +118,7 @@ impl<M: Machine> Driver<M> {
         let mut events = Events::with_capacity(TURN_ITEMS);
         // A machine may want something before anything has happened.
         self.drain();
+        self.tell_status();
         while self.exit.is_none() {
             self.turn(&mut events);
         }
@@ -132,6 +133,7 @@ impl<M: Machine> Driver<M> {
         self.take_reports(began.mono);
         self.accept();
         self.work(began.mono);
+        self.tell_status();
         self.counters.turned(self.clock.mono().since(began.mono));
     }
 
@@ -141,6 +143,15 @@ impl<M: Machine> Driver<M> {
             && error.kind() != io::ErrorKind::Interrupted
         {
             self.exit = Some(Exit::Failed(format!("cannot wait for events: {error}")));
+        }
+    }
+
+    /// One line for the service manager, when it is time to look at it again.
+    fn tell_status(&mut self) {
+        let now = self.clock.now();
+        if self.standing.looks(now.mono) {
+            let status = self.machine.status(now);
+            self.standing.says(now.mono, &status);
         }
     }
 
@@ -187,6 +198,9 @@ impl<M: Machine> Driver<M> {
         self.stop_until = Some(self.clock.mono() + self.stop_timeout);
         self.listeners.iter_mut().for_each(Listener::close);
         self.feed(Input::Stop);
+        let now = self.clock.now();
+        let status = self.machine.status(now);
+        self.standing.says(now.mono, &status);
     }
 
     fn check_deadlines(&mut self, now: Now) {
@@ -348,6 +362,7 @@ impl<M: Machine> Driver<M> {
         let exit = self.exit.clone().unwrap_or(Exit::Done);
         // Also when it ends by itself: the watchdog must not count the flush and the joins.
         self.standing.stopping();
+        self.standing.says(self.clock.mono(), "stopping: connections and threads are being ended");
         self.listeners.clear();
         if self.by_force {
             return exit;

@@ -65,10 +65,15 @@ impl Runtime {
         self.looked_at = None;
     }
 
+    /// The best block that a node told of, and how long ago it was another one.
+    pub fn block(&self, now: Mono) -> Option<(u64, Duration)> {
+        self.head.as_ref().map(|head| (head.best, now.since(self.moved)))
+    }
+
     pub fn write(&self, now: Mono, page: &mut Page) {
-        page.set_known(Metric::ChainBlock, &[], self.head.as_ref().map(|head| head.best as f64));
-        let age = self.head.as_ref().map(|_| now.since(self.moved));
-        page.set_known(Metric::ChainBlockAgeSeconds, &[], age.as_ref().map(Duration::as_secs_f64));
+        let block = self.block(now);
+        page.set_known(Metric::ChainBlock, &[], block.map(|(best, _)| best as f64));
+        page.set_known(Metric::ChainBlockAgeSeconds, &[], block.map(|(_, age)| age.as_secs_f64()));
         for row in self.table.iter().flat_map(|table| &table.rows).filter(|row| is_needed(row)) {
             let good = f64::from(u8::from(row.state == PreflightState::Good));
             page.set(Metric::ChainPreflight, &[row.kind, &row.name], good);

@@ -8,6 +8,7 @@ mod passing_on;
 mod receipts;
 mod recordings;
 mod rounds;
+mod status;
 mod two_phases;
 mod validator;
 mod worker_links;

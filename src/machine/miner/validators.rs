@@ -46,6 +46,8 @@ pub struct Validators {
 #[derive(Debug)]
 struct Validator {
     axon: SocketAddr,
+    /// Ever.
+    answered: bool,
     silence: Option<Silence>,
     passed_over_until: Option<Mono>,
 }
@@ -59,7 +61,7 @@ struct Silence {
 
 impl Validator {
     fn at(axon: SocketAddr) -> Validator {
-        Validator { axon, silence: None, passed_over_until: None }
+        Validator { axon, answered: false, silence: None, passed_over_until: None }
     }
 }
 
@@ -106,6 +108,15 @@ impl Validators {
         self.listed.keys().filter(|hotkey| self.passed_over_until(hotkey, now).is_some()).count()
     }
 
+    /// Those whose last word was an answer.
+    pub fn answering_count(&self, now: Mono) -> usize {
+        let answers = |validator: &&Validator| {
+            let passed_over = validator.passed_over_until.is_some_and(|until| now < until);
+            validator.answered && validator.silence.is_none() && !passed_over
+        };
+        self.listed.values().filter(answers).count()
+    }
+
     /// It answered, whatever it said: it is there.
     pub fn answered(&mut self, hotkey: &Hotkey, now: Mono) {
         self.last_answer = Some(now);
@@ -114,6 +125,7 @@ impl Validators {
                 let secs = now.since(silence.since).as_secs();
                 log::info!(target: "miner", "validator {hotkey} answers again after {secs} s");
             }
+            validator.answered = true;
             validator.passed_over_until = None;
         }
     }

@@ -413,6 +413,16 @@ impl Epoch {
         self.tempo_blocks.and_then(|_| self.overdue.age(now))
     }
 
+    /// How long ago weights of ours were confirmed; `None` before the first.
+    pub fn confirmed(&self, now: Now) -> Option<Duration> {
+        self.overdue.confirmed(now)
+    }
+
+    /// Whether any are set at all.
+    pub fn sets_weights(&self) -> bool {
+        self.tempo_blocks.is_some()
+    }
+
     /// Whether that is too long ago.
     pub fn is_overdue(&self) -> bool {
         self.overdue.alarmed()

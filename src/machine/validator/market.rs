@@ -23,6 +23,7 @@ use crate::{
         hub_link::{HubLink, Loss, News, Settings, Want},
         hub_reports,
         score::{Policy, Scores, report::report},
+        status::span,
     },
     metrics::{Counters, Metric, Page},
     units::{Hotkey, Mono, Now, Secret},
@@ -103,6 +104,16 @@ impl Market {
         let frames = (!on.frames.is_empty()).then_some(on.next_frames);
         let due = [Some(on.next_heartbeat), Some(on.next_report), frames].into_iter().flatten();
         on.link.deadline().into_iter().chain(tasks).chain(due.filter(|_| on.link.is_up())).min()
+    }
+
+    /// How the link stands; `None` without one.
+    pub(super) fn in_words(&self, now: Mono) -> Option<String> {
+        let on = self.on.as_ref()?;
+        Some(match on.lost {
+            _ if on.link.is_up() => "marketplace link up".into(),
+            Some((since, _)) => format!("marketplace link down for {}", span(now.since(since))),
+            None => "marketplace link not up yet".into(),
+        })
     }
 
     pub(super) fn stop(&mut self) {

@@ -24,10 +24,15 @@ impl Overdue {
         self.told = None;
     }
 
+    /// Since the last confirmation; `None` before the first.
+    pub fn confirmed(&self, now: Now) -> Option<Duration> {
+        self.confirmed.map(|at| now.wall.since(at))
+    }
+
     /// Since the last confirmation; before the first one, since this process could have set weights. `None` before that.
     pub fn age(&self, now: Now) -> Option<Duration> {
         let waited = self.since.map(|since| now.mono.since(since));
-        self.confirmed.map(|at| now.wall.since(at)).or(waited)
+        self.confirmed(now).or(waited)
     }
 
     /// Says so when it is long, once a tempo. `why`: what stands in the way.

@@ -13,5 +13,6 @@ mod overrides;
 mod recorded;
 mod rounds;
 mod sealed;
+mod status;
 mod tasks;
 mod weights;

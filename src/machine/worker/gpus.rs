@@ -83,6 +83,11 @@ impl Gpus {
         Gpus { wanted: config.capabilities.clone(), ..Gpus::new(config.gpu.enable, rng) }
     }
 
+    /// By configuration.
+    pub fn is_off(&self) -> bool {
+        matches!(self.stage, Stage::Off)
+    }
+
     fn info(&self) -> Option<&ExecutorInfo> {
         if let Stage::Up(info) = &self.stage { Some(info) } else { None }
     }

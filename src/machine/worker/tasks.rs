@@ -159,6 +159,11 @@ impl Tasks {
         u32::from(self.current.is_some())
     }
 
+    /// The kind of the task that is being computed.
+    pub fn computing(&self) -> Option<&'static str> {
+        self.current.as_ref().map(|(_, task)| task.capability().name())
+    }
+
     /// Whether this very task is being computed: its miner asked twice, and is answered once.
     pub fn is_current(&self, id: &str) -> bool {
         self.current.as_ref().is_some_and(|(_, task)| task.id == id)

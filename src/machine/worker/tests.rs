@@ -25,6 +25,7 @@ use crate::{
 
 mod gemm;
 mod gpu;
+mod status;
 
 const VALIDATOR: &str = "5FLGJvNvq2seB59UkKb2ftuVRab1aHzMVxuPJtPAyfsZ3vKY";
 const SEED: &str = "000102030405060708090a0b0c0d0e0f";

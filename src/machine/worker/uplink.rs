@@ -50,6 +50,16 @@ pub(super) enum LossClass {
     Refused,
 }
 
+/// Why the worker is not registered now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Trouble {
+    /// The first failure since it last was.
+    pub since: Mono,
+    /// Of the newest failure.
+    pub class: LossClass,
+    pub reason: String,
+}
+
 #[derive(Debug)]
 enum State {
     /// Not wanted yet, or not any more.
@@ -78,6 +88,7 @@ enum State {
 #[derive(Debug)]
 pub(super) struct Uplink {
     state: State,
+    trouble: Option<Trouble>,
     /// Addresses not tried yet in this attempt, next one last.
     untried: Vec<SocketAddr>,
     dials: u64,
@@ -91,6 +102,7 @@ impl Uplink {
     pub fn new(reconnect_interval: Duration, rng: ChaCha20Rng) -> Uplink {
         Uplink {
             state: State::Off,
+            trouble: None,
             untried: Vec::new(),
             dials: 0,
             attempts: 0,
@@ -106,6 +118,11 @@ impl Uplink {
             State::Registered { peer, .. } => Some(peer),
             _ => None,
         }
+    }
+
+    /// What stands in the way, once an attempt or a connection has failed.
+    pub fn trouble(&self) -> Option<&Trouble> {
+        self.trouble.as_ref()
     }
 
     /// Attempts so far, each over all addresses of the miner.
@@ -163,6 +180,7 @@ impl Uplink {
         if expected {
             self.state = State::Registered { peer, since: now };
             self.unwanted.reset();
+            self.trouble = None;
         }
         expected
     }
@@ -191,6 +209,8 @@ impl Uplink {
         let backoff = if class == LossClass::Transport { &mut self.transport } else { &mut self.unwanted };
         let retry_in = backoff.wait(&mut self.rng);
         self.state = State::Waiting { until: now + retry_in };
+        let since = self.trouble.as_ref().map_or(now, |trouble| trouble.since);
+        self.trouble = Some(Trouble { since, class, reason: reason.clone() });
         Loss { class, reason, retry_in }
     }
 

@@ -20,7 +20,7 @@ const GPUS: [&str; 2] = ["GPU-fa4e0000-0000-0000-0000-000000000000", "GPU-fa4e00
 
 impl Scene {
     /// The executor answers, with these GPUs.
-    fn executor_is_up(&mut self, gemm_i8: bool, uuids: &[&str]) {
+    pub(super) fn executor_is_up(&mut self, gemm_i8: bool, uuids: &[&str]) {
         let gpu = |uuid: &&str| ExecutorGpu {
             uuid: (*uuid).into(),
             name: "NVIDIA H200".into(),
