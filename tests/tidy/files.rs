@@ -7,12 +7,13 @@ use crate::{
     source::{Source, of_src, root, rust},
 };
 
-const TOP: [&str; 11] = [
+const TOP: [&str; 12] = [
     "Cargo.toml",
     "Cargo.lock",
     "flake.nix",
     "flake.lock",
     "src",
+    "contrib",
     "cuda",
     "nixos-modules",
     "config",

@@ -16,7 +16,7 @@ const ROOMS: [(&str, &[&str]); 18] = [
     ("log", &["config"]),
     ("notify", &[]),
     ("wallet", &["units", "wire", "config"]),
-    ("exit", &["config", "log", "machine", "wallet"]),
+    ("exit", &["config", "log", "machine", "notify", "wallet"]),
     ("net", &["units", "wire", "machine", "metrics", "exit", "notify", "spoke"]),
     ("spoke", &["units", "wire", "compute", "machine", "metrics", "net"]),
     ("cuda", &[]),
