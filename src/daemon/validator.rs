@@ -34,7 +34,8 @@ use crate::{
 
 /// After a stop, and again for joining the spokes.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
-/// What may hang in the system's hands, and has nothing to lose, takes no more of the others' time at the end.
+/// What may hang in the system's hands or calculates for long, and has nothing to lose, takes no more of the others' time
+/// at the end.
 const LEFT_AFTER: Duration = Duration::from_millis(500);
 /// One calculation of scores is under way at most.
 const SCORING_DEPTH: usize = 1;
@@ -152,8 +153,6 @@ fn spokes(
         Command::Resolve(request) => to_resolve.send(request),
         Command::LeaseFile(look) => to_leases.send(look),
     };
-    Ok((
-        Box::new(dispatch),
-        vec![verify, bulk, chain, resolve.left_after(LEFT_AFTER), leases.left_after(LEFT_AFTER), scoring, store],
-    ))
+    let left = |spoke: spoke::Spoke| spoke.left_after(LEFT_AFTER);
+    Ok((Box::new(dispatch), vec![left(verify), bulk, chain, left(resolve), left(leases), left(scoring), store]))
 }

@@ -57,8 +57,8 @@ pub use self::{
     tasks::EXECUTOR_DEPTH,
 };
 
-/// How long a stopping worker goes on for what it has begun.
-pub const DRAIN: Duration = Duration::from_secs(5);
+/// How long a stopping worker goes on for what it has begun: with its flush it has ended within 5 s.
+pub const DRAIN: Duration = Duration::from_secs(3);
 /// WebSocket's own code for an end as planned.
 const NORMAL_CLOSURE: u16 = 1000;
 const STOPPING: &str = "worker stopping";

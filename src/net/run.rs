@@ -35,6 +35,11 @@ const TURN_TIME: Duration = Duration::from_millis(5);
 /// Connections that one listener accepts in one turn.
 const TURN_ACCEPTS: usize = 16;
 
+/// What is queued for sockets at the end gets this long: who asks for the end waits for it.
+const FLUSH: Duration = Duration::from_secs(1);
+/// Threads that may be left at their work are waited for no longer than this after the stop was asked for.
+const LEAVE_WITHIN: Duration = Duration::from_millis(4500);
+
 const SIGNALS: Token = Token(usize::MAX - 1);
 /// The listener of index 0; the others count down.
 const LISTENERS: usize = usize::MAX - 2;
@@ -71,7 +76,7 @@ pub fn run<M: Machine>(machine: M, setup: Setup<M::Event, M::Command>) -> Result
         turned_away: TurnedAway::default(),
         more_reports: true,
         stop_timeout,
-        stop_until: None,
+        stop_asked: None,
         exit: None,
         by_force: false,
     };
@@ -106,8 +111,7 @@ struct Driver<M: Machine> {
     /// The spokes' channel may hold more.
     more_reports: bool,
     stop_timeout: Duration,
-    /// Set once it was asked to stop.
-    stop_until: Option<Mono>,
+    stop_asked: Option<Mono>,
     exit: Option<Exit>,
     /// No flushing, no joining.
     by_force: bool,
@@ -163,7 +167,7 @@ impl<M: Machine> Driver<M> {
     /// Until the next deadline of anybody; `None` when there is none.
     fn patience(&self) -> Option<Duration> {
         let paused = self.listeners.iter().filter_map(|listener| listener.paused_until);
-        let all = [self.machine.deadline(), self.peers.next_deadline(), self.standing.deadline(), self.stop_until];
+        let all = [self.machine.deadline(), self.peers.next_deadline(), self.standing.deadline(), self.stop_until()];
         let next = all.into_iter().flatten().chain(paused).min()?;
         Some(next.since(self.clock.mono()))
     }
@@ -188,14 +192,14 @@ impl<M: Machine> Driver<M> {
 
     /// Asked to stop: once by the machine's leave, twice by force.
     fn stop(&mut self) {
-        if self.stop_until.is_some() {
+        if self.stop_asked.is_some() {
             self.by_force = true;
             self.exit = Some(Exit::Failed("asked to stop a second time: ended at once".into()));
             return;
         }
         log::info!(target: "net", "asked to stop");
         self.standing.stopping();
-        self.stop_until = Some(self.clock.mono() + self.stop_timeout);
+        self.stop_asked = Some(self.clock.mono());
         self.listeners.iter_mut().for_each(Listener::close);
         self.feed(Input::Stop);
         let now = self.clock.now();
@@ -203,8 +207,12 @@ impl<M: Machine> Driver<M> {
         self.standing.says(now.mono, &status);
     }
 
+    fn stop_until(&self) -> Option<Mono> {
+        self.stop_asked.map(|asked| asked + self.stop_timeout)
+    }
+
     fn check_deadlines(&mut self, now: Now) {
-        if self.stop_until.is_some_and(|until| until <= now.mono) && self.exit.is_none() {
+        if self.stop_until().is_some_and(|until| until <= now.mono) && self.exit.is_none() {
             self.exit = Some(Exit::Failed(format!("did not stop within {:?}", self.stop_timeout)));
         }
         for listener in &mut self.listeners {
@@ -368,13 +376,15 @@ impl<M: Machine> Driver<M> {
             return exit;
         }
         self.flush(events);
-        let Driver { dispatch, reports, stop_timeout, clock, .. } = self;
+        let Driver { dispatch, reports, stop_timeout, stop_asked, clock, .. } = self;
         // Spokes that wait to report stop waiting, and end once their requests are served.
         drop((dispatch, reports));
         let until = clock.mono() + stop_timeout;
+        let leave = until.min(stop_asked.unwrap_or(clock.mono()) + LEAVE_WITHIN);
         for spoke in spokes {
             let (name, may_be_left) = (spoke.name().to_owned(), spoke.may_be_left());
-            if spoke.join(until.since(clock.mono())) {
+            let patience = if may_be_left { leave } else { until };
+            if spoke.join(patience.since(clock.mono())) {
                 continue;
             }
             if may_be_left {
@@ -387,7 +397,7 @@ impl<M: Machine> Driver<M> {
     }
 
     fn flush(&mut self, events: &mut Events) {
-        let until = self.clock.mono() + self.stop_timeout;
+        let until = self.clock.mono() + self.stop_timeout.min(FLUSH);
         self.peers.abandon(self.clock.now());
         // Work first: what was queued in the last turn has not met its socket yet.
         self.peers.work_round(self.clock.now(), &mut self.counters);

@@ -12,5 +12,6 @@ mod kill;
 mod meshhub;
 mod overrides;
 mod records;
+mod service;
 mod tls_front;
 mod weights;
