@@ -45,19 +45,19 @@
       apps = eachSystem (
         pkgs:
         let
-          app = package: program: description: {
+          app = program: description: {
             type = "app";
             inherit program;
             meta = { inherit description; };
           };
-          run = name: app name "${(ours pkgs).${name}}/bin/${name}" (ours pkgs).${name}.meta.description;
+          run = name: app "${(ours pkgs).${name}}/bin/${name}" (ours pkgs).${name}.meta.description;
           devnet = pkgs.writeShellScript "byteleap-devnet" ''
             exec ${(ours pkgs).default}/bin/byteleap devnet "$@"
           '';
         in
         lib.genAttrs [ "worker" "miner" "validator" "byteleap" ] run
         // {
-          devnet = app "devnet" "${devnet}" "a whole subnet on this machine";
+          devnet = app "${devnet}" "a whole subnet on this machine";
           default = run "byteleap";
         }
       );

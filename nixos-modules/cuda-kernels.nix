@@ -48,7 +48,6 @@ let
       python3 -m zipfile -e $nvcc $out
       chmod +x $out/nvidia/cuda_nvcc/bin/ptxas
     '';
-    meta.license = lib.licenses.unfreeRedistributable;
   };
 in
 stdenv.mkDerivation {

@@ -10,7 +10,9 @@ let
   pairs = lib.concatLists (
     lib.imap0 (index: one: map (other: { inherit one other; }) (lib.drop (index + 1) ports)) ports
   );
-  clashes = lib.filter ({ one, other }: one.port == other.port && meet one.address other.address) pairs;
+  clashes = lib.filter (
+    { one, other }: one.port == other.port && meet one.address other.address
+  ) pairs;
 in
 {
   options.services.byteleap.host.ports = mkOption {
@@ -37,6 +39,8 @@ in
         message = "${one.setting} and ${other.setting} are both ${toString one.port}. Give one of them another port.";
       }
     ) clashes;
-    networking.firewall.allowedTCPPorts = map (listener: listener.port) (lib.filter (listener: listener.open) ports);
+    networking.firewall.allowedTCPPorts = map (listener: listener.port) (
+      lib.filter (listener: listener.open) ports
+    );
   };
 }

@@ -45,7 +45,8 @@ in
     { option, cfg, ... }:
     [
       {
-        assertion = cfg.hotkeyFile != null || (cfg.settings ? wallet.file && cfg.settings.wallet.file != null);
+        assertion =
+          cfg.hotkeyFile != null || (cfg.settings ? wallet.file && cfg.settings.wallet.file != null);
         message = ''
           ${option}.hotkeyFile is not set: a ${name} signs with a hotkey. Make one on the host,
                 byteleap wallet new --path /etc/byteleap/wallets --name fleet --hotkey ${name}

@@ -1,5 +1,14 @@
 # What the three roles share: their options, the checked configuration file, the unit and its sandbox. A role says what
-# differs: { name, ports, secrets, settings, options, derived, unit, assertions } (see worker.nix for the smallest).
+# differs:
+#   name         as its binary is called
+#   ports        settings -> { address, port } where it listens, or null; portSetting: where that port is set
+#   metricsPort  for an example, as is `example` (settings of a second instance)
+#   secrets      options for files: NAME -> { credential, setting, example, description }
+#   settings     options for the settings whose type Nix checks; options: others beside `settings`
+#   derived      instance -> settings that follow from other options
+#   unit         instance -> { after, environment, serviceConfig }: what its unit has beyond or instead
+#   assertions   instance -> assertions
+# where an instance is { unit, option, cfg }: its unit's name, where its options are, and their values.
 {
   config,
   lib,
@@ -127,23 +136,28 @@ let
 
   instances =
     lib.optional all.enable (named "byteleap-${role.name}" "services.byteleap.${role.name}" all)
-    ++ lib.mapAttrsToList (name: named "byteleap-${role.name}-${name}" "services.byteleap.${role.name}.instances.${name}") (
-      lib.filterAttrs (_: cfg: cfg.enable) all.instances
-    );
+    ++ lib.mapAttrsToList (
+      name: named "byteleap-${role.name}-${name}" "services.byteleap.${role.name}.instances.${name}"
+    ) (lib.filterAttrs (_: cfg: cfg.enable) all.instances);
 
   # unit: the name of its unit and its directories; option: where its options are, for messages
   named = unit: option: cfg: { inherit unit option cfg; };
 
   present = lib.filterAttrsRecursive (_: value: value != null);
   secretsOf = cfg: lib.filterAttrs (option: _: cfg.${option} != null) role.secrets;
-  endpoint = address: port: "${if lib.hasInfix ":" address then "[${address}]" else address}:${toString port}";
+  endpoint =
+    address: port: "${if lib.hasInfix ":" address then "[${address}]" else address}:${toString port}";
 
   # what follows from other options; a setting that is written wins
   settingsOf =
     { cfg, ... }@it:
     lib.foldl' lib.recursiveUpdate { } (
-      lib.mapAttrsToList (_: secret: lib.setAttrByPath secret.setting "credential:${secret.credential}") (secretsOf cfg)
-      ++ lib.optional (cfg.metrics.port != null) { metrics.listen = endpoint cfg.metrics.address cfg.metrics.port; }
+      lib.mapAttrsToList (_: secret: lib.setAttrByPath secret.setting "credential:${secret.credential}") (
+        secretsOf cfg
+      )
+      ++ lib.optional (cfg.metrics.port != null) {
+        metrics.listen = endpoint cfg.metrics.address cfg.metrics.port;
+      }
       ++ [
         (role.derived it)
         (present cfg.settings)
@@ -173,7 +187,7 @@ let
       }) (secretsOf cfg);
     in
     {
-      description = "ByteLeap ${role.name}" + lib.removePrefix "byteleap-${role.name}" unit;
+      description = lib.replaceStrings [ "byteleap-" "-" ] [ "ByteLeap " " " ] unit;
       documentation = [ "https://github.com/byteleap/byteleap" ];
       wantedBy = [ "multi-user.target" ];
       wants = [ "network-online.target" ];
@@ -209,7 +223,9 @@ let
           RuntimeDirectoryMode = "0700";
           WorkingDirectory = "%S/${unit}";
           # not interpolated: that would copy a path into the store
-          LoadCredential = lib.mapAttrsToList (name: path: "${name}:${toString path}") (credentials // cfg.credentials);
+          LoadCredential = lib.mapAttrsToList (name: path: "${name}:${toString path}") (
+            credentials // cfg.credentials
+          );
         }
         // own.serviceConfig or { };
     };
@@ -286,7 +302,9 @@ in
   config = lib.mkIf (instances != [ ]) {
     assertions = lib.concatMap assertionsOf instances ++ [
       {
-        assertion = lib.all (name: builtins.match "[a-zA-Z0-9_-]{1,32}" name != null) (lib.attrNames all.instances);
+        assertion = lib.all (name: builtins.match "[a-zA-Z0-9_-]{1,32}" name != null) (
+          lib.attrNames all.instances
+        );
         message = "services.byteleap.${role.name}.instances: a name becomes part of units and paths: 1 to 32 letters, digits, dashes or underscores, and not ${lib.concatStringsSep ", " (lib.attrNames all.instances)}.";
       }
     ];

@@ -4,12 +4,12 @@
   lib,
   pkgs,
   ...
-}@args:
+}:
 let
   inherit (lib) mkOption types;
   hotkey = import ./hotkey.nix { inherit lib; } "miner";
 in
-import ./lib.nix args {
+import ./lib.nix { inherit config lib pkgs; } {
   name = "miner";
   portSetting = "worker_management.port";
   ports = settings: {

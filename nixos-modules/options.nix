@@ -16,7 +16,10 @@ let
     ;
 
   documented = lib.filter (
-    it: (it.visible or true) == true && !(it.internal or false) && !(lib.hasInfix ".instances.<name>" it.name)
+    it:
+    (it.visible or true) == true
+    && !(it.internal or false)
+    && !(lib.hasInfix ".instances.<name>" it.name)
   ) (lib.optionAttrSetToDocList { services.byteleap = options.services.byteleap; });
 
   # a default or an example as a Nix expression on one line
@@ -34,7 +37,9 @@ let
       builtins.toJSON value;
   oneLine =
     text:
-    lib.concatStringsSep " " (lib.filter (word: builtins.isString word && word != "") (builtins.split "[[:space:]]+" text));
+    lib.concatStringsSep " " (
+      lib.filter (word: builtins.isString word && word != "") (builtins.split "[[:space:]]+" text)
+    );
   text = value: value.text or value;
 
   line =

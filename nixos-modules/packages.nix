@@ -30,7 +30,10 @@ in
   validator = only "validator" [ "validator" ] "ByteLeap's validator";
   miner = only "miner" [ "miner" ] "ByteLeap's miner";
   # the worker starts the executor that lies beside it
-  worker = only "worker" [ "worker" "byteleap-gpu" ] "ByteLeap's worker, with the program that owns the GPUs";
+  worker = only "worker" [
+    "worker"
+    "byteleap-gpu"
+  ] "ByteLeap's worker, with the program that owns the GPUs";
   gpu = only "gpu" [ "byteleap-gpu" ] "ByteLeap's GPU executor";
   byteleap = only "tool" [ "byteleap" ] "ByteLeap's operator's tool";
 

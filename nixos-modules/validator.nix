@@ -4,12 +4,12 @@
   lib,
   pkgs,
   ...
-}@args:
+}:
 let
   inherit (lib) mkOption types;
   hotkey = import ./hotkey.nix { inherit lib; } "validator";
 in
-import ./lib.nix args {
+import ./lib.nix { inherit config lib pkgs; } {
   name = "validator";
   portSetting = "port";
   ports = settings: {

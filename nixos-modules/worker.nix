@@ -4,13 +4,15 @@
   lib,
   pkgs,
   ...
-}@args:
+}:
 let
   inherit (lib) mkOption types;
 
   hasDriver =
     config.hardware.graphics.enable
-    && (lib.elem "nvidia" config.services.xserver.videoDrivers || config.hardware.nvidia.datacenter.enable);
+    && (
+      lib.elem "nvidia" config.services.xserver.videoDrivers || config.hardware.nvidia.datacenter.enable
+    );
 
   enabled =
     lib.optional config.services.byteleap.worker.enable config.services.byteleap.worker
@@ -41,7 +43,7 @@ let
     ];
   };
 
-  role = import ./lib.nix args {
+  role = import ./lib.nix { inherit config lib pkgs; } {
     name = "worker";
     ports = null;
     metricsPort = 9102;
@@ -167,9 +169,11 @@ role
           message = "services.byteleap.worker: ${toString (lib.length unnamed)} workers of this host would call themselves by the machine's identity, and the miner would take them for one. Give each a settings.worker_id.";
         }
       ];
-      warnings = lib.optional (lib.length (lib.filter (cfg: cfg.gpu.visibleDevices == null) withGpus) > 1) ''
-        services.byteleap.worker: two workers of this host use all its GPUs. A card has one executor: give each worker cards of
-        its own (gpu.visibleDevices), or set gpu.enable = false on all but one.'';
+      warnings =
+        lib.optional (lib.length (lib.filter (cfg: cfg.gpu.visibleDevices == null) withGpus) > 1)
+          ''
+            services.byteleap.worker: two workers of this host use all its GPUs. A card has one executor: give each worker cards of
+            its own (gpu.visibleDevices), or set gpu.enable = false on all but one.'';
     })
     (lib.mkIf (withGpus != [ ] && hasDriver) {
       # systemd looks the device classes of a unit up when the unit starts: the modules must be there by then

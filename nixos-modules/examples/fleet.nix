@@ -77,7 +77,9 @@ let
   };
 
   modulesOf = name: host: [ (common name) ] ++ host.modules;
-  nixosConfigurations = lib.mapAttrs (name: host: lib.nixosSystem { modules = modulesOf name host; }) hosts;
+  nixosConfigurations = lib.mapAttrs (
+    name: host: lib.nixosSystem { modules = modulesOf name host; }
+  ) hosts;
 in
 {
   inherit nixosConfigurations;

@@ -57,11 +57,13 @@ in
   gpu-without-driver = refused "assertion" "hardware.graphics.enable = true" (services {
     worker.enable = true;
   });
-  gpu-switched-off-in-the-settings = refused "assertion" "Set services.byteleap.worker.gpu.enable" (services {
-    worker.enable = true;
-    worker.gpu.enable = false;
-    worker.settings.gpu.enable = false;
-  });
+  gpu-switched-off-in-the-settings =
+    refused "assertion" "Set services.byteleap.worker.gpu.enable"
+      (services {
+        worker.enable = true;
+        worker.gpu.enable = false;
+        worker.settings.gpu.enable = false;
+      });
   workers-with-one-name = refused "assertion" "Give each a settings.worker_id" (services {
     worker.instances = lib.genAttrs [ "a" "b" ] (_: {
       gpu.enable = false;

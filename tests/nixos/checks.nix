@@ -27,7 +27,9 @@ in
 lib.mapAttrs' (name: lib.nameValuePair "package-${name}") packages
 // {
   fmt = cargo "fmt" [ pkgs.rustfmt ] "cargo fmt --check";
-  clippy = cargo "clippy" [ pkgs.clippy ] "cargo clippy --release --offline --all-targets -- -D warnings";
+  clippy = cargo "clippy" [
+    pkgs.clippy
+  ] "cargo clippy --release --offline --all-targets -- -D warnings";
 
   # the units of the examples, and the configuration that each daemon itself has checked
   units = units self.nixosConfigurations;
@@ -35,7 +37,9 @@ lib.mapAttrs' (name: lib.nameValuePair "package-${name}") packages
   # what must not build, and what it says
   refusals =
     pkgs.writeText "byteleap-refusals" (
-      lib.throwIf (refusals.wrong != [ ]) "these went otherwise:\n${lib.concatLines refusals.wrong}" refusals.list
+      lib.throwIf (
+        refusals.wrong != [ ]
+      ) "these went otherwise:\n${lib.concatLines refusals.wrong}" refusals.list
     )
     // {
       inherit (refusals) hosts list;

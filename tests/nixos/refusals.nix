@@ -31,7 +31,8 @@ let
         daemon = !evaluates || messages != [ ];
       };
     in
-    lib.optional wrong.${case.by} "${name}, refused by ${case.by}: ${lib.concatStringsSep " | " messages}";
+    lib.optional wrong.${case.by}
+      "${name}, refused by ${case.by}: ${lib.concatStringsSep " | " messages}";
 in
 {
   wrong = lib.concatLists (lib.mapAttrsToList judge cases);

@@ -39,7 +39,8 @@ let
     optionals = condition: values: if condition then values else [ ];
     toList = value: if isList value then value else [ value ];
     last = values: elemAt values (length values - 1);
-    drop = count: values: genList (index: elemAt values (index + count)) (lib.max 0 (length values - count));
+    drop =
+      count: values: genList (index: elemAt values (index + count)) (lib.max 0 (length values - count));
     imap0 = f: values: genList (index: f index (elemAt values index)) (length values);
     unique = foldl' (kept: value: if elem value kept then kept else kept ++ [ value ]) [ ];
     reverseList = values: genList (index: elemAt values (length values - 1 - index)) (length values);
@@ -51,18 +52,28 @@ let
     mapAttrs' = f: attrs: listToAttrs (map (name: f name attrs.${name}) (attrNames attrs));
     mapAttrsToList = f: attrs: map (name: f name attrs.${name}) (attrNames attrs);
     concatMapAttrs = f: attrs: foldl' (merged: it: merged // it) { } (mapAttrsToList f attrs);
-    filterAttrs = keep: attrs: removeAttrs attrs (filter (name: !keep name attrs.${name}) (attrNames attrs));
+    filterAttrs =
+      keep: attrs: removeAttrs attrs (filter (name: !keep name attrs.${name}) (attrNames attrs));
     filterAttrsRecursive =
       keep: attrs:
-      mapAttrs (_: value: if isAttrs value then filterAttrsRecursive keep value else value) (filterAttrs keep attrs);
-    setAttrByPath = path: value: if path == [ ] then value else { ${head path} = setAttrByPath (tail path) value; };
+      mapAttrs (_: value: if isAttrs value then filterAttrsRecursive keep value else value) (
+        filterAttrs keep attrs
+      );
+    setAttrByPath =
+      path: value: if path == [ ] then value else { ${head path} = setAttrByPath (tail path) value; };
     hasAttrByPath =
-      path: attrs: path == [ ] || (isAttrs attrs && attrs ? ${head path} && hasAttrByPath (tail path) attrs.${head path});
+      path: attrs:
+      path == [ ]
+      || (isAttrs attrs && attrs ? ${head path} && hasAttrByPath (tail path) attrs.${head path});
     recursiveUpdate =
       left: right:
       left
       // mapAttrs (
-        name: value: if isAttrs value && isAttrs (left.${name} or null) then recursiveUpdate left.${name} value else value
+        name: value:
+        if isAttrs value && isAttrs (left.${name} or null) then
+          recursiveUpdate left.${name} value
+        else
+          value
       ) right;
   };
 
@@ -81,9 +92,11 @@ let
       stringLength text >= stringLength suffix
       && substring (stringLength text - stringLength suffix) (stringLength suffix) text == suffix;
     hasInfix = part: text: replaceStrings [ part ] [ "" ] text != text;
-    removePrefix = prefix: text: if hasPrefix prefix text then substring (stringLength prefix) (-1) text else text;
+    removePrefix =
+      prefix: text: if hasPrefix prefix text then substring (stringLength prefix) (-1) text else text;
     removeSuffix =
-      suffix: text: if hasSuffix suffix text then substring 0 (stringLength text - stringLength suffix) text else text;
+      suffix: text:
+      if hasSuffix suffix text then substring 0 (stringLength text - stringLength suffix) text else text;
     trim = text: head (builtins.match "[[:space:]]*(.*[^[:space:]]|)[[:space:]]*" text);
     escapeShellArg = text: "'${replaceStrings [ "'" ] [ "'\\''" ] (toString text)}'";
   };
@@ -108,7 +121,8 @@ let
     {
       unions = concatMap coerce;
       difference =
-        left: right: map (set: set // { keep = path: set.keep path && !(holds (coerce right) path); }) (coerce left);
+        left: right:
+        map (set: set // { keep = path: set.keep path && !(holds (coerce right) path); }) (coerce left);
       fileFilter =
         predicate: root:
         let
@@ -179,9 +193,7 @@ let
         condition: message: value:
         if condition then throw message else value;
       getExe = package: "${package}/bin/${package.meta.mainProgram or package.pname}";
-      licenses = lib.genAttrs [ "mit" "unfreeRedistributable" ] (name: {
-        shortName = name;
-      });
+      licenses.mit.shortName = "mit";
       platforms.linux = [
         "x86_64-linux"
         "aarch64-linux"

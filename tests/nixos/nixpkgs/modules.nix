@@ -5,11 +5,9 @@ let
     attrNames
     concatLists
     concatStringsSep
-    elem
     filter
     foldl'
     genericClosure
-    intersectAttrs
     isAttrs
     isBool
     isFunction
@@ -99,7 +97,9 @@ let
       decided = concatLists (map (discharge 100 1000) definitions);
       strongest = foldl' (least: it: if it.priority < least then it.priority else least) 9999 decided;
     in
-    map (it: it.value) (sort (one: other: one.order < other.order) (filter (it: it.priority == strongest) decided));
+    map (it: it.value) (
+      sort (one: other: one.order < other.order) (filter (it: it.priority == strongest) decided)
+    );
 
   # ---- modules
   normal =
@@ -149,14 +149,19 @@ let
     }:
     let
       loaded = closure (specialArgs // { inherit lib config options; }) modules;
-      freeform = foldl' (found: module: if module.freeform != null then module.freeform else found) null loaded;
+      freeform = foldl' (
+        found: module: if module.freeform != null then module.freeform else found
+      ) null loaded;
 
       mergeOptions = zipAttrsWith (
         _: declarations:
         let
           declared = filter (isA "option") declarations;
         in
-        if declared != [ ] then foldl' (merged: it: merged // it) { } declared else mergeOptions declarations
+        if declared != [ ] then
+          foldl' (merged: it: merged // it) { } declared
+        else
+          mergeOptions declarations
       );
       options = mergeOptions (map (module: module.options) loaded);
 
@@ -164,7 +169,9 @@ let
         path: tree: definitions:
         let
           byName = zipAttrsWith (_: values: values) (concatLists (map pushDown definitions));
-          evaluate = name: it: (if isA "option" it then evalOption else evalTree) (path ++ [ name ]) it (byName.${name} or [ ]);
+          evaluate =
+            name: it:
+            (if isA "option" it then evalOption else evalTree) (path ++ [ name ]) it (byName.${name} or [ ]);
         in
         mapAttrs evaluate tree // undeclared path (removeAttrs byName (attrNames tree));
 

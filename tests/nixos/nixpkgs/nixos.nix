@@ -89,9 +89,9 @@ let
   text = value: if builtins.isBool value then lib.boolToString value else toString value;
   keys =
     attrs:
-    lib.concatMapStrings (name: lib.concatMapStrings (value: "${name}=${text value}\n") (lib.toList attrs.${name})) (
-      lib.attrNames attrs
-    );
+    lib.concatMapStrings (
+      name: lib.concatMapStrings (value: "${name}=${text value}\n") (lib.toList attrs.${name})
+    ) (lib.attrNames attrs);
   joined = attrs: lib.mapAttrs (_: toString) (lib.filterAttrs (_: values: values != [ ]) attrs);
   environment = lib.concatMapStrings (it: "Environment=${builtins.toJSON it}\n");
   render =
@@ -134,7 +134,8 @@ let
 
   failed = lib.filter (it: !it.assertion) config.assertions;
   toplevel =
-    lib.throwIf (failed != [ ]) "\nFailed assertions:\n${lib.concatMapStrings (it: "- ${it.message}\n") failed}"
+    lib.throwIf (failed != [ ])
+      "\nFailed assertions:\n${lib.concatMapStrings (it: "- ${it.message}\n") failed}"
       (
         pkgs.runCommand "nixos-system-${config.networking.hostName}" { } ''
           mkdir -p $out/units

@@ -65,7 +65,7 @@ let
       hooks = at: lib.concatMapStrings (it: it.${at} or "") (attrs.nativeBuildInputs or [ ]);
       own = phase: attrs.${phase} or "";
       phases = {
-        name = name;
+        inherit name;
         script = ''
           ${lib.optionalString (!(attrs.dontUnpack or false)) ''
             cp -r $src source
@@ -107,7 +107,10 @@ let
       };
     in
     derive (
-      phases // { passthru = lib.filterAttrs (name: _: name == "overrideAttrs" || attrs ? ${name}) phases.passthru; }
+      phases
+      // {
+        passthru = lib.filterAttrs (name: _: name == "overrideAttrs" || attrs ? ${name}) phases.passthru;
+      }
     );
 
   # ---- Rust, from the lock file; tests/nixos/run has put the crates into the store, by their checksums
@@ -166,6 +169,8 @@ let
         buildPhase = ''
           export RUSTFLAGS="--remap-path-prefix=$NIX_BUILD_TOP=/build --remap-path-prefix=$cargoDeps=/build/cargo-vendor-dir"
           export CFLAGS="-ffile-prefix-map=$NIX_BUILD_TOP=/build -ffile-prefix-map=$cargoDeps=/build/cargo-vendor-dir"
+          # unoptimised: what a build's place, time and user could reach is all that is compared here
+          export CARGO_PROFILE_RELEASE_OPT_LEVEL=0
           cargo build --release --locked --offline -j ''${NIX_BUILD_CORES:-2}
         '';
         installPhase = ''
@@ -196,8 +201,8 @@ let
           modules = [
             module
             { networking.hostName = name; }
-          ]
-          ++ test.defaults or [ ];
+            (test.defaults or { })
+          ];
         }).config.system.build.toplevel;
       nodes = lib.mapAttrs node test.nodes;
     in

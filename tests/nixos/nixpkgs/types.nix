@@ -89,8 +89,13 @@ rec {
     && !(lib.hasPrefix "${builtins.storeDir}/" (toString value))
   ) equal;
   strMatching =
-    pattern: type "string matching the pattern ${pattern}" (value: isString value && match pattern value != null) equal;
-  enum = values: type "one of ${lib.concatMapStringsSep ", " toJSON values}" (value: elem value values) equal;
+    pattern:
+    type "string matching the pattern ${pattern}" (
+      value: isString value && match pattern value != null
+    ) equal;
+  enum =
+    values:
+    type "one of ${lib.concatMapStringsSep ", " toJSON values}" (value: elem value values) equal;
   ints.u16 = between "16 bit unsigned integer; between 0 and 65535 (both inclusive)" 0 65535;
   port = ints.u16;
 
@@ -101,9 +106,9 @@ rec {
       let
         items = concatLists lists;
       in
-      genList (index: of.merge (path ++ [ "[definition ${toString index}]" ]) [ (builtins.elemAt items index) ]) (
-        length items
-      )
+      genList (
+        index: of.merge (path ++ [ "[definition ${toString index}]" ]) [ (builtins.elemAt items index) ]
+      ) (length items)
     )
     // {
       emptyValue = [ ];
@@ -120,7 +125,9 @@ rec {
       path: definitions:
       let
         values = concatMap pushDown (resolve definitions);
-        alive = lib.filterAttrs (_: values: resolve values != [ ]) (zipAttrsWith (_: values: values) values);
+        alive = lib.filterAttrs (_: values: resolve values != [ ]) (
+          zipAttrsWith (_: values: values) values
+        );
       in
       if !all isAttrs values then
         throw "A definition for option `${show path}' is not of type `attribute set of ${of.description}'."
@@ -162,7 +169,10 @@ rec {
       else if values != [ ] && all isList values then
         concatLists values
       else if
-        all (value: value == null || isBool value || isInt value || isFloat value || isString value || isPath value) values
+        all (
+          value:
+          value == null || isBool value || isInt value || isFloat value || isString value || isPath value
+        ) values
       then
         equal path values
       else
