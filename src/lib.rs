@@ -20,7 +20,7 @@
 //! program reads → [`wire`]; arithmetic on which two honest parties must agree bit for bit → [`compute`]
 //! or [`machine::score`]; touches a socket → [`net`]; blocks, or owns a device, file, key or remote →
 //! [`spoke`]; read or written by an operator → the hallway (`config`, `log`, `exit`, `notify`,
-//! `metrics`, `wallet`); connects these →
+//! `metrics`, `version`, `wallet`); connects these →
 //! [`daemon`] and `src/bin`; a subnet of real processes on one machine → [`devnet`].
 //!
 //! GPUs are another process's: `executor` (the program `byteleap-gpu`) owns their contexts through `cuda`, and the
@@ -48,5 +48,6 @@ pub mod net;
 pub mod notify;
 pub mod spoke;
 pub mod units;
+pub mod version;
 pub mod wallet;
 pub mod wire;

@@ -25,11 +25,12 @@ use crate::{
     machine::Exit,
     net::{Connections, HttpOptions, Listener, NetError, Serve},
     spoke::store::OpenError,
+    version,
 };
 
 /// What each daemon takes.
 #[derive(Parser)]
-#[command(version)]
+#[command(version = version::SHORT.as_str())]
 struct Arguments {
     /// The configuration file (YAML); without it, ROLE.yaml in the working directory
     #[arg(long, short, value_name = "FILE")]
@@ -71,6 +72,7 @@ fn start<R: Role>(
             if arguments.check_files {
                 return usable(R::NAME, &files(&checked.config));
             }
+            ::log::info!(target: R::NAME, "{} {}", R::NAME, version::line());
             run(checked.config)
         }),
     }

@@ -62,6 +62,7 @@ use crate::{
     exit::{self, Code, Failure},
     log as house_log,
     net::Clock,
+    version,
 };
 
 /// What a thread `client-N` says to `main` when a context is lost; signals say anything else.
@@ -72,7 +73,7 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// ByteLeap's GPU executor: computes gemm_i8 on NVIDIA GPUs for the worker that starts it
 #[derive(Parser)]
-#[command(name = "byteleap-gpu", version)]
+#[command(name = "byteleap-gpu", version = version::SHORT.as_str())]
 struct Arguments {
     /// The Unix socket to listen on; the directory is made when it is missing, for this user alone
     #[arg(long, value_name = "PATH")]

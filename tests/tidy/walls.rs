@@ -6,7 +6,7 @@ use crate::{
 };
 
 /// What each room may name of the house, besides itself. The order is the order of the house.
-const ROOMS: [(&str, &[&str]); 18] = [
+const ROOMS: [(&str, &[&str]); 19] = [
     ("units", &[]),
     ("metrics", &["units"]),
     ("config", &["units"]),
@@ -15,13 +15,14 @@ const ROOMS: [(&str, &[&str]); 18] = [
     ("machine", &["units", "wire", "compute", "config", "metrics"]),
     ("log", &["config"]),
     ("notify", &[]),
+    ("version", &[]),
     ("wallet", &["units", "wire", "config"]),
     ("exit", &["config", "log", "machine", "notify", "wallet"]),
     ("net", &["units", "wire", "machine", "metrics", "exit", "notify", "spoke"]),
     ("spoke", &["units", "wire", "compute", "machine", "metrics", "net"]),
     ("cuda", &[]),
-    ("executor", &["units", "wire", "compute", "config", "cuda", "exit", "log", "net"]),
-    ("daemon", &["wire", "machine", "config", "log", "wallet", "exit", "net", "spoke"]),
+    ("executor", &["units", "wire", "compute", "config", "cuda", "exit", "log", "net", "version"]),
+    ("daemon", &["wire", "machine", "config", "log", "wallet", "exit", "net", "spoke", "version"]),
     ("devnet", &["units", "wire", "config", "wallet", "net", "spoke"]),
     ("lib", &[]),
     ("bin", &[]),

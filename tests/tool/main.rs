@@ -12,5 +12,6 @@ mod no_cuda;
 mod reads;
 mod records;
 mod stage;
+mod version;
 mod which;
 mod why;

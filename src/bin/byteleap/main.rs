@@ -12,6 +12,7 @@ mod run;
 mod settings;
 mod subtensor_sim;
 mod table;
+mod version;
 mod wallet;
 
 use std::{
@@ -31,7 +32,7 @@ use log::LevelFilter;
 
 /// ByteLeap's compute network: the operator's tool
 #[derive(Parser)]
-#[command(version)]
+#[command(version = byteleap::version::SHORT.as_str())]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -73,6 +74,8 @@ enum Tool {
     Wallet(wallet::Arguments),
     /// Measure this build on this machine
     Bench(bench::Arguments),
+    /// What this build is: version, revision, features, target
+    Version(version::Version),
     /// What is wrong on this host, and what to do about it
     Doctor(doctor::Arguments),
 }
@@ -129,6 +132,7 @@ fn work(tool: Tool) -> Result<(), Failure> {
             wallet::run(arguments)
         }
         Tool::Bench(arguments) => bench::main(&arguments),
+        Tool::Version(options) => version::version(&options),
         Tool::Doctor(arguments) => doctor::main(arguments),
     }
 }
