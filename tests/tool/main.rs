@@ -11,6 +11,7 @@ mod meshhub_sim;
 mod no_cuda;
 mod reads;
 mod records;
+mod sbom;
 mod stage;
 mod version;
 mod which;
