@@ -28,7 +28,7 @@ use crate::{
 const REPORTS: usize = 16;
 /// Longer than a worker drains.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
-/// What hangs in the system's or the driver's hands at the end, and has nothing to lose, is left there.
+/// What hangs in the system's or the driver's hands at the end, or computes what nobody wants any more, is left there.
 const LEFT_AFTER: Duration = Duration::from_millis(500);
 
 /// `words` begins with the program's name.
@@ -123,6 +123,6 @@ fn spokes(hub: &Hub<Event>, config: &Config, gpu_socket: PathBuf) -> (Dispatch, 
         Command::Probe(request) => to_probe.send(request),
         Command::Resolve(request) => to_resolve.send(request),
     };
-    let [probe, resolve, gpu, watch] = [probe, resolve, gpu, watch].map(|spoke| spoke.left_after(LEFT_AFTER));
-    (Box::new(dispatch), vec![cpu, open, probe, resolve, gpu, watch])
+    let spokes = [cpu, open, probe, resolve, gpu, watch].map(|spoke| spoke.left_after(LEFT_AFTER));
+    (Box::new(dispatch), spokes.into())
 }

@@ -235,3 +235,34 @@ fn a_worker_that_was_cut_off_comes_back() {
         assert_eq!(miner.hear("register")["worker_id"], json!("w1"));
     }
 }
+
+/// A product of this side is not done before the worker is asked to end.
+const LARGE: u32 = 6000;
+const END_WITHIN: Duration = Duration::from_secs(5);
+
+#[test]
+fn a_worker_process_ends_soon_in_the_middle_of_a_product() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let mut door = Door::open();
+    let mut worker = start_with(directory.path(), door.port(), "heartbeat_interval: 0.1\ngpu: {enable: false}\n");
+    let mut miner = Miner::accept(&mut door);
+    miner.hear("register");
+    miner.say(&json!({"type": "registration_ack", "data": {"status": "registered"}}));
+    let data =
+        json!({"challenge_type": "cpu_matrix", "matrix_size": LARGE, "iterations": 9, "seed": hex::encode(SPEC.seed)});
+    let data = json!({"task_id": "c1", "task_type": "cpu_matrix", "challenge_id": "c1", "data": data, "timeout": 600,
+        "validator_hotkey": VALIDATOR});
+    miner.say(&json!({"type": "task_assignment", "data": data}));
+    while miner.hear("heartbeat")["data"]["status"] != json!("busy") {}
+    kill_process(Pid::from_child(&worker.0), Signal::TERM).expect("the worker runs");
+    let (end, ticks) = (crossbeam::channel::after(END_WITHIN), crossbeam::channel::tick(Duration::from_millis(10)));
+    loop {
+        if let Some(status) = worker.0.try_wait().expect("a child") {
+            break assert_eq!(status.code(), Some(0));
+        }
+        crossbeam::select! {
+            recv(ticks) -> _ => {},
+            recv(end) -> _ => panic!("it goes on"),
+        }
+    }
+}
