@@ -46,7 +46,7 @@ macro_rules! catalogue {
 
 catalogue! {
     // every daemon
-    BuildInfo Gauge "build_info" ["version"] "Always 1; the labels say what runs."
+    BuildInfo Gauge "build_info" ["version", "revision"] "Always 1; the labels say what runs."
     UptimeSeconds Gauge "uptime_seconds" [] "Time since the process started."
     WallDriftSeconds Gauge "wall_drift_seconds" [] "How far the wall clock has left the monotonic clock since the start."
     WallAlarm Gauge "wall_alarm" [] "1 while the wall clock is not to be trusted, so scoring and submission pause."

@@ -150,8 +150,8 @@ mod tests {
     #[test]
     fn label_values_are_escaped() {
         let mut page = Page::default();
-        page.set(Metric::BuildInfo, &["a\"b\\c\nd"], 1.0);
-        assert!(page.render().contains(r#"{version="a\"b\\c\nd"} 1"#));
+        page.set(Metric::BuildInfo, &["a\"b\\c\nd", "r"], 1.0);
+        assert!(page.render().contains(r#"{version="a\"b\\c\nd",revision="r"} 1"#));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use crate::{
     metrics::{Counters, Metric, Page},
     net::peer::Door,
     units::Now,
+    version,
 };
 
 #[derive(Debug)]
@@ -87,7 +88,7 @@ impl LoopCounters {
         }
         page.set(Metric::TurnLongestSeconds, &[], self.longest_turn.as_secs_f64());
         page.set(Metric::UptimeSeconds, &[], now.mono.since(self.started.mono).as_secs_f64());
-        page.set(Metric::BuildInfo, &[env!("CARGO_PKG_VERSION")], 1.0);
+        page.set(Metric::BuildInfo, &[version::VERSION, version::REVISION], 1.0);
         let moved = |now: u64, then: u64| i128::from(now) - i128::from(then);
         let drift = moved(now.wall.0, self.started.wall.0) - moved(now.mono.0, self.started.mono.0);
         page.set(Metric::WallDriftSeconds, &[], drift as f64 / 1e9);

@@ -18,7 +18,7 @@ const ROOMS: [(&str, &[&str]); 19] = [
     ("version", &[]),
     ("wallet", &["units", "wire", "config"]),
     ("exit", &["config", "log", "machine", "notify", "wallet"]),
-    ("net", &["units", "wire", "machine", "metrics", "exit", "notify", "spoke"]),
+    ("net", &["units", "wire", "machine", "metrics", "exit", "notify", "spoke", "version"]),
     ("spoke", &["units", "wire", "compute", "machine", "metrics", "net"]),
     ("cuda", &[]),
     ("executor", &["units", "wire", "compute", "config", "cuda", "exit", "log", "net", "version"]),
