@@ -62,7 +62,6 @@ stdenv.mkDerivation {
   };
   nativeBuildInputs = [ python3 ];
   buildPhase = ''
-    mkdir artefacts
     CUDA_COMPILERS=${compilers} CARGO_TARGET_DIR=$PWD/tools bash build.sh
   '';
   installPhase = ''

@@ -18,6 +18,8 @@ rustPlatform.buildRustPackage {
       ../Cargo.toml
       ../Cargo.lock
       ../.cargo
+      ../.clippy.toml
+      ../.rustfmt.toml
       ../config
       ../contrib
       ../cuda
