@@ -45,7 +45,7 @@ const SIGNALS: Token = Token(usize::MAX - 1);
 const LISTENERS: usize = usize::MAX - 2;
 
 /// Runs a daemon until its machine says `Exit`, on the thread of the caller. Returns after the sockets are
-/// flushed and the spokes joined, or after `Setup::stop_timeout` of either.
+/// flushed, within a second, and the spokes joined, or after `Setup::stop_timeout`.
 ///
 /// # Errors
 /// When it cannot start: nothing was handed to the machine.

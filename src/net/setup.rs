@@ -77,7 +77,7 @@ pub struct Setup<E, C> {
     pub dispatch: Box<dyn FnMut(C) -> Result<(), Full>>,
     /// In the order in which they are joined at the end: the store last.
     pub spokes: Vec<Spoke>,
-    /// From `Input::Stop` to the end by force, and again for flushing and joining. Default 10 s.
+    /// From `Input::Stop` to the end by force, and again for joining. Default 10 s.
     pub stop_timeout: Duration,
     /// SIGTERM and SIGINT stop the daemon, and the service manager hears how it stands. Off in tests, which
     /// share one process.
