@@ -35,7 +35,7 @@
 
       packages = eachSystem (
         pkgs:
-        pkgs.callPackage ./nixos-modules/packages.nix { inherit revision; }
+        pkgs.callPackages ./nixos-modules/packages.nix { inherit revision; }
         // {
           options-doc = import ./nixos-modules/options.nix { inherit lib self pkgs; };
         }
@@ -67,6 +67,8 @@
           role:
           { pkgs, lib, ... }:
           {
+            _class = "nixos";
+            _file = ./flake.nix;
             # one module, however often it is imported
             key = "byteleap#${role}";
             imports = [ ./nixos-modules/${role}.nix ];
@@ -98,8 +100,9 @@
             clippy
             rustc
             rustfmt
-            # cuda/build.sh, tests/interop and the benches' NumPy make virtual environments
-            python3
+            # tests/interop and the benches' NumPy make virtual environments; cuda/build.sh runs wheels' programs, which NixOS
+            # does not: there it is `nix build .#cuda-kernels`
+            (python3.withPackages (python: [ python.pip ]))
             # tests/cuda: the kernels' emulation and the fake driver
             gcc
             deadnix

@@ -28,6 +28,7 @@ in
     );
     default = [ ];
     internal = true;
+    visible = false;
     description = "The ports on which the daemons of this host listen.";
   };
 

@@ -50,6 +50,7 @@ in
         message = ''
           ${option}.hotkeyFile is not set: a ${name} signs with a hotkey. Make one on the host,
                 byteleap wallet new --path /etc/byteleap/wallets --name fleet --hotkey ${name}
+              (a wallet in somebody's home, settings.wallet.path, is none that the unit can see),
               register it (byteleap chain register), and name the file:
                 ${option}.hotkeyFile = "/etc/byteleap/wallets/fleet/hotkeys/${name}";'';
       }

@@ -89,7 +89,7 @@ let
       description = ''
         Settings of the ${role.name}: the keys of `config/${role.name}.yaml`, all of them. The file that they make is
         checked by the ${role.name} itself (`--check`) when the system is built. It lies in the store, where everybody
-        can read it: secrets are named by the options for files.
+        can read it: secrets are named by the options for files. A setting that is null is left out of it.
       '';
     };
     credentials = mkOption {
@@ -113,7 +113,7 @@ let
         type = types.str;
         default = "127.0.0.1";
         example = "10.0.0.5";
-        description = "The address of that port. Beyond loopback everybody who reaches it can read it.";
+        description = "The IP address of that port. Beyond loopback everybody who reaches it can read it.";
       };
       openFirewall = mkOption {
         type = types.bool;
@@ -140,6 +140,8 @@ let
       name: named "byteleap-${role.name}-${name}" "services.byteleap.${role.name}.instances.${name}"
     ) (lib.filterAttrs (_: cfg: cfg.enable) all.instances);
 
+  hotkeys = lib.filter (file: file != null) (map (it: it.cfg.hotkeyFile or null) instances);
+
   # unit: the name of its unit and its directories; option: where its options are, for messages
   named = unit: option: cfg: { inherit unit option cfg; };
 
@@ -165,11 +167,18 @@ let
     );
 
   fileOf =
-    { unit, cfg, ... }@it:
+    {
+      unit,
+      option,
+      cfg,
+    }@it:
     let
       raw = format.generate "${unit}.yaml" (settingsOf it);
       checked = pkgs.runCommand "${unit}-checked.yaml" { } ''
-        ${cfg.package}/bin/${role.name} --config ${raw} --check
+        ${cfg.package}/bin/${role.name} --config ${raw} --check || {
+          echo 'This file is made from ${option}.settings: change it there.' >&2
+          exit 1
+        }
         cp ${raw} $out
       '';
       # a host of another architecture is built without asking its own binary
@@ -181,17 +190,16 @@ let
     { unit, cfg, ... }@it:
     let
       own = role.unit it;
-      credentials = lib.mapAttrs' (option: secret: {
-        name = secret.credential;
-        value = cfg.${option};
-      }) (secretsOf cfg);
     in
     {
       description = lib.replaceStrings [ "byteleap-" "-" ] [ "ByteLeap " " " ] unit;
       documentation = [ "https://github.com/byteleap/byteleap" ];
       wantedBy = [ "multi-user.target" ];
-      wants = [ "network-online.target" ];
-      # signatures and challenges carry times
+      wants = [
+        "network-online.target"
+        "time-sync.target"
+      ];
+      # signatures and challenges carry times: where systemd-time-wait-sync is enabled, they wait for the clock
       after = [
         "network-online.target"
         "nss-lookup.target"
@@ -223,9 +231,9 @@ let
           RuntimeDirectoryMode = "0700";
           WorkingDirectory = "%S/${unit}";
           # not interpolated: that would copy a path into the store
-          LoadCredential = lib.mapAttrsToList (name: path: "${name}:${toString path}") (
-            credentials // cfg.credentials
-          );
+          LoadCredential = lib.mapAttrsToList (
+            name: path: "${name}:${lib.replaceStrings [ "%" ] [ "%%" ] (toString path)}"
+          ) (credentialsOf cfg);
         }
         // own.serviceConfig or { };
     };
@@ -246,12 +254,63 @@ let
       open = cfg.metrics.openFirewall;
     };
 
+  readable =
+    file:
+    lib.hasPrefix "credential:" file
+    ||
+      lib.hasPrefix "/" file
+      && !lib.any (place: lib.hasPrefix place file) [
+        builtins.storeDir
+        "/home/"
+        "/root/"
+        "/run/user/"
+      ];
+
+  # the credentials that settings name, wherever they do
+  namedIn =
+    value:
+    if lib.isString value then
+      lib.optional (lib.hasPrefix "credential:" value) (lib.removePrefix "credential:" value)
+    else if lib.isList value then
+      lib.concatMap namedIn value
+    else if lib.isAttrs value then
+      lib.concatMap namedIn (lib.attrValues value)
+    else
+      [ ];
+
+  credentialsOf =
+    cfg:
+    lib.mapAttrs' (option: secret: lib.nameValuePair secret.credential cfg.${option}) (secretsOf cfg)
+    // cfg.credentials;
+
   assertionsOf =
     { option, cfg, ... }@it:
-    lib.mapAttrsToList (name: secret: {
-      assertion = cfg.${name} == null || !lib.hasAttrByPath secret.setting (present cfg.settings);
-      message = "${option}: ${name} and settings.${lib.concatStringsSep "." secret.setting} both name a file. Take one of them away.";
-    }) role.secrets
+    lib.concatLists (
+      lib.mapAttrsToList (
+        name: secret:
+        let
+          setting = lib.concatStringsSep "." secret.setting;
+          value = lib.attrByPath secret.setting null cfg.settings;
+        in
+        [
+          {
+            assertion = value == null || cfg.${name} == null;
+            message = "${option}: ${name} and settings.${setting} both name a file. Take one of them away.";
+          }
+          {
+            # a path that is no text would be copied into the store
+            assertion = value == null || lib.isString value && readable value;
+            message = "${option}.settings.${setting} must name a credential, or a file that the unit can read: outside of the Nix store, where everybody can read it, and of homes, which it does not see. Put the file on the host, and name it with ${option}.${name}.";
+          }
+        ]
+      ) role.secrets
+    )
+    ++ [
+      {
+        assertion = !(cfg.settings ? metrics.listen);
+        message = "${option}.settings.metrics.listen says nothing to the firewall. Set ${option}.metrics.port and metrics.address.";
+      }
+    ]
     ++
       map
         (credential: {
@@ -264,6 +323,22 @@ let
             name = secret.credential;
           }) (secretsOf cfg)
         )
+    ++ map (name: {
+      assertion = credentialsOf cfg ? ${name};
+      message = "${option}.settings name credential:${name}, and no file is given for it. Name the file: ${option}.credentials.${name} = \"/run/secrets/${name}\";";
+    }) (namedIn cfg.settings)
+    ++ [
+      {
+        assertion = lib.all (name: builtins.match "[A-Za-z0-9._-]+" name != null) (
+          lib.attrNames cfg.credentials
+        );
+        message = "${option}.credentials: a name is made of letters, digits, dots, dashes and underscores, and not ${lib.concatStringsSep ", " (lib.attrNames cfg.credentials)}.";
+      }
+      {
+        assertion = cfg.metrics.openFirewall -> cfg.metrics.port != null;
+        message = "${option}.metrics.openFirewall opens nothing: set ${option}.metrics.port.";
+      }
+    ]
     ++ role.assertions it;
 in
 {
@@ -289,7 +364,7 @@ in
       );
       default = { };
       example = {
-        second.settings = role.example;
+        second = role.example;
       };
       description = ''
         More ${role.name}s on this host, by name, each with options of its own: the unit `byteleap-${role.name}-NAME`, and
@@ -301,6 +376,10 @@ in
 
   config = lib.mkIf (instances != [ ]) {
     assertions = lib.concatMap assertionsOf instances ++ [
+      {
+        assertion = lib.length (lib.unique hotkeys) == lib.length hotkeys;
+        message = "services.byteleap.${role.name}: two ${role.name}s of this host have one hotkeyFile. Each needs a hotkey of its own, which it alone uses.";
+      }
       {
         assertion = lib.all (name: builtins.match "[a-zA-Z0-9_-]{1,32}" name != null) (
           lib.attrNames all.instances

@@ -18,7 +18,8 @@ import ./lib.nix { inherit config lib pkgs; } {
   };
   metricsPort = 9101;
   example = {
-    worker_management.port = 7800;
+    hotkeyFile = "/run/secrets/second-hotkey";
+    settings.worker_management.port = 7800;
   };
   secrets = hotkey.secrets // {
     tokenFile = {

@@ -67,11 +67,13 @@ pkgs.writeText "README.md" (
     sandbox of its own; `lib.nix` has the sandbox, and each role says which part it needs less of, and why. A unit is ready when its
     daemon listens, `systemctl status` has a line about what it does, a loop that hangs is restarted, and one that ends
     with status 78 is not: its configuration must change first. What a daemon runs with lies in
-    `/etc/byteleap/UNIT.yaml`, for `byteleap … --config`.
+    `/etc/byteleap/UNIT.yaml`, for `byteleap … --config` as root; where a command needs the hotkey itself it also wants
+    `CREDENTIALS_DIRECTORY=/run/credentials/UNIT.service`, and says so.
 
     Secrets stay where they are on the host, and may belong to root alone: the options for files name them, systemd hands them to
     the unit as credentials, and nothing of them gets into the store. sops-nix, agenix or a file that was put there by
-    hand will do.
+    hand will do. A file of your flake will not: it lies in the store as soon as Nix has read it, and a secret that was there
+    must be replaced. A unit reads its credentials when it starts: restart it when one has changed.
 
     `instances.NAME` has the same options again, for one more unit `byteleap-ROLE-NAME` on the same host.
 

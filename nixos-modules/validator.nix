@@ -16,9 +16,10 @@ import ./lib.nix { inherit config lib pkgs; } {
     address = settings.host;
     inherit (settings) port;
   };
-  metricsPort = 9100;
+  metricsPort = 9103;
   example = {
-    port = 9092;
+    hotkeyFile = "/run/secrets/second-hotkey";
+    settings.port = 9092;
   };
   secrets = hotkey.secrets // {
     meshhubTokenFile = {

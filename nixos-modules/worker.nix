@@ -32,7 +32,7 @@ let
       "video"
       "render"
     ];
-    # the driver compiles PTX for cards that are newer than the kernels
+    # the driver's compiler of PTX, for cards that are newer than the kernels, is said to want it; no card was asked
     MemoryDenyWriteExecute = false;
     # page-locked memory for the copies
     LimitMEMLOCK = "infinity";
@@ -48,7 +48,7 @@ let
     ports = null;
     metricsPort = 9102;
     example = {
-      worker_id = "second";
+      settings.worker_id = "second";
       gpu.enable = false;
     };
     secrets.tokenFile = {
@@ -110,7 +110,7 @@ let
         example = [ "GPU-8a56b0fe" ];
         description = ''
           The GPUs that are used, by uuid (or its beginning) or index: `CUDA_VISIBLE_DEVICES`. Null: all. For two workers on
-          one host, each with cards of its own.
+          one host, each with cards of its own. It says what the worker takes, and not what it may: see `gpu.deviceAllow`.
         '';
       };
     };
@@ -126,12 +126,23 @@ let
         };
       };
     unit =
-      { cfg, ... }:
+      { unit, cfg, ... }:
       {
-        after = lib.optional cfg.gpu.enable "nvidia-persistenced.service";
-        environment = lib.optionalAttrs (cfg.gpu.enable && cfg.gpu.visibleDevices != null) {
-          CUDA_VISIBLE_DEVICES = lib.concatStringsSep "," cfg.gpu.visibleDevices;
-        };
+        # until Fabric Manager is up, CUDA has no GPU on a host with NVSwitch
+        after = lib.optionals cfg.gpu.enable [
+          "nvidia-fabricmanager.service"
+          "nvidia-persistenced.service"
+        ];
+        environment = lib.optionalAttrs cfg.gpu.enable (
+          {
+            # what the driver compiled for a card that is newer than the kernels; there is no home to keep it in
+            CUDA_CACHE_PATH = "/var/cache/${unit}/cuda";
+          }
+          // lib.optionalAttrs (cfg.gpu.visibleDevices != null) {
+            CUDA_VISIBLE_DEVICES = lib.concatStringsSep "," cfg.gpu.visibleDevices;
+          }
+        );
+        # no MemoryMax: how much a challenge takes is for the validator to say, and the host's own memory is the limit
         serviceConfig = {
           # the hardware report reads /proc/cpuinfo, /proc/meminfo and the driver's version
           ProcSubset = "all";

@@ -2,7 +2,10 @@
 {
   networking.hostName = "control";
   nixpkgs.hostPlatform = "x86_64-linux";
-  fileSystems."/".device = "/dev/disk/by-label/nixos";
+  fileSystems."/" = {
+    device = "/dev/disk/by-label/nixos";
+    fsType = "ext4";
+  };
   boot.loader.grub.device = "/dev/sda";
   system.stateVersion = "26.05";
 
@@ -11,7 +14,7 @@
     openFirewall = true;
     hotkeyFile = "/run/secrets/validator-hotkey";
     settings.external_ip = "192.0.2.7";
-    metrics.port = 9100;
+    metrics.port = 9103;
   };
 
   services.byteleap.miner = {

@@ -4,10 +4,13 @@
 #
 #   nixos-rebuild switch --flake .#gpu-1 --target-host root@10.0.0.11
 #   colmena apply --on @gpu
-#   deploy .#gpu-1             (with the input deploy-rs handed in)
+#   deploy .#gpu-1
+#
+# The last two with their flakes among the inputs, handed in as `colmena` and `deploy-rs`.
 {
   nixpkgs,
   byteleap,
+  colmena ? null,
   deploy-rs ? null,
 }:
 let
@@ -20,10 +23,10 @@ let
     };
     gpu-1 = gpu "10.0.0.11";
     gpu-2 = gpu "10.0.0.12";
-    cpu-1 = {
+    cpu-1 = rec {
       address = "10.0.0.21";
       modules = [
-        worker
+        (worker address)
         { services.byteleap.worker.gpu.enable = false; }
       ];
     };
@@ -32,20 +35,23 @@ let
   gpu = address: {
     inherit address;
     modules = [
-      worker
+      (worker address)
       driver
     ];
     tags = [ "gpu" ];
   };
 
-  worker.services.byteleap.worker = {
-    enable = true;
-    tokenFile = "/run/secrets/worker-token";
-    settings.miner_url = "ws://${hosts.control.address}:7799";
-    metrics = {
-      address = "0.0.0.0";
-      port = 9102;
-      openFirewall = true;
+  worker = address: {
+    services.byteleap.worker = {
+      enable = true;
+      tokenFile = "/run/secrets/worker-token";
+      settings.miner_url = "ws://${hosts.control.address}:7799";
+      # in the fleet's own network alone
+      metrics = {
+        inherit address;
+        port = 9102;
+        openFirewall = true;
+      };
     };
   };
 
@@ -70,7 +76,10 @@ let
     imports = [ byteleap.nixosModules.default ];
     networking.hostName = name;
     nixpkgs.hostPlatform = "x86_64-linux";
-    fileSystems."/".device = "/dev/disk/by-label/nixos";
+    fileSystems."/" = {
+      device = "/dev/disk/by-label/nixos";
+      fsType = "ext4";
+    };
     boot.loader.grub.device = "/dev/sda";
     services.openssh.enable = true;
     system.stateVersion = "26.05";
@@ -80,11 +89,7 @@ let
   nixosConfigurations = lib.mapAttrs (
     name: host: lib.nixosSystem { modules = modulesOf name host; }
   ) hosts;
-in
-{
-  inherit nixosConfigurations;
-
-  colmena = {
+  hive = {
     meta.nixpkgs = nixpkgs.legacyPackages.x86_64-linux;
   }
   // lib.mapAttrs (name: host: {
@@ -94,10 +99,17 @@ in
       tags = host.tags or [ ];
     };
   }) hosts;
+in
+{
+  inherit nixosConfigurations;
+}
+// lib.optionalAttrs (colmena != null) {
+  colmenaHive = colmena.lib.makeHive hive;
 }
 // lib.optionalAttrs (deploy-rs != null) {
   deploy.nodes = lib.mapAttrs (name: host: {
     hostname = host.address;
+    sshUser = "root";
     profiles.system = {
       user = "root";
       path = deploy-rs.lib.x86_64-linux.activate.nixos nixosConfigurations.${name};

@@ -3,7 +3,10 @@
   networking.hostName = "gpu-1";
   nixpkgs.hostPlatform = "x86_64-linux";
   # the system disk and the boot loader are the host's own
-  fileSystems."/".device = "/dev/disk/by-label/nixos";
+  fileSystems."/" = {
+    device = "/dev/disk/by-label/nixos";
+    fsType = "ext4";
+  };
   boot.loader.grub.device = "/dev/sda";
   system.stateVersion = "26.05";
 

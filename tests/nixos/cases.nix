@@ -7,25 +7,28 @@ let
   services = byteleap: { services.byteleap = byteleap; };
 in
 {
-  port-of-the-wrong-type = refused "type" "is not of type" (services {
+  port-of-the-wrong-type = refused "type" "settings.port' is not of type" (services {
     validator.settings.port = "9091";
   });
-  port-out-of-range = refused "type" "is not of type" (services {
+  port-out-of-range = refused "type" "worker_management.port' is not of type" (services {
     miner.settings.worker_management.port = 70000;
   });
-  miner-url-that-is-none = refused "type" "is not of type" (services {
+  miner-url-that-is-none = refused "type" "settings.miner_url' is not of type" (services {
     worker.settings.miner_url = "miner:7799";
     worker.enable = true;
     worker.gpu.enable = false;
   });
-  unknown-option = refused "type" "does not exist" (services {
+  unknown-option = refused "type" "miner.hotkeyfile' does not exist" (services {
     miner.hotkeyfile = "/run/secrets/hotkey";
   });
-  hotkey-in-the-store = refused "type" "is not of type" (services {
+  hotkey-in-the-store = refused "type" "hotkeyFile' is not of type" (services {
     miner.hotkeyFile = lib.mkForce "/nix/store/00000000000000000000000000000000-hotkey";
   });
-  hotkey-with-a-relative-path = refused "type" "is not of type" (services {
+  hotkey-with-a-relative-path = refused "type" "hotkeyFile' is not of type" (services {
     miner.hotkeyFile = lib.mkForce "hotkey";
+  });
+  hotkey-as-a-path-of-nix = refused "type" "hotkeyFile' is not of type" (services {
+    miner.hotkeyFile = lib.mkForce ./cases.nix;
   });
   two-definitions-that-differ = refused "type" "conflicting definition" (services {
     miner.settings.worker_management.host = lib.mkMerge [
@@ -44,6 +47,37 @@ in
       });
   hotkey-named-twice = refused "assertion" "Take one of them away" (services {
     miner.settings.wallet.file = "/etc/hotkey";
+  });
+  hotkey-in-the-settings-as-a-path-of-nix = refused "assertion" "must name a credential" (services {
+    miner.hotkeyFile = lib.mkForce null;
+    miner.settings.wallet.file = ./cases.nix;
+  });
+  token-in-the-settings-in-the-store = refused "assertion" "must name a credential" (services {
+    miner.tokenFile = lib.mkForce null;
+    miner.settings.worker_management.token_file = "/nix/store/00000000000000000000000000000000-token";
+  });
+  token-in-a-home = refused "assertion" "must name a credential" (services {
+    miner.tokenFile = lib.mkForce null;
+    miner.settings.worker_management.token_file = "/home/me/token";
+  });
+  credential-that-nobody-loads = refused "assertion" "credentials.hub = " (services {
+    validator.settings.meshhub = {
+      ws_url = "wss://hub.example/ws/mesh";
+      access_token_file = "credential:hub";
+    };
+  });
+  credential-with-a-bad-name = refused "assertion" "a name is made of" (services {
+    validator.credentials."a b:c" = "/run/secrets/x";
+  });
+  one-hotkey-twice = refused "assertion" "Each needs a hotkey of its own" (services {
+    miner.instances.east.hotkeyFile = lib.mkForce "/run/secrets/miner-hotkey";
+  });
+  firewall-open-for-nothing = refused "assertion" "metrics.openFirewall opens nothing" (services {
+    miner.metrics.port = lib.mkForce null;
+    miner.metrics.openFirewall = true;
+  });
+  metrics-in-the-settings = refused "assertion" "Set services.byteleap.miner.metrics.port" (services {
+    miner.settings.metrics.listen = "0.0.0.0:9101";
   });
   credential-named-twice = refused "assertion" "uses this name" (services {
     miner.credentials.hotkey = "/run/secrets/another";
@@ -102,6 +136,13 @@ in
     miner.instances.east.settings.worker_management = {
       host = "10.0.0.2";
       port = lib.mkForce 7799;
+    };
+  });
+  credential-of-ones-own = builds (services {
+    validator.credentials.hub = "/run/secrets/hub";
+    validator.settings.meshhub = {
+      ws_url = "wss://hub.example/ws/mesh";
+      access_token_file = "credential:hub";
     };
   });
   freeform-settings = builds (services {

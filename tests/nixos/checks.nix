@@ -16,11 +16,16 @@ let
       pname = "byteleap-${name}";
       nativeBuildInputs = old.nativeBuildInputs or [ ] ++ tools;
       buildPhase = command;
-      doCheck = false;
+      env = old.env or { } // {
+        BYTELEAP_REVISION = "";
+      };
       installPhase = "touch $out";
       dontFixup = true;
     });
 
+  nixFiles = "${../../flake.nix} ${../../nixos-modules}/*.nix ${../../nixos-modules/examples}/*.nix ${./.}/*.nix ${./.}/nixpkgs/*.nix";
+
+  here = host: host.pkgs.stdenv.hostPlatform.system == pkgs.stdenv.hostPlatform.system;
   units = import ./units.nix { inherit lib pkgs; };
   refusals = import ./refusals.nix { inherit self nixpkgs; };
 in
@@ -31,8 +36,14 @@ lib.mapAttrs' (name: lib.nameValuePair "package-${name}") packages
     pkgs.clippy
   ] "cargo clippy --release --offline --all-targets -- -D warnings";
 
+  tests = cargo "tests" [ ] "cargo test --release --offline --lib";
+  style = cargo "style" [
+    pkgs.nixfmt
+    pkgs.deadnix
+  ] "nixfmt --check ${nixFiles} && deadnix --fail ${nixFiles}";
+
   # the units of the examples, and the configuration that each daemon itself has checked
-  units = units self.nixosConfigurations;
+  units = units (lib.filterAttrs (_: here) self.nixosConfigurations);
 
   # what must not build, and what it says
   refusals =
@@ -45,10 +56,23 @@ lib.mapAttrs' (name: lib.nameValuePair "package-${name}") packages
       inherit (refusals) hosts list;
     };
 
-  options = pkgs.runCommand "byteleap-options-current" { } ''
-    diff ${../../nixos-modules/README.md} ${packages.options-doc}
-    touch $out
-  '';
+  # what nobody but a tool of the fleet's asks for
+  fleet =
+    let
+      made = import ../../nixos-modules/examples/fleet.nix {
+        inherit nixpkgs;
+        byteleap = self;
+        colmena.lib.makeHive = hive: hive;
+        deploy-rs.lib.x86_64-linux.activate.nixos = host: host.config.system.build.toplevel;
+      };
+      nodes = lib.mapAttrsToList (
+        name: node:
+        "${name} ${node.hostname} ${
+          made.colmenaHive.${name}.deployment.targetHost
+        } ${builtins.unsafeDiscardStringContext node.profiles.system.path.drvPath}"
+      ) made.deploy.nodes;
+    in
+    pkgs.writeText "byteleap-fleet" (lib.concatLines nodes);
 }
 // lib.optionalAttrs pkgs.stdenv.hostPlatform.isx86_64 {
   # the units that tests/nixos/boot boots

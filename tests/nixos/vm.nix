@@ -21,21 +21,25 @@ pkgs.testers.runNixOSTest {
         serviceConfig.ExecStart = "${package}/bin/byteleap subtensor-sim --listen 0.0.0.0:9944 --netuid 128 --neurons /var/lib/neurons.json --block-time-s 1";
       };
     };
-    validator.services.byteleap.validator = {
-      enable = true;
-      openFirewall = true;
-      hotkeyFile = "/var/lib/wallets/lab/hotkeys/validator";
-      settings = {
-        subtensor.network = chain;
-        external_ip = "192.168.1.3";
-        metagraph.weight_update_tempo = 20;
-        validation = {
-          challenge_interval = 30;
-          cpu.matrix_size = 256;
+    validator =
+      { config, ... }:
+      {
+        services.byteleap.validator = {
+          enable = true;
+          openFirewall = true;
+          hotkeyFile = "/var/lib/wallets/lab/hotkeys/validator";
+          settings = {
+            subtensor.network = chain;
+            external_ip = config.networking.primaryIPAddress;
+            metagraph.weight_update_tempo = 20;
+            validation = {
+              challenge_interval = 30;
+              cpu.matrix_size = 256;
+            };
+          };
+          metrics.port = 9100;
         };
       };
-      metrics.port = 9100;
-    };
     miner.services.byteleap.miner = {
       enable = true;
       openFirewall = true;
@@ -57,7 +61,7 @@ pkgs.testers.runNixOSTest {
         machine.wait_for_unit("multi-user.target")
         machine.succeed("""${wallet "NAME"}""".replace("NAME", name))
         keys[name] = machine.succeed(
-            f"byteleap wallet show --path /var/lib/wallets --name lab --hotkey {name} | head -1"
+            f"byteleap wallet show --path /var/lib/wallets --name lab --hotkey {name} | sed -n 1p"
         ).strip()
     neurons = [
         {
@@ -79,7 +83,8 @@ pkgs.testers.runNixOSTest {
         machine.succeed(f"systemctl restart byteleap-{name}")
         machine.wait_for_unit(f"byteleap-{name}")
 
-    verified = "journalctl -b -u byteleap-validator | grep -q verified"
+    # without -q, which would end journalctl with a broken pipe
+    verified = "journalctl -b -u byteleap-validator -o cat | grep 'challenge state=verified' >/dev/null"
     validator.wait_until_succeeds(verified, timeout=300)
 
     with subtest("a daemon that is killed comes back"):
@@ -94,6 +99,6 @@ pkgs.testers.runNixOSTest {
     with subtest("a stop is clean and quick"):
         for machine, name in [(worker, "worker"), (miner, "miner"), (validator, "validator")]:
             machine.succeed(f"timeout 5 systemctl stop byteleap-{name}")
-            machine.succeed(f"systemctl show -p Result --value byteleap-{name} | grep -qx success")
+            machine.succeed(f"systemctl show -p Result --value byteleap-{name} | grep -x success >/dev/null")
   '';
 }

@@ -65,6 +65,14 @@ let
       path: attrs:
       path == [ ]
       || (isAttrs attrs && attrs ? ${head path} && hasAttrByPath (tail path) attrs.${head path});
+    attrByPath =
+      path: default: attrs:
+      if path == [ ] then
+        attrs
+      else if isAttrs attrs && attrs ? ${head path} then
+        attrByPath (tail path) default attrs.${head path}
+      else
+        default;
     recursiveUpdate =
       left: right:
       left
@@ -101,7 +109,7 @@ let
     escapeShellArg = text: "'${replaceStrings [ "'" ] [ "'\\''" ] (toString text)}'";
   };
 
-  # a file set is a list of { root: a path; keep: whether a file under it belongs }
+  # a file set is a list of { root: a path; keep: whether a file under it belongs; enter: whether a directory may hold some }
   fileset =
     let
       coerce =
@@ -113,6 +121,7 @@ let
             {
               root = value;
               keep = _: true;
+              enter = _: true;
             }
           ];
       under = root: path: strings.hasPrefix "${toString root}/" "${toString path}/";
@@ -122,7 +131,14 @@ let
       unions = concatMap coerce;
       difference =
         left: right:
-        map (set: set // { keep = path: set.keep path && !(holds (coerce right) path); }) (coerce left);
+        map (
+          set:
+          set
+          // {
+            keep = path: set.keep path && !(holds (coerce right) path);
+            enter = path: set.enter path && !(holds (coerce right) path);
+          }
+        ) (coerce left);
       fileFilter =
         predicate: root:
         let
@@ -135,13 +151,14 @@ let
           {
             inherit root;
             keep = path: predicate (file (baseNameOf path));
+            enter = _: true;
           }
         ];
       toSource =
         { root, fileset }:
         let
           sets = coerce fileset;
-          leadsTo = path: any (set: under path set.root || under set.root path) sets;
+          leadsTo = path: any (set: under path set.root || under set.root path && set.enter path) sets;
         in
         {
           outPath = builtins.path {
@@ -175,6 +192,7 @@ let
         head
         isAttrs
         isDerivation
+        isList
         isPath
         isString
         length

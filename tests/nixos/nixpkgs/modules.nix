@@ -107,6 +107,7 @@ let
     let
       full = module ? config || module ? options;
       rest = removeAttrs module [
+        "_class"
         "_file"
         "freeformType"
         "imports"
@@ -223,7 +224,7 @@ let
           in
           if !isA "option" it then
             lib.optionals (name != "_module") (walk here it)
-          else if it.internal or false then
+          else if !(it.visible or true) then
             [ ]
           else
             [
@@ -232,6 +233,7 @@ let
                   name = concatStringsSep "." here;
                   description = it.description or null;
                   type = it.type.description;
+                  internal = it.internal or false;
                 }
                 // lib.optionalAttrs (it ? default || it ? defaultText) {
                   default = it.defaultText or it.default;

@@ -43,6 +43,7 @@ let
       kernelModules = list;
       loader = loose;
     };
+    documentation.enable = flag true;
     environment = {
       etc = option (types.attrsOf types.raw) { };
       systemPackages = list;
@@ -58,6 +59,7 @@ let
     };
     networking = {
       hostName = option types.str "nixos";
+      primaryIPAddress = option types.str "192.168.1.1";
       firewall.allowedTCPPorts = option (types.listOf types.port) [ ];
     };
     nixpkgs = {

@@ -84,9 +84,7 @@ rec {
     value: isPath value || lib.isDerivation value || (isString value && lib.hasPrefix "/" value)
   ) equal;
   externalPath = type "absolute path not in the Nix store" (
-    value:
-    (isPath value || (isString value && lib.hasPrefix "/" value))
-    && !(lib.hasPrefix "${builtins.storeDir}/" (toString value))
+    value: isString value && lib.hasPrefix "/" value && !lib.hasPrefix "${builtins.storeDir}/" value
   ) equal;
   strMatching =
     pattern:
