@@ -259,11 +259,11 @@ let
     lib.hasPrefix "credential:" file
     ||
       lib.hasPrefix "/" file
-      && !lib.any (place: lib.hasPrefix place file) [
-        builtins.storeDir
-        "/home/"
-        "/root/"
-        "/run/user/"
+      && !lib.hasPrefix builtins.storeDir file
+      && !lib.any (home: lib.hasPrefix "/${home}/" file) [
+        "home"
+        "root"
+        "run/user"
       ];
 
   # the credentials that settings name, wherever they do

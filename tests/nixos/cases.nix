@@ -58,7 +58,7 @@ in
   });
   token-in-a-home = refused "assertion" "must name a credential" (services {
     miner.tokenFile = lib.mkForce null;
-    miner.settings.worker_management.token_file = "/home/me/token";
+    miner.settings.worker_management.token_file = "/run/user/1000/token";
   });
   credential-that-nobody-loads = refused "assertion" "credentials.hub = " (services {
     validator.settings.meshhub = {
