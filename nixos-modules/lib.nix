@@ -221,7 +221,12 @@ let
           RestartPreventExitStatus = 78;
           # fed by the event loop itself: one that hangs is ended and restarted
           WatchdogSec = 60;
-          TimeoutStopSec = 20;
+          # the worker is asked, and asks its executor: what that computes may still be delivered
+          KillMode = "mixed";
+          # a new version may have to bring a large database up to date first
+          TimeoutStartSec = 600;
+          # longer than the validator waits for its database
+          TimeoutStopSec = 30;
           StateDirectory = unit;
           StateDirectoryMode = "0700";
           # the chain's metadata: see subtensor.metadata_cache
