@@ -60,7 +60,7 @@ import ./lib.nix { inherit config lib pkgs; } {
     };
   unit = _: {
     serviceConfig = {
-      # 100 workers and their receipts take a tenth of it
+      # a leak ends here, and not with the host; nobody has measured a miner with 100 workers yet
       MemoryMax = lib.mkDefault "1G";
     };
   };
