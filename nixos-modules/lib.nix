@@ -78,6 +78,21 @@ let
       inherit description example;
     };
 
+  secrets = role.secrets // {
+    metricsTokenFile = {
+      credential = "metrics-token";
+      setting = [
+        "metrics"
+        "token_file"
+      ];
+      example = "/run/secrets/metrics-token";
+      description = ''
+        File with a token that whoever reads `metrics.port` must bear, all but `/healthz`: one line of 16 to 512 visible
+        ASCII characters. Needed where `metrics.address` is not of loopback.
+      '';
+    };
+  };
+
   instance = {
     package = lib.mkPackageOption pkgs "byteleap" { };
     settings = mkOption {
@@ -107,13 +122,13 @@ let
         type = types.nullOr types.port;
         default = null;
         example = role.metricsPort;
-        description = "Where `/metrics` (Prometheus) and `/healthz` answer. Null: nowhere.";
+        description = "Where `/status`, `/readyz`, `/metrics` (Prometheus) and `/healthz` answer. Null: nowhere.";
       };
       address = mkOption {
         type = types.str;
         default = "127.0.0.1";
         example = "10.0.0.5";
-        description = "The IP address of that port. Beyond loopback everybody who reaches it can read it.";
+        description = "The IP address of that port. Beyond loopback `metricsTokenFile` is needed.";
       };
       openFirewall = mkOption {
         type = types.bool;
@@ -122,7 +137,7 @@ let
       };
     };
   }
-  // lib.mapAttrs (_: secretFile) role.secrets
+  // lib.mapAttrs (_: secretFile) secrets
   // lib.optionalAttrs (role.ports != null) {
     openFirewall = mkOption {
       type = types.bool;
@@ -146,7 +161,7 @@ let
   named = unit: option: cfg: { inherit unit option cfg; };
 
   present = lib.filterAttrsRecursive (_: value: value != null);
-  secretsOf = cfg: lib.filterAttrs (option: _: cfg.${option} != null) role.secrets;
+  secretsOf = cfg: lib.filterAttrs (option: _: cfg.${option} != null) secrets;
   endpoint =
     address: port: "${if lib.hasInfix ":" address then "[${address}]" else address}:${toString port}";
 
@@ -308,7 +323,7 @@ let
             message = "${option}.settings.${setting} must name a credential, or a file that the unit can read: outside of the Nix store, where everybody can read it, and of homes, which it does not see. Put the file on the host, and name it with ${option}.${name}.";
           }
         ]
-      ) role.secrets
+      ) secrets
     )
     ++ [
       {

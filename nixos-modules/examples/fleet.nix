@@ -46,7 +46,8 @@ let
       enable = true;
       tokenFile = "/run/secrets/worker-token";
       settings.miner_url = "ws://${hosts.control.address}:7799";
-      # in the fleet's own network alone
+      # in the fleet's own network, and to whoever bears the token
+      metricsTokenFile = "/run/secrets/metrics-token";
       metrics = {
         inherit address;
         port = 9102;

@@ -13,7 +13,11 @@ use std::{
 
 use zeroize::Zeroizing;
 
-use super::{Checked, ConfigError, Role, named_file::NamedFile};
+use super::{
+    Checked, ConfigError, Role,
+    named_file::NamedFile,
+    shared::{METRICS_TOKEN, Metrics},
+};
 use crate::units::Secret;
 
 /// Why there are no settings. The operator must act: exit status 78.
@@ -59,6 +63,12 @@ pub fn token(key: &'static str, file: &NamedFile) -> Result<Secret, FileError> {
     let bytes = bytes.map_err(|source| FileError::TokenUnreadable { key, path: path.clone(), source })?;
     let token = str::from_utf8(&bytes).ok().and_then(super::shared::token_of);
     token.ok_or(FileError::Token { key, path })
+}
+
+/// Reads the token of the operators' door, where one is named.
+pub fn metrics_token(door: Option<&Metrics>) -> Result<Option<Secret>, FileError> {
+    let named = door.and_then(|door| door.token_file.as_ref());
+    named.map(|named| token(METRICS_TOKEN, named)).transpose()
 }
 
 /// Reads the marketplace's access token, whose form is the marketplace's.

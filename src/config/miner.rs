@@ -36,7 +36,7 @@ pub struct Config {
     pub receipts: Receipts,
     /// What `byteleap maintenance` writes; `None`: nothing is announced.
     pub maintenance_file: Option<PathBuf>,
-    pub metrics: Option<SocketAddr>,
+    pub metrics: Option<shared::Metrics>,
 }
 
 /// Which validators are served.

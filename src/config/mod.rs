@@ -17,7 +17,7 @@ pub mod networks;
 pub mod on_chain;
 pub mod overrides;
 pub mod scoring;
-mod shared;
+pub mod shared;
 pub mod subtensor;
 mod suggest;
 pub mod validation;

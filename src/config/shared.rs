@@ -23,10 +23,28 @@ pub fn port(form: &mut Form, path: &'static str, default: u16) -> u16 {
     form.whole(path, default, 1..=u16::MAX)
 }
 
-/// `metrics.listen`: where `/metrics` and `/healthz` answer; off by default.
-pub fn metrics(form: &mut Form) -> Option<SocketAddr> {
+/// The door for operators: `/metrics`, `/status`, `/readyz` and `/healthz`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Metrics {
+    pub listen: SocketAddr,
+    /// A file with the token that all but `/healthz` asks for. Always there where `listen` is not of loopback.
+    pub token_file: Option<NamedFile>,
+}
+
+const METRICS: &str = "metrics.listen";
+/// The key of [`Metrics::token_file`].
+pub const METRICS_TOKEN: &str = "metrics.token_file";
+
+/// `metrics`: off by default. What it tells of a fleet is its operator's: beyond loopback it asks for a token.
+pub fn metrics(form: &mut Form) -> Option<Metrics> {
     let allowed = "address:port, e.g. 127.0.0.1:9100 or [::1]:9100";
-    form.value("metrics.listen", Node::Null, allowed, socket_of)
+    let listen = form.value(METRICS, Node::Null, allowed, socket_of);
+    let token_file = token_file(form, METRICS_TOKEN);
+    let apart = listen.is_none_or(|at| at.ip().to_canonical().is_loopback());
+    let remedies = "an address of loopback (127.0.0.1:PORT, [::1]:PORT); or this one with metrics.token_file, a file with \
+                    the token that whoever reads it must bear";
+    form.relation(apart || token_file.is_some(), METRICS, METRICS_TOKEN, remedies);
+    Some(Metrics { listen: listen?, token_file })
 }
 
 pub fn socket_of(node: &Node) -> Option<SocketAddr> {

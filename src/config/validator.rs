@@ -44,7 +44,7 @@ pub struct Config {
     pub leases: Leases,
     pub weights: Weights,
     pub security: Security,
-    pub metrics: Option<SocketAddr>,
+    pub metrics: Option<shared::Metrics>,
     /// What of this the file says, and what was changed since.
     pub layers: Layers,
 }

@@ -36,7 +36,7 @@ pub struct Config {
     pub cpu_threads: Option<usize>,
     pub gpu: Gpu,
     pub logging: Logging,
-    pub metrics: Option<std::net::SocketAddr>,
+    pub metrics: Option<shared::Metrics>,
 }
 
 /// The GPUs and the program that computes on them.

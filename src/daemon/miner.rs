@@ -39,7 +39,11 @@ pub fn main(words: impl Iterator<Item = OsString>) -> ExitCode {
 }
 
 fn files(config: &Config) -> Vec<Failure> {
-    failures([wallet::load(&config.wallet).map(drop).map_err(Failure::from), admission(config).map(drop)])
+    failures([
+        wallet::load(&config.wallet).map(drop).map_err(Failure::from),
+        admission(config).map(drop),
+        file::metrics_token(config.metrics.as_ref()).map(drop).map_err(Failure::from),
+    ])
 }
 
 fn run(config: Config) -> Result<Exit, Failure> {
@@ -47,7 +51,7 @@ fn run(config: Config) -> Result<Exit, Failure> {
     ::log::info!(target: "miner", "hotkey {}, subnet {}", key.hotkey(), config.netuid.0);
     let hub = Hub::new(REPORTS)?;
     let mut listeners = vec![workers(&config)?];
-    listeners.extend(metrics(config.metrics)?);
+    listeners.extend(metrics(config.metrics.as_ref())?);
     let (dispatch, spokes) = spokes(&hub, &config)?;
     let miner = Miner::new(&config, key, hub.clock().now(), fresh_seed()?);
     let dials = DialOptions::default();

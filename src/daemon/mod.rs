@@ -9,7 +9,7 @@ pub mod miner;
 pub mod validator;
 pub mod worker;
 
-use std::{ffi::OsString, io, net::SocketAddr, path::PathBuf, process::ExitCode};
+use std::{ffi::OsString, io, path::PathBuf, process::ExitCode};
 
 use clap::{CommandFactory, FromArgMatches, Parser};
 use rand_chacha::ChaCha20Rng;
@@ -18,7 +18,8 @@ use rand_core::SeedableRng;
 use crate::{
     config::{
         ConfigError, Role,
-        file::{FileError, load},
+        file::{FileError, load, metrics_token},
+        shared::Metrics,
     },
     exit::{self, Code, Failure},
     log::{self, say},
@@ -147,9 +148,9 @@ fn fresh_seed() -> Result<[u8; 32], Failure> {
     Ok(seed)
 }
 
-/// The door for Prometheus, if the settings have one.
-fn metrics(address: Option<SocketAddr>) -> Result<Option<Listener>, Failure> {
-    let serve = Serve::Metrics(HttpOptions::default());
-    let bind = |address| Listener::bind(address, serve, Connections::default());
-    Ok(address.map(bind).transpose()?)
+/// The door for operators and Prometheus, if the settings have one.
+fn metrics(door: Option<&Metrics>) -> Result<Option<Listener>, Failure> {
+    let Some(door) = door else { return Ok(None) };
+    let serve = Serve::Metrics(HttpOptions::default(), metrics_token(Some(door))?);
+    Ok(Some(Listener::bind(door.listen, serve, Connections::default())?))
 }

@@ -57,6 +57,7 @@ fn files(config: &Config) -> Vec<Failure> {
         store.map_err(Failure::from),
         market.map(drop).map_err(Failure::from),
         tls.map(drop),
+        file::metrics_token(config.metrics.as_ref()).map(drop).map_err(Failure::from),
     ])
 }
 
@@ -78,7 +79,7 @@ fn run(config: Config) -> Result<Exit, Failure> {
     let verifiers = config.validation.verifiers.threads(cores);
     let hub = Hub::new(REPORTS)?;
     let mut listeners = vec![axon(&config)?];
-    listeners.extend(metrics(config.metrics)?);
+    listeners.extend(metrics(config.metrics.as_ref())?);
     let (dispatch, spokes) = spokes(&hub, &config, &key, store, verifiers)?;
     let mut dials = DialOptions::default();
     let mut validator = Validator::new(key, config.clone(), verifiers, generator()?);

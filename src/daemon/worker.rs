@@ -38,7 +38,10 @@ pub fn main(words: impl Iterator<Item = OsString>) -> ExitCode {
 
 fn files(config: &Config) -> Vec<Failure> {
     let token = config.token_file.as_ref().map(|named| file::token("token_file", named)).transpose();
-    let mut all = failures([token.map(drop).map_err(Failure::from)]);
+    let mut all = failures([
+        token.map(drop).map_err(Failure::from),
+        file::metrics_token(config.metrics.as_ref()).map(drop).map_err(Failure::from),
+    ]);
     all.extend(unusable_files(config));
     all
 }
@@ -48,7 +51,7 @@ fn run(config: Config) -> Result<Exit, Failure> {
     let identity = identity(&config)?;
     ::log::info!(target: "worker", "worker {} for {}", identity.id, config.miner.authority());
     let hub = Hub::new(REPORTS)?;
-    let listeners = metrics(config.metrics)?.into_iter().collect();
+    let listeners = metrics(config.metrics.as_ref())?.into_iter().collect();
     warn_of_socket(&config);
     let place = gpu_socket(&config)?;
     let (dispatch, spokes) = spokes(&hub, &config, place.path.clone());

@@ -20,7 +20,7 @@ use rustix::{
 use crate::{
     machine::Link,
     net::{Connections, NetError, Serve},
-    units::Mono,
+    units::{Mono, Secret},
 };
 
 /// Connections that the kernel keeps for us between two turns.
@@ -77,7 +77,7 @@ impl Listener {
             Serve::Http(..) | Serve::Both(..) => "http",
             Serve::WebSocket(Link::Workers, ..) => "workers",
             Serve::WebSocket(..) => "websocket",
-            Serve::Metrics(_) => "metrics",
+            Serve::Metrics(..) => "metrics",
         };
         let failed = |source| NetError::Listen { name, address, source };
         let socket = open(address).map_err(|errno| failed(errno.into()))?;
@@ -94,6 +94,11 @@ impl Listener {
             paused_until: None,
             logged: None,
         })
+    }
+
+    /// What whoever asks on it must bear, all but the question whether it is alive.
+    pub(super) fn token(&self) -> Option<&Secret> {
+        if let Serve::Metrics(_, token) = &self.serve { token.as_ref() } else { None }
     }
 
     /// The address that it is bound to, with its real port.
@@ -114,7 +119,7 @@ impl Listener {
 
     /// Takes no new connections of the machine; metrics are served to the end.
     pub(super) fn close(&mut self) {
-        if !matches!(self.serve, Serve::Metrics(_)) {
+        if !matches!(self.serve, Serve::Metrics(..)) {
             self.socket = None;
             self.ready = false;
             self.paused_until = None;

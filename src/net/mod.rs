@@ -21,6 +21,7 @@ mod dual_server;
 mod http_client;
 pub mod http_frame;
 mod http_server;
+mod operators;
 mod peer;
 mod peers;
 mod protocol;

@@ -100,7 +100,7 @@ impl Peers {
         let (door, protocol): (Door, Box<dyn Protocol>) = match serve {
             Serve::Http(link, options) => (Door::Machine(*link), Box::new(HttpServer::new(*options))),
             Serve::Both(link, http, websocket) => (Door::Machine(*link), Box::new(DualServer::new(*http, *websocket))),
-            Serve::Metrics(options) => (Door::Metrics, Box::new(HttpServer::new(*options))),
+            Serve::Metrics(options, _) => (Door::Metrics, Box::new(HttpServer::new(*options))),
             Serve::WebSocket(link, options, admission) => {
                 (Door::Machine(*link), Box::new(WsServer::new(now, *options, admission.clone(), remote.ip())))
             }

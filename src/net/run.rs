@@ -8,12 +8,12 @@ use mio::{Events, Poll, Registry, Token};
 
 use crate::{
     machine::{Exit, Input, Machine, Message, Output},
-    metrics::{self, Page},
+    metrics::Page,
     net::{
         Clock, Hub, Listener, NetError, Setup, Wake,
         accept::Accepted,
         counters::{LoopCounters, label},
-        http_server::error_response,
+        operators::{self, Asked},
         peer::{Door, Happened},
         peers::{self, Peers},
         setup::WAKE,
@@ -25,7 +25,7 @@ use crate::{
     notify::Notifier,
     spoke::{Full, Report, Spoke},
     units::{Mono, Now, PeerId},
-    wire::http::{Headers, Request, Response},
+    wire::http::{Request, Response},
 };
 
 /// A turn ends after this many items of work …
@@ -345,23 +345,22 @@ impl<M: Machine> Driver<M> {
     fn serve_metrics(&mut self, peer: PeerId, happened: Happened) {
         if let Happened::Received { message: Message::Request(request), .. } = happened {
             let now = self.clock.now();
-            let response = self.metrics_response(now, &request);
+            let response = self.operators_response(now, &request);
             self.peers.send(now, peer, Message::Response(response), &mut self.counters);
         }
     }
 
-    fn metrics_response(&self, now: Now, request: &Request) -> Response {
-        let path = request.target.split('?').next().unwrap_or_default();
-        match (request.method.as_str(), path) {
-            ("GET" | "HEAD", "/metrics") => {
+    fn operators_response(&self, now: Now, request: &Request) -> Response {
+        let token = self.listeners.iter().find_map(Listener::token);
+        match operators::asked(request, token) {
+            Err(refusal) => refusal,
+            Ok(Asked::Health) => operators::alive(),
+            Ok(Asked::Metrics) => {
                 let mut page = Page::default();
                 self.counters.write(now, &mut page);
                 self.machine.observe(&mut page);
-                text(metrics::CONTENT_TYPE, page.render())
+                operators::metrics(&page)
             }
-            ("GET" | "HEAD", "/healthz") => text("text/plain; charset=utf-8", "ok\n".into()),
-            ("GET" | "HEAD", _) => error_response(404, "only /metrics and /healthz are here"),
-            _ => error_response(405, "only GET and HEAD are served here"),
         }
     }
 
@@ -412,10 +411,4 @@ impl<M: Machine> Driver<M> {
             self.peers.work_round(self.clock.now(), &mut self.counters);
         }
     }
-}
-
-fn text(content_type: &str, body: String) -> Response {
-    let mut headers = Headers::new();
-    headers.push("content-type", content_type);
-    Response { status: 200, headers, body: body.into_bytes() }
 }

@@ -14,6 +14,7 @@ use crate::{
     machine::Link,
     net::{Clock, Listener, TlsClient, Wake},
     spoke::{self, Full, Outbox, Report, Spoke},
+    units::Secret,
     wire::{http::Headers, limits},
 };
 
@@ -94,8 +95,8 @@ pub enum Serve {
     /// HTTP/1.1 requests for the machine, and WebSockets where a request asks for the upgrade. Reported as opened when
     /// it was accepted; what comes first, a request or a text, says which of them it is.
     Both(Link, HttpOptions, WebSocketOptions),
-    /// `GET /metrics` and `GET /healthz`, answered by the loop itself.
-    Metrics(HttpOptions),
+    /// What operators look at, answered by the loop itself (`net::operators`). With a token, it must be borne.
+    Metrics(HttpOptions, Option<Secret>),
 }
 
 /// Decides on an upgrade from its source address and headers. Called once per connection, on the loop: it must not block.

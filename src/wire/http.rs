@@ -1,5 +1,9 @@
 //! An HTTP/1.1 message as a value. Not a parser: the loop frames the bytes (`net`), this room says what they mean.
 
+use subtle::ConstantTimeEq;
+
+use crate::units::Secret;
+
 /// Header fields in order of arrival; names in lower case.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Headers(Vec<(String, String)>);
@@ -18,6 +22,18 @@ impl Headers {
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
+}
+
+/// Whether the header `Authorization` bears this token: `Bearer <token>`, the scheme in any letter case. Takes as long
+/// wherever the token is wrong.
+pub fn bears(authorization: Option<&str>, token: &Secret) -> bool {
+    let given = authorization.and_then(bearer);
+    given.is_some_and(|given| given.as_bytes().ct_eq(token.reveal().as_bytes()).into())
+}
+
+fn bearer(authorization: &str) -> Option<&str> {
+    let (scheme, token) = authorization.trim().split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
 /// A whole request: its body was read to the end, within the limits of its listener.

@@ -139,6 +139,7 @@ fn documented_defaults_hold() {
         ("validator", "validation.proof_timeout: 120; security.rate_limit.window_seconds: 30"),
         ("validator", "security.rate_limit.max_requests: 150; security.source_limit.window_seconds: 30"),
         ("validator", "security.source_limit.max_requests: 600; metrics.listen: null"),
+        ("validator", "metrics.token_file: null"),
     ];
     for (role, lines) in documented {
         let (live, mentioned) = shown(&example(role));

@@ -250,6 +250,27 @@ fn addresses_and_urls_are_checked() {
 }
 
 #[test]
+fn metrics_beyond_loopback_ask_for_a_token() {
+    for address in ["0.0.0.0:9100", "10.0.0.5:9100", "[::]:9100", "[2001:db8::1]:9100", "[::ffff:10.0.0.5]:9100"] {
+        let bare = format!("metrics: {{listen: '{address}'}}");
+        assert_eq!(
+            line::<worker::Config>(&bare),
+            format!(
+                "metrics.listen: is \"{address}\"; allowed: an address of loopback (127.0.0.1:PORT, [::1]:PORT); or this one \
+                 with metrics.token_file, a file with the token that whoever reads it must bear"
+            )
+        );
+        assert!(line::<miner::Config>(&bare).contains("metrics.token_file"));
+        assert!(line::<validator::Config>(&bare).contains("metrics.token_file"));
+        let guarded = format!("metrics: {{listen: '{address}', token_file: credential:metrics}}");
+        assert!(worker::Config::from_yaml(&guarded).is_ok());
+    }
+    for address in ["127.0.0.1:9100", "127.9.9.9:9100", "[::1]:9100", "[::ffff:127.0.0.1]:9100"] {
+        assert!(miner::Config::from_yaml(&format!("metrics: {{listen: '{address}'}}")).is_ok(), "{address}");
+    }
+}
+
+#[test]
 fn each_entry_of_the_whitelist_is_checked() {
     let text = "metagraph:\n  validator_whitelist:\n    5Nonsense: null\n    \
                 5FLGJvNvq2seB59UkKb2ftuVRab1aHzMVxuPJtPAyfsZ3vKY: host:1\n";

@@ -43,7 +43,8 @@ fn a_workers_own_values_are_taken() {
     assert_eq!(config.ping_interval, Duration::from_millis(500));
     assert_eq!(config.cpu_threads, Some(3));
     assert_eq!((config.logging.level, config.logging.targets["net"]), (LevelFilter::Warn, LevelFilter::Debug));
-    assert_eq!(config.metrics.unwrap().to_string(), "[::1]:9100");
+    let metrics = config.metrics.unwrap();
+    assert_eq!((metrics.listen.to_string().as_str(), metrics.token_file), ("[::1]:9100", None));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use byteleap::{
     machine::{Exit, Input, Link, Message, Output},
     net::{Connections, HttpOptions, Serve, WebSocketOptions},
     spoke::{self, Report},
-    units::Mono,
+    units::{Mono, Secret},
 };
 use crossbeam::channel::{self, Receiver, Sender, TryRecvError};
 use tungstenite::{Message as Frame, WebSocket, client::IntoClientRequest};
@@ -178,7 +178,8 @@ fn the_loop_serves_its_metrics_and_health() {
         Serve::WebSocket(Link::Workers, WebSocketOptions::default(), admit_all()),
         Connections { total: 1, per_source: 1, ..Connections::default() },
     );
-    let daemon = plan.listen("127.0.0.1:0", Serve::Metrics(HttpOptions::default()), Connections::default()).start();
+    let daemon =
+        plan.listen("127.0.0.1:0", Serve::Metrics(HttpOptions::default(), None), Connections::default()).start();
     let mut held = daemon.connect();
     let mut refused = daemon.connect();
     assert!(crate::daemon::is_ended(&mut refused));
@@ -203,10 +204,30 @@ fn the_loop_serves_its_metrics_and_health() {
 }
 
 #[test]
+fn with_a_token_the_operators_door_asks_for_it() {
+    let serve = Serve::Metrics(HttpOptions::default(), Some(Secret::new("correct-horse-battery".into())));
+    let daemon = Plan::default().listen("127.0.0.1:0", serve, Connections::default()).start();
+    let address = daemon.addresses[0];
+    let get = |path: &str, headers: &str| ask(address, format!("GET {path} HTTP/1.1\r\n{headers}\r\n").as_bytes());
+    for path in ["/metrics", "/other"] {
+        for wrong in ["", "Authorization: Bearer correct-horse\r\n", "Authorization: Basic correct-horse-battery\r\n"] {
+            let (status, headers, body) = get(path, wrong);
+            assert_eq!(status, 401, "{path} {wrong}");
+            assert!(headers.to_ascii_lowercase().contains("www-authenticate: bearer"), "{headers}");
+            assert!(String::from_utf8(body).unwrap().contains("metrics.token_file"));
+        }
+    }
+    let right = "Authorization: Bearer correct-horse-battery\r\n";
+    assert_eq!((get("/metrics", right).0, get("/other", right).0), (200, 404));
+    assert_eq!(get("/healthz", "").0, 200, "that the loop turns is no secret");
+}
+
+#[test]
 fn an_idle_daemon_with_connections_does_not_turn() {
     let serve = Serve::Http(Link::Axon, HttpOptions::default());
     let plan = Plan::default().listen("127.0.0.1:0", serve, Connections::default());
-    let daemon = plan.listen("127.0.0.1:0", Serve::Metrics(HttpOptions::default()), Connections::default()).start();
+    let daemon =
+        plan.listen("127.0.0.1:0", Serve::Metrics(HttpOptions::default(), None), Connections::default()).start();
     let clients: Vec<_> = (0..10).map(|_| connect(daemon.addresses[0])).collect();
     clients.iter().for_each(|_| {
         daemon.opened();

@@ -119,6 +119,9 @@ in
   setting-out-of-range = refused "daemon" "validation.cpu.matrix_size" (services {
     validator.settings.validation.cpu.matrix_size = 5;
   });
+  metrics-for-everybody = refused "daemon" "metrics.token_file" (services {
+    miner.metrics.address = "0.0.0.0";
+  });
   secret-in-the-settings = refused "daemon" "access_token" (services {
     validator.settings.meshhub.access_token = "a token that everybody could read";
   });

@@ -4,9 +4,7 @@
 
 use std::net::IpAddr;
 
-use subtle::ConstantTimeEq;
-
-use crate::{config::networks::Network, units::Secret};
+use crate::{config::networks::Network, units::Secret, wire::http::bears};
 
 /// The rule of the workers' door.
 #[derive(Clone, Debug)]
@@ -40,22 +38,14 @@ impl Admission {
     /// `authorization` is the header of that name, as sent.
     pub fn admit(&self, remote: IpAddr, authorization: Option<&str>) -> Result<(), Turned> {
         match self {
-            Admission::Token(token) => match authorization.and_then(bearer) {
-                Some(given) if bool::from(given.as_bytes().ct_eq(token.reveal().as_bytes())) => Ok(()),
-                _ => Err(Turned::BadToken),
-            },
+            Admission::Token(token) if bears(authorization, token) => Ok(()),
+            Admission::Token(_) => Err(Turned::BadToken),
             Admission::Networks(networks) => {
                 let inside = networks.iter().any(|network| network.contains(remote));
                 if inside { Ok(()) } else { Err(Turned::ForeignNetwork) }
             }
         }
     }
-}
-
-/// The token of a `Bearer` credential; the scheme's letter case does not matter.
-fn bearer(authorization: &str) -> Option<&str> {
-    let (scheme, token) = authorization.trim().split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
 #[cfg(test)]
