@@ -2,6 +2,7 @@
 
 import json
 import queue
+import threading
 import time
 import unittest
 import uuid
@@ -37,6 +38,8 @@ class Validator:
 
     def __init__(self, wallet, signs):
         self.hotkey, self.signs, self.sessions, self.handed_out = wallet.hotkey, signs, {}, False
+        # the axon answers in several threads, and a session counts what it seals
+        self.one_at_a_time = threading.Lock()
         kinds = ("handshake", "heartbeat", "poll", "commitment", "proof", "forgery")
         self.arrived = {kind: queue.Queue() for kind in kinds}
 
@@ -71,8 +74,9 @@ class Validator:
 
     def answer(self, synapse, kind, name, body):
         link = self.sessions[json.loads(synapse.request)["session_id"]]
-        opened = link.open(kind, synapse.request)
-        synapse.response = link.seal(kind, body(opened))
+        with self.one_at_a_time:
+            opened = link.open(kind, synapse.request)
+            synapse.response = link.seal(kind, body(opened))
         self.arrived[name].put(opened)
         return synapse
 
@@ -122,6 +126,8 @@ class TheirAxon(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls):
+        # before any thread is there: NumPy imports parts of itself at first use, beside the axon's threads that do too
+        cls.leaves = cpu_matrix.rows(DATA["seed"], DATA["matrix_size"], DATA["iterations"])
         cls.subnet = subnet = Subnet()
         cls.addClassCleanup(subnet.stop)
         wallet, miner = subnet.wallet("validator"), subnet.wallet("miner")
@@ -163,8 +169,7 @@ class TheirAxon(unittest.TestCase):
         self.assertEqual((body["hotkey"], body["request_type"]), (self.miner, "challenge"))
 
     def test_a_challenge_is_computed_and_proved_as_numpy_has_it(self):
-        leaves = cpu_matrix.rows(DATA["seed"], DATA["matrix_size"], DATA["iterations"])
-        body = self.take("commitment")
+        leaves, body = self.leaves, self.take("commitment")
         self.assertEqual((body["challenge_id"], body["worker_id"]), (CHALLENGE, WORKER))
         (made,) = body["commitments"]
         made = {name: made[name] for name in ("uuid", "merkle_root", "sig_ver", "sig_val")}
