@@ -3,6 +3,7 @@
 
 mod acts;
 mod allowlist;
+mod build_release;
 mod doctor;
 mod extrinsics;
 mod lost;
